@@ -28,8 +28,8 @@ struct Kind {
     called: &'static str,
     /// Returns true for a file of this kind. The log has no such function, because it is never replaced.
     is_ours: Option<fn(&Path) -> io::Result<bool>>,
-    /// The option that may name the same file, because the run reads its file before it writes the file of
-    /// this kind.
+    /// The option for an input that may be the same file, because the run reads this input before it writes
+    /// the file of this kind.
     also: Option<&'static str>,
 }
 

@@ -71,7 +71,8 @@ pub const ENVIRONMENT: [(&str, &str); 15] = [
         "XDG_STATE_HOME, HOME (Windows: LOCALAPPDATA)",
         "Data for later runs is in the folder for state. This is the folder `downhaul` in `$XDG_STATE_HOME`, or else \
          in `$HOME/.local/state` (macOS: `$HOME/Library/Application Support`). The file `hosts.json` in it has what \
-         earlier runs learned about hosts (see `--no-learn`). The files `daemon-secret` (the secret), `daemon.db` \
+         earlier runs learned about hosts (see `--no-learn`). The file `key` has the secret key for the hashes of URLs, which \
+         are stored with downloaded files. The files `daemon-secret` (the secret), `daemon.db` \
          (the queue) and `daemon.json` (the address, for clients) belong to `downhaul daemon`.",
     ),
     (

@@ -1,6 +1,7 @@
-//! Keeps data between runs, in a folder of the user (`$XDG_STATE_HOME/downhaul`).
+//! Keeps the key for the hashes of URLs between runs, in the file `key` in the folder for state
+//! (`$XDG_STATE_HOME/downhaul`).
 //!
-//! Invariant: only the user may read these files (mode 0600), and a run works without them.
+//! Invariant: only the user may read this file (mode 0600 on Unix), and a run works without it.
 
 use crate::platform;
 use downhaul_engine::core::identity::Key;
@@ -25,7 +26,8 @@ pub(crate) fn key(folder: &Path) -> Option<Key> {
     }
 }
 
-/// Returns the key, if an earlier run created it. A plan creates nothing.
+/// Returns the key, if an earlier run created it. `downhaul plan` uses this function, because it creates no
+/// files.
 pub(crate) fn existing_key(folder: &Path) -> Option<Key> {
     read(&folder.join("key")).ok()
 }
@@ -65,7 +67,8 @@ mod tests {
     fn the_key_is_made_once_and_only_its_user_can_read_it() {
         let home = tempfile::tempdir().expect("a folder");
         let folder = home.path().join("state/downhaul");
-        // In a Linux container, an earlier run may have had the same process ID and may have been killed.
+        // An earlier run may have been killed and may have left its temporary file. In a Linux container,
+        // that run may have had the same process ID.
         fs::create_dir_all(&folder).expect("a folder");
         let left = folder.join(format!("key.{}", std::process::id()));
         fs::write(&left, "").expect("writes");

@@ -3,12 +3,12 @@
 //!
 //! Invariant: the memory is limited, even for a very long list.
 
-/// The number of files at once, if the user set no number and there are at most [`FEW_FILES`] files. A person
-/// who watches can follow two bars.
+/// The number of files that are downloaded at once, if the user set no number and there are at most
+/// [`FEW_FILES`] files. A person who watches can follow two bars.
 pub(crate) const FEW_AT_ONCE: u16 = 2;
 
-/// If there are more files than this, or if their number is not known, and the user set no number of files at
-/// once, the best number is searched for. A person does not watch each of so many files.
+/// If there are more files than this, or if their number is not known, the run itself searches for the best
+/// number of files at once, unless the user set this number. A person does not watch each of so many files.
 const FEW_FILES: u64 = 16;
 
 use crate::args::Args;
@@ -36,7 +36,7 @@ pub struct Survey {
     has_digests: bool,
     /// The URL that was added last, without its path, and whether the user or a document named it.
     last: Option<(String, NamedBy)>,
-    /// Warnings about the list.
+    /// Warnings about the lists.
     pub(crate) warnings: Vec<String>,
     /// The names of the files of long lists. They are known when the check of the lists ends.
     pub(crate) names: Option<Arc<OnceLock<ListedNames>>>,
@@ -53,7 +53,7 @@ impl Survey {
         job.urls.iter().for_each(|url| self.add_origin(url, job.named_by));
     }
 
-    /// Returns true if digests were given.
+    /// Returns true if digests were given for a file.
     pub(crate) fn has_digests(&self) -> bool {
         self.has_digests
     }

@@ -114,8 +114,8 @@ fn status_line(line: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
 }
 
 /// Returns the status line with a version that the HTTP library accepts (1.0 or 1.1). Returns `None` if the
-/// library accepts the line as it is. Also returns `None` if the line cannot be read, because the library
-/// then reports the error.
+/// HTTP library accepts the line as it is. Also returns `None` if the line cannot be read, because the HTTP
+/// library then reports the error.
 fn as_version_1(line: &[u8]) -> Option<Vec<u8>> {
     let is_proper =
         matches!(line, [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0' | b'1', b' ', b'1'..=b'9', ..]);

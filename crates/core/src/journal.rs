@@ -84,7 +84,7 @@ impl Crc {
 
     /// Returns the CRC of all bytes that were added.
     pub fn value(&self) -> u32 {
-        // The library returns every CRC in 64 bits. A CRC-32 uses only the lower 32 bits.
+        // The crate crc-fast returns every CRC in 64 bits. A CRC-32 uses only the lower 32 bits.
         self.0.finalize() as u32
     }
 }

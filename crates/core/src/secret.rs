@@ -33,7 +33,7 @@ impl Secret {
         show::is_secret(name, &self.0)
     }
 
-    /// Adds the text to a hash.
+    /// Adds the text to the input of a hasher.
     pub fn add_to(&self, hasher: &mut blake3::Hasher) {
         hasher.update(self.0.as_bytes());
     }

@@ -19,9 +19,8 @@ pub struct Wait {
     pub until: u64,
     /// The failure that led to the wait: its code, such as `http.busy`, and the message.
     pub error: (String, String),
-    /// True if another download may be active during the wait. This is so if the next attempt does not count
-    /// as a retry, for example because the host required a pause, or because another job is still working on
-    /// the file.
+    /// True if another download may run meanwhile. This is so if the next attempt costs no retry, for example
+    /// because the host asked for a pause, or because another run is working on the file.
     pub is_idle: bool,
 }
 
@@ -66,9 +65,8 @@ impl Live {
         }
     }
 
-    /// Records that the download waits for `seconds` after the failure `error`. `attempt` is the number of
-    /// the retry that follows. It is 0 if the next attempt does not count as a retry. `now` is the time in
-    /// milliseconds since the Unix epoch.
+    /// Records that the download waits for `seconds` after this failure. `attempt` is the number of the retry
+    /// that follows. It is 0 if the next attempt costs no retry.
     pub fn set_wait(&mut self, error: &Failure, attempt: u32, seconds: f64, now: u64) {
         let wait = Duration::try_from_secs_f64(seconds).unwrap_or_default();
         let until = now.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));

@@ -77,8 +77,8 @@ impl Queue {
     /// identifier begins in the same way.
     ///
     /// # Errors
-    /// Returns a fault if `text` has no form of an identifier, or if no download or several downloads have an
-    /// identifier that begins with it.
+    /// Returns a fault if no download has this identifier, or if several identifiers begin in this way. The
+    /// message of the fault is that of aria2.
     pub fn find(&self, text: &str) -> Result<&Arc<Entry>, Fault> {
         let range = Gid::range_of_prefix(text).ok_or_else(|| Fault::invalid_gid(text))?;
         let mut found = self.entries.range(range.0..=range.1);
@@ -149,7 +149,7 @@ impl Queue {
     }
 
     /// Returns the downloads of a sequence in reverse order, beginning at a position that is counted from the
-    /// end.
+    /// end. The last download has the position 0.
     pub fn back_from(&self, sequence: Sequence, position: usize) -> impl Iterator<Item = &Arc<Entry>> {
         let ranks = self.ranks(sequence);
         ranks.range(..ranks.len().saturating_sub(position)).rev().filter_map(|(_, gid)| self.entries.get(gid))
@@ -170,7 +170,7 @@ impl Queue {
         self.ranks(Sequence::of(entry.state)).binary_search(&(entry.rank, entry.gid)).ok()
     }
 
-    /// Returns the rank of a download that goes to the end of a sequence.
+    /// Returns the rank for a download that is added at the end of a sequence.
     pub fn last(&self, sequence: Sequence) -> i64 {
         self.ranks(sequence).back().map_or(0, |(rank, _)| rank + STEP)
     }

@@ -1,6 +1,6 @@
 //! URLs of downloads, as clients send them and as they are shown.
 //!
-//! Invariant: a URL that is shown has no secret: no login, and no value of a parameter that looks like a
+//! Invariant: a URL that is shown has no secret: no user name, no password, and no value that looks like a
 //! secret.
 
 use crate::fault::Fault;
@@ -10,7 +10,7 @@ use downhaul_engine::core::show;
 /// Checks the URLs that a client sent for one file, and returns them without blanks around them.
 ///
 /// # Errors
-/// Returns a fault if there is no URL, or about the first URL that cannot be used.
+/// Returns a fault if there is no URL, or if one of the URLs cannot be used.
 pub fn checked(uris: Vec<String>) -> Result<Vec<String>, Fault> {
     if uris.is_empty() {
         return Err(Fault::refused("URI is not provided."));

@@ -184,9 +184,9 @@ impl Reporter {
     }
 }
 
-/// The shortest time between two copies of the ranges of a file that are on the disk. Readers get such a
-/// copy. Workers report new bytes so often that it would cost too much to copy the ranges each time. When a
-/// file is complete, its ranges are copied at once.
+/// The shortest time between two copies of the byte ranges that are on the disk. Readers get the last copy.
+/// Workers report new bytes so often that it would cost too much to copy the ranges each time. When a file is
+/// complete, its ranges are copied at once.
 const RANGES_AFTER: Duration = Duration::from_millis(500);
 
 /// The counters of one running job. Workers and the director write them.

@@ -43,7 +43,7 @@ struct Files {
 }
 
 impl Space {
-    /// Returns a count without any file. In a preview, files without a journal are counted too.
+    /// Returns a value that counts no file yet. In a preview, files without a journal are counted too.
     pub(crate) fn new(is_preview: bool) -> Space {
         Space { files: Mutex::default(), counts_all: is_preview }
     }
@@ -54,11 +54,12 @@ impl Space {
     }
 
     /// Counts the bytes that the partial file of a job still needs, if the disk has enough free space for
-    /// them. `size` is the final size of the file, and `path` is its final name. Blocks the thread, because
-    /// the free space of the disk is read.
+    /// them. If the free space is not known, the bytes are counted too. `size` is the final size of the file,
+    /// and `path` is its final path. Blocks the thread, because the free space of the disk is read.
     ///
     /// # Errors
-    /// Returns `disk.full` if the free space is not enough for all unfinished files on that disk.
+    /// Returns `disk.full` if the free space is not enough for all unfinished files on that disk. The file of
+    /// the job is not counted then.
     pub(crate) fn reserve(
         &self,
         job: JobId,
@@ -91,7 +92,7 @@ impl Space {
         Ok(())
     }
 
-    /// Returns the files of other jobs than `job` that are counted on a disk. Forgets files that were closed.
+    /// Returns the counted files on a disk, without the file of `job`. Forgets files that were closed.
     fn others(&self, job: JobId, device: u64) -> BTreeMap<JobId, Growing> {
         let mut all = self.files();
         all.growing.retain(|_, other| other.part.strong_count() > 0);

@@ -63,7 +63,7 @@ pub struct World {
     list_is_wrong: bool,
     /// True if there are several sources.
     several: bool,
-    /// The source that sometimes sends a wrong byte.
+    /// The number (from 0) of the source that sometimes sends a wrong byte. The job may have fewer sources.
     wrong_source: Option<usize>,
     /// True if most requests for a range of a file above 1,000 bytes get a page or an error message.
     sends_pages: bool,
@@ -190,7 +190,7 @@ impl World {
             chunks,
             connections: [None, Some(1), Some(2), Some(4), Some(8)][self.rng.usize(0..5)],
             sizes: match self.rng.u8(0..8) {
-                // If bytes cannot be read back, they cannot be verified by chunks.
+                // With these sizes, bytes cannot be read back, so no chunk of a list could be verified.
                 0 if !self.known => Sizes { journal_from: None, window_is_memory: true, ..SIZES },
                 _ => SIZES,
             },
@@ -198,7 +198,7 @@ impl World {
         }
     }
 
-    /// Returns the digests in a list: digests of the whole file, and digests of its chunks.
+    /// Returns the digests in a list, if there is one: of the whole file, of its chunks, or of both.
     fn expectations(&mut self) -> (Vec<Expected>, Option<ChunkHashes>) {
         let file = self.versions[0].clone();
         self.list_is_wrong = self.known && self.rng.u8(0..8) == 0;
@@ -223,7 +223,7 @@ impl World {
         }
     }
 
-    /// Returns true if a source sometimes sends wrong bytes, or a page instead of the file. Wrong digests
+    /// Returns true if a source may send a wrong byte, or something else instead of the file. Wrong digests
     /// in a list do not count.
     pub fn has_wrong_source(&self) -> bool {
         self.wrong_source.is_some() || self.sends_pages
@@ -280,7 +280,7 @@ impl World {
 
     /// Returns a web page, or an error message with a status of success.
     fn something_else(&mut self) -> Meeting {
-        // Without a length, only the content type shows that a short text is not a new version of the file.
+        // If the length of the file is unknown, only a web page can be told from it, by its content type.
         let (content_type, body) = match self.rng.bool() || !self.announces_length {
             true => ("text/html", b"<html>Please log in</html>".to_vec()),
             false => ("application/json", b"{\"error\":\"quota\"}".to_vec()),

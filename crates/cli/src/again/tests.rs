@@ -9,7 +9,7 @@ fn parsed<S: AsRef<str>>(words: &[S]) -> Result<(String, Again), clap::Error> {
     let mut command = crate::args::command();
     let matches = command.try_get_matches_from_mut(words.iter().map(AsRef::as_ref))?;
     let args = Args::from_arg_matches(&matches)?;
-    // Debug output hides the values of headers.
+    // Debug output hides the values of headers, so they are added to it here.
     let http = &args.options.http;
     let lines = http.headers.iter().filter_map(|header| match header {
         Header::Line(_, value) => Some(value),

@@ -53,7 +53,8 @@ pub(super) fn of(command: &Command) -> impl Iterator<Item = &Arg> {
 /// Returns the option that a key sets.
 ///
 /// # Errors
-/// Returns why there is no such key, and which key may be meant.
+/// Returns why the configuration cannot have this key. If the name is similar to the name of a key, the text
+/// also says which key may be meant.
 pub(super) fn find<'c>(command: &'c Command, name: &str) -> Result<&'c Arg, String> {
     let has_name =
         |arg: &&Arg| long(arg) == name || arg.get_all_aliases().unwrap_or_default().contains(&name);
@@ -98,7 +99,9 @@ pub(super) fn long(arg: &Arg) -> &str {
     arg.get_long().unwrap_or_default()
 }
 
-/// Returns the default value of an option, as the help states it.
+/// Returns the default value of an option, or the description of the default in the help. The text is empty
+/// if the help states no default. For an option without a value, returns the value that its key has by
+/// default.
 pub(super) fn default(arg: &Arg) -> String {
     if !arg.get_action().takes_values() {
         return match arg.get_action() {

@@ -98,7 +98,7 @@ pub(super) fn all(
     Ok((checked, None))
 }
 
-/// Opens the lists. Also returns their length in all.
+/// Opens the lists. Also returns how many bytes all of them have together, without the documents.
 fn opened(lists: Vec<List>, survey: &mut Survey) -> Result<(Vec<Reading>, u64), String> {
     let (mut readings, mut all) = (Vec::new(), 0);
     for list in lists {
@@ -267,8 +267,8 @@ impl Checks {
             count -= replaced.len() as u64;
             list = list.without(replaced).with_shard(shard);
             of_shard = count;
-            // When these lines are left out, the positions of the other jobs change, so the shard may get
-            // other jobs.
+            // The lines that are left out must not stay among the kept jobs. In a list that is divided into
+            // shards, the positions of the other jobs change too, so the shard may get other jobs.
             if shard.is_some() || kept.is_some() {
                 let jobs = list.jobs().map_err(|e| unreadable(&list, &e))?;
                 of_shard = match &mut kept {
@@ -295,8 +295,8 @@ impl Checks {
         }
     }
 
-    /// Adds the names of a long list that may clash. The list is read once more, because these names are
-    /// known only now.
+    /// Reads a long list once more, and adds those of its names that may clash. Before all lists were read,
+    /// it was not known which names may clash.
     fn add_suspects(
         &mut self,
         number: usize,

@@ -20,8 +20,8 @@ pub struct Checked {
 #[derive(Debug, Clone)]
 pub(crate) enum Count {
     Known(u64),
-    /// The check ends during the run. The second value is the position of the list among the checked lists,
-    /// from 0.
+    /// The check ends during the run. The first value is the state of the check. The second value is the
+    /// position of the list among the checked lists, from 0.
     Later(Arc<SoFar>, usize),
 }
 
@@ -34,8 +34,8 @@ impl Count {
         }
     }
 
-    /// Returns the lines that later lines replace, if the check during the run has found such lines. A list
-    /// whose check ended before the run leaves out these lines itself, so the result is then empty.
+    /// Returns the numbers of the lines that later lines replace, if the check has ended during the run. A
+    /// list whose check ended before the run leaves out these lines itself, so the result is then empty.
     pub(crate) fn replaced(&self) -> Arc<HashSet<u64>> {
         match self {
             Count::Known(_) => Arc::default(),

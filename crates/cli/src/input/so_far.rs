@@ -30,11 +30,11 @@ struct State {
 /// The state of the check of one list.
 #[derive(Debug, Default, Clone)]
 pub(super) struct OfList {
-    /// The jobs that were checked and have no mistakes.
+    /// The number of jobs that were checked and have no mistakes.
     pub(super) jobs: u64,
     /// True if the list was read to its end.
     pub(super) is_read: bool,
-    /// The lines that later lines replace. They are known when the check ends.
+    /// The numbers of the lines that later lines replace. They are known when the check ends.
     pub(super) replaced: Arc<HashSet<u64>>,
 }
 
@@ -131,7 +131,7 @@ impl SoFar {
         })
     }
 
-    /// Returns the lines of a list that later lines replace, if the check has ended.
+    /// Returns the numbers of the lines of a list that later lines replace, if the check has ended.
     pub(super) fn replaced(&self, list: usize) -> Option<Arc<HashSet<u64>>> {
         let state = self.state();
         state.end.and_then(|_| Some(state.lists.get(list)?.replaced.clone()))

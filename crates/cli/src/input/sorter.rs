@@ -16,14 +16,15 @@ pub(super) type Pair = (u64, u64);
 /// The length of a pair in the file, in bytes.
 const PAIR: usize = 16;
 
-/// The number of pairs that are collected in memory before they are written to the file. They take 2 MiB.
-/// Fewer pairs are sorted without a file.
+/// The number of pairs that are collected in memory before they are written to the file. They take 2 MiB. If
+/// there are no more pairs than this, they are sorted without a file.
 const IN_MEMORY: usize = 128 * 1024;
 
 /// The number of bytes that are written at a time.
 const WRITTEN_AT_ONCE: usize = 64 * 1024;
 
-/// The number of pairs that are read at a time from all parts together. They take 2 MiB.
+/// While all parts are read together, about this many pairs are in memory. They take 2 MiB. With very many
+/// parts, [`READ_LEAST`] makes the number larger.
 const READ_AT_ONCE: usize = 128 * 1024;
 
 /// The fewest pairs that are read at a time from one part. They take 4 KiB, the usual size of a block of a
@@ -45,7 +46,7 @@ pub(super) struct Sorter {
 
 /// A sorted part of the pairs.
 enum Part {
-    /// A part in the file: its first byte, and the number of its pairs.
+    /// A part in the file: the offset of its first byte, and the number of its pairs.
     InFile(u64, usize),
     InMemory(Vec<Pair>),
 }
@@ -109,7 +110,7 @@ impl Sorter {
         Err(why)
     }
 
-    /// Writes the pairs that were added last, and returns where they begin in the file.
+    /// Writes the pairs that were added last, and returns the offset in the file at which they begin.
     fn write(&mut self) -> io::Result<u64> {
         let file = match self.file.take() {
             Some(file) => file,
@@ -147,7 +148,7 @@ pub(super) struct Sorted {
 }
 
 impl Sorted {
-    /// Takes the next pair of a part, if it has more.
+    /// Reads the next pair of a part, if there is one, and adds it to `next`.
     fn read(&mut self, number: usize) {
         match self.readers[number].next(self.file.as_mut()) {
             Ok(pair) => self.next.extend(pair.map(|pair| Reverse((pair, number)))),
@@ -172,8 +173,7 @@ impl Iterator for Sorted {
 
 /// Reads a part.
 struct Reader {
-    /// The position of the first pair in the file that was not read yet, and the number of pairs from there
-    /// on.
+    /// The offset in the file of the first pair that was not read yet, and the number of pairs from there on.
     in_file: (u64, usize),
     at_once: usize,
     read: std::vec::IntoIter<Pair>,

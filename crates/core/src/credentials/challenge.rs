@@ -136,13 +136,13 @@ impl<'t> Reader<'t> {
                 }
                 return Some((scheme, self.parameters()));
             }
-            // No scheme begins with the character here. The text up to the next comma is skipped.
+            // No scheme can begin with the next character. The text up to the next comma is skipped.
             self.rest = &self.rest[self.rest.find(',')?..];
         }
     }
 
     /// Skips the text that some schemes have instead of parameters, such as `YII=` in `Negotiate YII=`.
-    /// Returns `None` if there is no such text here.
+    /// Returns `None` if no such text follows.
     fn token68(&mut self) -> Option<()> {
         let text = self.rest.trim_start_matches([' ', '\t']);
         let after = text.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || "-._~+/".contains(c));

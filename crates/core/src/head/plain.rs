@@ -41,7 +41,8 @@ pub fn is_plain(bytes: &[u8]) -> bool {
         let (b':', Some(rest)) = (value.first().copied().unwrap_or_default(), after_line(value)) else {
             return false;
         };
-        // The fields that state the end of the body must be as simple as possible.
+        // A wrong end of the body would be dangerous. So a head that is certainly valid has at most one
+        // Content-Length, which is one number, and no Transfer-Encoding.
         let value = value.get(1..value.len() - rest.len() - 2).unwrap_or_default();
         match name.len() {
             0 => return false,
@@ -59,8 +60,8 @@ pub fn is_plain(bytes: &[u8]) -> bool {
     }
 }
 
-/// Returns the bytes after the end of the line at the beginning of `bytes`. Returns `None` if the line has a
-/// control character, or another end than CR and LF.
+/// Returns the bytes after the end of the line at the beginning of `bytes`. Returns `None` if the line does
+/// not end with CR and LF, or has a control character other than a tab.
 fn after_line(bytes: &[u8]) -> Option<&[u8]> {
     let end = bytes.iter().position(|&byte| (byte < b' ' && byte != b'\t') || byte == 0x7f)?;
     bytes.get(end..)?.strip_prefix(b"\r\n")

@@ -77,7 +77,7 @@ impl Body {
         &self.0
     }
 
-    /// Adds the bytes to a hash.
+    /// Adds the bytes to the input of a hasher.
     pub(crate) fn add_to(&self, hasher: &mut blake3::Hasher) {
         hasher.update(&self.0);
     }
@@ -89,7 +89,7 @@ impl fmt::Debug for Body {
     }
 }
 
-/// The wanted bytes of a file, from `first` up to and including `last`.
+/// The wanted byte range of a file. Both `first` and `last` belong to the range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ByteRange {
     /// The offset of the first byte.

@@ -35,7 +35,8 @@ pub(crate) fn decoded(bytes: &[u8], url: &Url) -> String {
     guess.decode_without_bom_handling(bytes).0.into_owned()
 }
 
-/// Returns the last label of a host name, in lower case ASCII, as the encoding detector requires it.
+/// Returns the last label of the host name in `url`, in lower case ASCII, as the encoding detector requires
+/// it. Returns `None` if the host is an address.
 fn country(url: &Url) -> Option<String> {
     let Some(Host::Domain(domain)) = url.host() else { return None };
     let label = domain.trim_end_matches('.').rsplit('.').next()?.to_ascii_lowercase();

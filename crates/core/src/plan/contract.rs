@@ -260,7 +260,7 @@ pub enum Place {
     Free {
         /// The final path, in words for the user.
         path: String,
-        /// True if there is a partial file of an earlier run. This field is used only in `Looked`.
+        /// True if bytes of an earlier run or another tool may be kept. This field is used only in `Looked`.
         left: bool,
     },
     /// A file exists at the path, and only the server can say if this file is the wanted one.

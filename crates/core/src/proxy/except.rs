@@ -12,8 +12,8 @@ use url::Host;
 /// - `10.0.0.7`, `::1` and `[::1]` mean this address.
 /// - `10.0.0.0/8` and `fd00::/8` mean all addresses of this network (RFC 4632).
 ///
-/// Names are not resolved here, so an address matches only URLs that have an address as their host. Dots at
-/// the end of names and the case of letters do not matter. An entry of any other form matches nothing.
+/// Names are not resolved here, so an address matches only URLs that have an address as their host. A dot at
+/// the end of a name and the case of letters do not matter. An entry of any other form matches nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NoProxy(Vec<Entry>);
 

@@ -26,8 +26,8 @@ const AWAY: &str = ". Move that file away, then resume the download.";
 /// memory, and all of them share the connections of the session.
 const ACTIVE_MOST: usize = 1000;
 
-/// If this many active downloads wait for a host or for another run, no further download begins. The library
-/// would not start a further job in this case either.
+/// If this many active downloads wait and leave their places to others ([`State::may_begin`]), no other
+/// download begins, because the library starts no more jobs either.
 const IDLE_MOST: usize = 64;
 
 /// A job of the library.
@@ -76,8 +76,8 @@ impl State {
         (None, effects)
     }
 
-    /// Returns true if one more download may be active. Active downloads that wait for a host or for another
-    /// run do not count for the limit that clients can set, so other downloads are active in their place.
+    /// Returns true if one more download may be active. A download that waits for its host, or for another
+    /// run that is working on its file, leaves its place to another download.
     fn may_begin(&self) -> bool {
         let active = self.queue.len(Sequence::Active);
         let waits = self.live.values().filter(|live| live.wait.as_ref().is_some_and(|wait| wait.is_idle));

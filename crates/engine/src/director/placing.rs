@@ -71,8 +71,8 @@ impl Director {
         // The work is quick, unless an existing file may be read to compute its digests.
         let quick =
             spec.expected.is_empty() && remote.as_ref().is_none_or(|remote| remote.digests.is_empty());
-        // The server may give the file another name later, and a checksum list may have another digest for
-        // that name.
+        // The name from the URL is preliminary: the server may give the file another name, for which a
+        // checksum list may have another digest. So an error of the checksum lists is not a failure yet.
         let preliminary = spec.destination == Destination::Server;
         let (duplicates, settings) = (self.duplicates.clone(), self.settings.clone());
         let demands = running.plan.demands();
@@ -92,7 +92,8 @@ impl Director {
                 };
                 let place = match place {
                     Place::Free { path, left } => Place::Free { path, left: left && sure },
-                    // The expected digests are known only when the server has given the name.
+                    // Without the facts from checksum lists, it is not known if the existing file is the
+                    // wanted one. These facts are looked up again when the response has given the name.
                     Place::Taken(_) if !sure => Place::Ask(Conditions::default()),
                     place => place,
                 };
@@ -130,12 +131,14 @@ impl Director {
         let (identity, demands) = (running.plan.identity(), running.plan.demands());
         let chosen = running.path();
         let is_preview = self.settings.preview.is_some();
-        // If there is exactly one worker, the response is from that worker.
+        // If there is exactly one worker, the response is from that worker. If the whole body has arrived
+        // with the response, it is written at once.
         let whole = running.workers.iter().next().filter(|_| running.workers.len() == 1);
         let whole = whole.and_then(|(&worker, at_work)| Some((worker, at_work.whole.get()?.clone())));
         let whole = whole.filter(|_| !has_journal && !spec.destination.is_in_order());
         let algorithms = running.plan.algorithms();
-        // If `begin` is `None`, a partial file was at the path, or another run was working on the file.
+        // If `begin` is `None`, there may be a partial file at the path, or another run was working on the
+        // file.
         let opens_old = begin.is_none();
         // Opening a pipe may wait for its reader.
         let waits = matches!(spec.destination, Destination::Stream(_));

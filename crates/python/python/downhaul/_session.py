@@ -53,7 +53,7 @@ class FileProgress:
     total: int | None
     """The size of the file in bytes, if it is known."""
     seconds: float
-    """The time since the first request, in seconds."""
+    """The time since the job began, in seconds."""
     wait: float
     """The number of seconds until the next request, if the download waits."""
 

@@ -2,8 +2,9 @@
 //! name here, which answers one request and returns true if the connection stays open. The sins over HTTP/2
 //! (`h2_...`) are in `h2.rs`.
 //!
-//! A script that misbehaves only once checks the number of earlier requests for the same target. The query of
-//! the URL has the parameters of a script. In comments, `?rate=N` means the parameter `rate`.
+//! A script that misbehaves only once checks the number of earlier requests for the same target. If its
+//! comment says only what the first request gets, later requests get the file as usual. The query of the URL
+//! has the parameters of a script. In comments, `?rate=N` means the parameter `rate`.
 
 mod body;
 mod coded;

@@ -226,8 +226,8 @@ pub struct Http {
     /// Require that the hosts of the given URLs have one of these public keys
     ///
     /// KEYS has the form sha256//BASE64, as in curl. Several keys are separated by semicolons. BASE64 is the
-    /// SHA-256 of a key in its DER form (SubjectPublicKeyInfo). The certificate must be valid as well. The
-    /// download of an http URL of one of these hosts fails.
+    /// SHA-256 of a key in its DER form (SubjectPublicKeyInfo). The certificate must be valid as well, unless
+    /// --insecure or --insecure-host is given. The download of an http URL of one of these hosts fails.
     #[arg(long, value_name = "KEYS", value_parser = values::pins, hide_short_help = true)]
     pub pinned_pubkey: Option<Pins>,
 

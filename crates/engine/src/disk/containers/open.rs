@@ -74,7 +74,7 @@ impl Open {
     }
 }
 
-/// The error for a partial file that is shorter than expected.
+/// Returns the error for a partial file that is shorter than expected.
 pub(super) fn is_short() -> io::Error {
     io::Error::other("another program changed, moved or removed the partial file")
 }

@@ -82,7 +82,7 @@ impl Doh {
     }
 
     /// Sends one query for each IP version that the settings allow, all at the same time, and returns the
-    /// addresses.
+    /// addresses. A query that fails is ignored if another one finds an address.
     async fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, String> {
         let mut name = Name::from_ascii(name).map_err(|e| e.to_string())?;
         name.set_fqdn(true);
@@ -149,7 +149,8 @@ impl Doh {
     }
 }
 
-/// Returns the addresses in the answer to a query, or the reason why the answer has none.
+/// Returns the addresses in the answer to a query. There may be none. If the answer cannot be used, or says
+/// that there is no such host, returns the reason.
 fn addresses_in(answer: &[u8], query: &Query) -> Result<Vec<IpAddr>, String> {
     let answer = Message::from_vec(answer).map_err(|_| "its answer is not a DNS message")?;
     if answer.metadata.message_type != MessageType::Response || answer.queries != [query.clone()] {

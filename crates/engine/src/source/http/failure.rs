@@ -18,8 +18,8 @@ pub(super) fn of_request(error: &hyper::Error, at: &str) -> Error {
     if h2.is_some_and(|h2| h2.reason() == Some(Reason::HTTP_1_1_REQUIRED)) {
         return Error::new(ErrorKind::HttpVersion, at, "it requires HTTP/1.1 for this request");
     }
-    // If the HTTP/2 library resets only this stream, the response is malformed. If the library closes the
-    // whole connection, the error is `net.reset`.
+    // If the HTTP/2 library resets only this stream, the response is malformed. If the HTTP/2 library closes
+    // the whole connection, the error is `net.reset`.
     if error.is_parse() || h2.is_some_and(|h2| h2.is_library() && h2.is_reset()) {
         return Error::new(ErrorKind::HttpMalformed, at, cause(error));
     }

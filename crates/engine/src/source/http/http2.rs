@@ -58,8 +58,8 @@ const WINDOW_LEAST: u32 = 65_535;
 /// time for a small file, and it is acceptable that a run waits this long once.
 const SILENCE_MOST: Duration = Duration::from_secs(10);
 
-/// Returns how long a connection may be silent. This time is much shorter than `--timeout`, so that time is
-/// left for HTTP/1.1.
+/// Returns how long a connection may be silent if HTTP/1.1 may be used in place of HTTP/2. This is at most a
+/// third of `--timeout`, so that time is left for HTTP/1.1.
 fn silence_limit(settings: &Settings) -> Duration {
     (settings.timeout / 3).min(SILENCE_MOST)
 }
@@ -164,16 +164,17 @@ impl Connection {
                     write(&self.last_bytes, clock::instant());
                     return Ok(HttpResponse::new(response, Carrier::Http2(stream), at, Vec::new()));
                 }
-                // The library returns a request that it did not send. This arm is only for servers that have
-                // shown that they support HTTP/2, since any other server may have closed the connection
-                // because it does not support HTTP/2.
+                // hyper returns a request that it did not send. This arm is only for servers that have shown
+                // that they support HTTP/2, since any other server may have closed the connection because it
+                // does not support HTTP/2.
                 Ok(Err(e))
                     if e.message().is_some() && (self.negotiated || self.served.load(Ordering::Relaxed)) =>
                 {
                     return Err(SendError::Leaving(failure::of_request(e.error(), &at)));
                 }
                 Ok(Err(e)) => return Err(self.send_error(e.error(), &at)),
-                // The connection is busy with other requests, and this request may not have been sent yet.
+                // Bytes have arrived for other requests, and this request may not have been sent yet. So the
+                // time limit begins again.
                 Err(_) if clock::after(read(&self.last_bytes), self.silence_limit) > clock::instant() => {}
                 Err(_) => {
                     let detail =
@@ -274,7 +275,8 @@ impl Stream {
         Poll::Ready(silence_error(connection, at))
     }
 
-    /// Records that the body failed. Later requests then use HTTP/1.1, over which the download may succeed.
+    /// Records that the body failed. If HTTP/1.1 may be used in place of HTTP/2, later requests to the origin
+    /// use HTTP/1.1, over which the download may succeed.
     pub(super) fn on_break(&self) {
         if self.connection.http1_allowed {
             self.connection.unusable.store(true, Ordering::Relaxed);
@@ -318,8 +320,8 @@ where
     // window of a stream has at most as many bytes as the limit allows in one second, but at least
     // [`WINDOW_LEAST`].
     let a_second = settings.limit_rate.map_or(stream, |rate| u32::try_from(rate).unwrap_or(stream));
-    // With PINGs at this interval, a dead connection is detected within the same time as a connection that
-    // stalls, unless [`PING_LEAST`] makes the interval longer.
+    // A PING is sent after half of [`silence_limit`], and must be answered within the other half. So a dead
+    // connection is detected within [`silence_limit`], unless [`PING_LEAST`] makes the times longer.
     let ping = (silence_limit(settings) / 2).max(PING_LEAST);
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())

@@ -6,12 +6,14 @@ use crate::server::exchange::Exchange;
 use std::io;
 use std::time::{Duration, SystemTime};
 
-/// For the first request, answers with the status `?status=N` (503 by default) and the Retry-After
-/// `&after=VALUE`. `&after=dateN` becomes the date that is N seconds in the future. N may be negative.
+/// Answers the first request as [`busy_always`] does, and sends the file for later requests.
 pub(super) fn busy_once(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 { busy_always(x) } else { x.file(&[]) }
 }
 
+/// Answers with the status `?status=N` (503 by default). With `&after=VALUE`, the response has the header
+/// Retry-After with this value. `&after=dateN` becomes the date that is N seconds in the future. N may be
+/// negative.
 pub(super) fn busy_always(x: &mut Exchange) -> io::Result<bool> {
     let status = x.request.query("status").unwrap_or_else(|| "503".into()) + " Busy";
     let after = x.request.query("after").unwrap_or_default();
@@ -31,7 +33,8 @@ pub(super) fn busy_always(x: &mut Exchange) -> io::Result<bool> {
     }
 }
 
-/// For the first request, answers with the status `?status=N` (500 by default).
+/// Answers the first request with the status `?status=N` (500 by default), and sends the file for later
+/// requests.
 pub(super) fn fails_once(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 { fails_always(x) } else { x.file(&[]) }
 }
@@ -56,7 +59,7 @@ pub(super) fn status(x: &mut Exchange) -> io::Result<bool> {
     x.respond(&format!("{status} Sin"), &[header], body.as_bytes())
 }
 
-/// Redirects to a signed link. The first link has expired.
+/// Redirects each request to a new signed link. The first link has expired already.
 pub(super) fn expired_link(x: &mut Exchange) -> io::Result<bool> {
     match x.request.query("link") {
         None => {
@@ -122,7 +125,7 @@ pub(super) fn refuses_the_fifth(x: &mut Exchange) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Answers the first request for a target, and refuses all later requests.
+/// Sends the file for the first request to a URL, and refuses all later requests to this URL.
 pub(super) fn one_request_only(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 { capped(x) } else { x.respond("403 Forbidden", &[], b"used up\n") }
 }

@@ -108,7 +108,8 @@ async fn truncated_and_damaged_coded_bodies_are_errors() {
         for kept in [1, coded.len() / 2, coded.len() - 1] {
             let cut = decode_all(codings, &coded[..kept]).await;
             assert_eq!(cut, Err(ErrorKind::ContentCoding), "{codings} {kept}");
-            // If the server did not state the end, the connection may have been closed too early.
+            // If the server did not state the end, the connection may have been closed too early. So the
+            // error may also be `http.truncated`, after which downhaul tries again.
             let cut = decoded_in(codings, &coded[..kept], 1000, End::ByClose, Vec::new()).await;
             assert!(
                 matches!(cut, Err(ErrorKind::HttpTruncated | ErrorKind::ContentCoding)),
@@ -128,8 +129,8 @@ async fn truncated_and_damaged_coded_bodies_are_errors() {
     assert_eq!(decode_all("gzip", &broken).await, Err(ErrorKind::ContentCoding), "its checksum is wrong");
 }
 
-/// The first bits state a window of 30 bits, which is allowed only as a "large window" of brotli. An empty
-/// last meta-block follows.
+/// The first bits of this body state a window of 30 bits, which is allowed only as a "large window" of
+/// brotli. An empty last meta-block follows.
 #[tokio::test]
 async fn a_large_window_of_brotli_is_refused() {
     assert_eq!(decode_all("br", &[0x11, 0xde]).await, Err(ErrorKind::ContentCoding));

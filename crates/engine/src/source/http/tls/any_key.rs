@@ -14,19 +14,19 @@ const P256: usize = 65;
 const P384: usize = 97;
 const P521: usize = 133;
 
-/// The sizes of RSA keys in bits for which the cryptographic library verifies signatures. Most schemes, such
-/// as those of TLS 1.3 (PSS), need a key of at least [`RSA_LEAST_OF_MOST_SCHEMES`]. Only PKCS #1 signatures
-/// with SHA-256 or SHA-512 are verified with keys from [`RSA_LEAST`] on.
+/// The sizes of RSA keys in bits for which aws-lc-rs verifies signatures. Most schemes, such as those of TLS
+/// 1.3 (PSS), need a key of at least [`RSA_LEAST_OF_MOST_SCHEMES`]. Only PKCS #1 signatures with SHA-256 or
+/// SHA-512 are verified with keys from [`RSA_LEAST`] on.
 const RSA_LEAST: usize = 1024;
 const RSA_LEAST_OF_MOST_SCHEMES: usize = 2048;
 const RSA_MOST: usize = 8192;
 
-/// Verifies the signature of a handshake. If the library cannot verify signatures of this scheme by this key,
+/// Verifies the signature of a handshake. If aws-lc-rs cannot verify signatures of this scheme by this key,
 /// or if the certificate has no readable key, the server is accepted without a check, unless `must_verify` is
 /// true.
 ///
 /// # Errors
-/// Returns an error if the signature is wrong, or if it must be verified and the library cannot do so.
+/// Returns an error if the signature is wrong, or if it must be verified and this is not possible.
 pub(super) fn verify(
     message: &[u8],
     certificate: &CertificateDer<'_>,
@@ -52,7 +52,7 @@ pub(super) fn is_short(certificate: &CertificateDer<'_>) -> bool {
     size.is_some_and(|size| size < RSA_LEAST_OF_MOST_SCHEMES)
 }
 
-/// Returns the algorithm that verifies signatures of a scheme by a key, or `None` if the library has no such
+/// Returns the algorithm that verifies signatures of a scheme by a key, or `None` if aws-lc-rs has no such
 /// algorithm. With TLS 1.2, an ECDSA scheme determines only the hash, so the length of the key shows the
 /// curve.
 fn algorithm(scheme: SignatureScheme, key: &PublicKey) -> Option<&'static dyn VerificationAlgorithm> {

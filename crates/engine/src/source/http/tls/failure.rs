@@ -193,7 +193,7 @@ fn dated(what: &str, at: UnixTime) -> String {
     }
 }
 
-/// Returns the names of a certificate as a text. The library writes them as `DnsName("example.com")` and
+/// Returns the names of a certificate as a text. rustls writes them as `DnsName("example.com")` and
 /// `IpAddress(10.0.0.1)`.
 fn names(presented: &[String]) -> String {
     let name = |text: &String| {

@@ -1,7 +1,7 @@
 //! Checks the certificates of servers.
 //!
 //! Invariants: a server must prove that it has the private key of its certificate. With `--insecure`, this
-//! proof is not required if the library cannot verify signatures by this kind of key, unless a key is pinned.
+//! proof is not required if aws-lc-rs cannot verify signatures by this kind of key, unless a key is pinned.
 //! A pinned key is an additional condition, and never replaces another condition.
 
 use super::certificate::{self, Facts};
