@@ -175,7 +175,7 @@ impl Expectations {
     ///
     /// # Errors
     /// Returns `content.html` or `content.pointer` if the content is not what its name promises. There is no
-    /// such error if the content has a digest that the user chose, or a good signature.
+    /// such error if the file has a strong digest that the user chose, or a good signature.
     pub(super) fn warnings(&self, at: &str, says_html: bool) -> Result<Vec<String>, Error> {
         let mut warnings: Vec<String> = self.renamed.iter().chain(&self.notes).cloned().collect();
         let wrong = match self.look {
@@ -195,8 +195,9 @@ impl Expectations {
         }
     }
 
-    /// Returns true if a signature, or a digest that the user chose, verifies the content. A checksum list
-    /// that downhaul found beside the file is not enough.
+    /// Returns true if a signature of the file, or a strong digest that the user chose, verifies the content.
+    /// A checksum list that downhaul found beside the file is not enough. If `--verify` is not `auto`, there
+    /// may be such a list, so no digest from a checksum list counts.
     fn is_chosen(&self) -> bool {
         let looked_beside = self.verify != Verify::Auto;
         self.own || self.signed.is_some() || (!looked_beside && self.is_given())
