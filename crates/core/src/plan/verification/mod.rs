@@ -210,7 +210,8 @@ impl Verification {
         self.chunks.as_ref().is_some_and(|chunks| chunks.fit(size))
     }
 
-    /// Checks that the known digests satisfy `--verify`.
+    /// Checks that the known digests of the file or of its chunks satisfy `--verify`. Strong digests of
+    /// chunks are always enough.
     ///
     /// # Errors
     /// Returns `digest.missing` or `digest.unlisted` if the known digests do not satisfy `--verify`.
