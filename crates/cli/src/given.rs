@@ -18,8 +18,8 @@ use std::path::Path;
 /// file with useful headers is shorter.
 const LONGEST_HEADERS: usize = 256 * 1024;
 
-/// Reads the list of `--checksum-file`. If there are `keys`, also reads the signature beside the list. If the
-/// option has the URL of a list, the list is not read here.
+/// Reads the value of `--checksum-file`. If it is the path of a list, reads the list and, if there are
+/// `keys`, the signature beside the list. If it is the URL of a list, only the URL is returned.
 ///
 /// # Errors
 /// Returns why the list cannot be used, in words for the user.
@@ -61,7 +61,8 @@ pub(crate) fn checksums(text: &str, keys: Option<&Keys>) -> Result<ChecksumList,
 pub(crate) fn keys(text: &str) -> Result<Keys, String> {
     Key::read(text).map(Keys::Minisign).or_else(|not_a_key| {
         let file = read(Path::new(text), signature::LONGEST_KEYS).map_err(|e| {
-            format!("--signed-by {}: {not_a_key}, nor a file that can be read ({e})", show::escaped(text))
+            let text = show::escaped(text);
+            format!("--signed-by {text}: {not_a_key}, and it is not a file that can be read ({e})")
         })?;
         let keys = Keys::read(&file).and_then(|keys| check_keys(&keys).map(|()| keys));
         keys.map_err(|why| format!("the key in {}: {why}", show::escaped(text)))
@@ -81,7 +82,7 @@ pub(crate) fn with_headers(args: &Args) -> Result<Args, String> {
 }
 
 /// Returns the headers of an option, including those in files. Blank lines of a file and lines that begin
-/// with `#` are left out.
+/// with `#` are left out. `option` is the name of the option, for error messages.
 ///
 /// # Errors
 /// Returns what is wrong with a file. The text shows nothing of the content of the file, which may be secret.

@@ -1,8 +1,8 @@
 //! Rules with options for some hosts only. This file decides which hosts a rule applies to, and which rule is
 //! used if several rules apply.
 //!
-//! Invariant: the headers and logins of a rule are sent only to hosts that match its pattern. They are sent
-//! over https, and over http only if the pattern begins with `http://`.
+//! Invariant: the headers, the login and the token of a rule are sent only to hosts that match its pattern.
+//! They are sent over https, and over http only if the pattern begins with `http://`.
 
 use crate::job::Headers;
 use crate::proxy::Proxy;
@@ -11,7 +11,7 @@ use crate::secret::{Login, Secret};
 use std::fmt;
 use url::Url;
 
-/// A pattern for the hosts of a rule.
+/// A pattern that says which hosts a rule applies to.
 ///
 /// - `example.org` means that host with the usual port of the scheme.
 /// - `example.org:8443` means that host with this port.
@@ -79,7 +79,7 @@ impl HostPattern {
         is_host && is_port && self.scheme.as_deref().is_none_or(|scheme| scheme == url.scheme())
     }
 
-    /// Returns true if the headers and logins of the rule may be sent to this URL.
+    /// Returns true if the headers, the login and the token of the rule may be sent to this URL.
     pub fn trusts(&self, url: &Url) -> bool {
         self.matches(url) && (url.scheme() == "https" || self.scheme.as_deref() == Some("http"))
     }
@@ -171,8 +171,9 @@ impl HostRules {
         self.first(url, |options| options.limit_rate)
     }
 
-    /// Returns the headers for this URL. These are the headers of all rules that apply to the URL. If two
-    /// rules have a header of the same name, the header of the more specific rule is used.
+    /// Returns the headers for this URL. These are the headers of all rules that apply to the URL. Over http,
+    /// only rules for `http://` count. If two rules have a header of the same name, the header of the more
+    /// specific rule is used.
     pub fn headers(&self, url: &Url) -> Vec<(&str, &Secret)> {
         let mut headers: Vec<(&str, &Secret)> = Vec::new();
         for options in self.trusting(url) {
@@ -187,12 +188,12 @@ impl HostRules {
         headers
     }
 
-    /// Returns the login for this URL, if a rule has one.
+    /// Returns the login for this URL, if a rule has one that may be sent to this URL.
     pub fn login(&self, url: &Url) -> Option<&Login> {
         self.trusting(url).find_map(|options| options.user.as_ref())
     }
 
-    /// Returns the bearer token for this URL, if a rule has one.
+    /// Returns the bearer token for this URL, if a rule has one that may be sent to this URL.
     pub fn bearer(&self, url: &Url) -> Option<&Secret> {
         self.trusting(url).find_map(|options| options.bearer.as_ref())
     }
@@ -201,8 +202,8 @@ impl HostRules {
         self.0.iter().filter(|(pattern, _)| pattern.trusts(url)).map(|(_, options)| options)
     }
 
-    /// Returns the pattern of a rule whose headers or logins are not sent to this URL because the scheme of
-    /// the URL is http.
+    /// Returns the pattern of a rule whose headers, login or token are not sent to this URL because the
+    /// scheme of the URL is http. Returns `None` if there is no such rule.
     pub fn held_back(&self, url: &Url) -> Option<&HostPattern> {
         let is_held = |(pattern, options): &&(HostPattern, HostOptions)| {
             pattern.matches(url) && !pattern.trusts(url) && options.has_secrets()

@@ -249,8 +249,8 @@ pub enum NumberForm {
 
 impl NumberForm {
     /// Splits the name of a file at the place where the number is put. If the last dot and the text after it
-    /// are longer than half of [`LONGEST`], a number may not fit before that dot. In that case, a number of
-    /// the form `Dot` is put at the end.
+    /// are longer than half of [`LONGEST`], a number might not fit before that dot. A number of the form
+    /// `Dot` is then put at the end, and so is the number of a name without a dot.
     fn split(self, file: &str) -> (&str, &str) {
         match self {
             NumberForm::Parentheses => endings::split_extension(file),
@@ -262,8 +262,9 @@ impl NumberForm {
     }
 }
 
-/// Undoes [`SafeName::numbered`] for a name without folders. For `name (1).ext`, for example, returns
-/// `name.ext` and 1. Returns `None` if the name has no number of this form.
+/// Undoes [`SafeName::numbered`] for a name without folders: returns the name without the number, and the
+/// number. For `name (1).ext`, these are `name.ext` and 1. Returns `None` if the name has no number of this
+/// form.
 pub fn unnumbered(file: &str, form: NumberForm) -> Option<(String, u32)> {
     let (stem, extension) = form.split(file);
     let (stem, number, extension) = match form {
@@ -281,8 +282,9 @@ pub fn unnumbered(file: &str, form: NumberForm) -> Option<(String, u32)> {
     (!stem.is_empty()).then(|| (format!("{stem}{extension}"), number))
 }
 
-/// Returns a form of a path that is equal for two paths that differ only in their case, if the system is
-/// macOS or Windows. File systems on macOS and Windows usually ignore case.
+/// Returns a form of a path that is equal for two paths that usually mean the same file. On macOS and
+/// Windows, where file systems usually ignore case, it is the path in lower case. On other systems, it is the
+/// path itself.
 pub fn same_file_key(path: &str) -> String {
     if cfg!(any(target_os = "macos", windows)) { path.to_lowercase() } else { path.to_string() }
 }

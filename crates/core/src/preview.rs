@@ -56,7 +56,7 @@ pub fn may_be_renamed(job: &Job, naming: &Naming) -> bool {
 pub enum Step {
     /// Download the whole file.
     Download,
-    /// Continue the partial file of an earlier run, or the file of another tool.
+    /// Continue the partial file of an earlier run, or a file that another tool left unfinished.
     Resume,
     /// Replace the existing file.
     Replace,
@@ -90,14 +90,14 @@ pub struct Forecast {
     pub bytes: u64,
     /// The number of files whose size is not known.
     pub unknown: u64,
-    /// The number of bytes that partial files have already.
+    /// The number of bytes that are on the disk already and would not be fetched again.
     pub kept: u64,
     /// The number of free bytes on the disk of the output folder, if that is known.
     pub free: Option<u64>,
-    /// The estimated duration of the run in seconds, at the last known speeds. It is `None` if a size or a
-    /// speed is not known.
+    /// The estimated duration of the run in seconds, from the last known speeds of the hosts and the limit of
+    /// the run. It is `None` if a size or a speed is not known.
     pub seconds: Option<f64>,
-    /// The hosts, by origin.
+    /// The sums for each host. The key is the origin, or [`OTHER_HOSTS`].
     pub hosts: BTreeMap<String, HostForecast>,
 }
 
@@ -116,12 +116,12 @@ pub struct HostForecast {
     pub seconds: Option<f64>,
 }
 
-/// The key in [`Forecast::hosts`] for all hosts after the first thousand.
+/// The key in [`Forecast::hosts`] for the sums over all hosts after the first thousand.
 pub const OTHER_HOSTS: &str = "others";
 
 impl Forecast {
-    /// Adds a file. `missing` is the number of bytes that would be fetched, if the size is known. `kept` is
-    /// the number of bytes that are on the disk already.
+    /// Adds a file from the host with this origin. `missing` is the number of bytes that would be fetched, if
+    /// the size is known. `kept` is the number of bytes that are on the disk already.
     pub fn add(&mut self, origin: &str, missing: Option<u64>, kept: u64) {
         let is_known = self.hosts.len() < HOSTS_MOST || self.hosts.contains_key(origin);
         let host = self.hosts.entry(if is_known { origin } else { OTHER_HOSTS }.to_string()).or_default();

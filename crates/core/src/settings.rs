@@ -413,7 +413,7 @@ setters! {
 
 /// The reaction to a failure of a job (`--on-error`). In two cases, the job continues with each of these
 /// values, and the user is not asked. First, a failure may pass, and at least 64 KiB of new bytes that can be
-/// kept arrived since the last failure. Second, the host of the job needs a pause.
+/// kept arrived since the count of retries last began at 0. Second, the host of the job needs a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnError {
     /// The user is asked after each failure that may be retried, while retries are left. The job waits for

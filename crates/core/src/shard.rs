@@ -18,8 +18,7 @@ pub enum ShardBy {
 }
 
 impl ShardBy {
-    /// Returns the word for this property, as the command line has it, and as the file about a finished shard
-    /// has it.
+    /// Returns the word for this property on the command line and in the file about a finished shard.
     pub fn name(self) -> &'static str {
         match self {
             ShardBy::Job => "job",
@@ -48,7 +47,7 @@ impl Shard {
         self.number
     }
 
-    /// Returns the number of all shards.
+    /// Returns how many shards the list is divided into.
     pub fn of(&self) -> u64 {
         self.of
     }
@@ -58,9 +57,9 @@ impl Shard {
         self.by
     }
 
-    /// Returns true if a job belongs to this shard. `position` is the number of jobs before this job in the
-    /// list. `job` is `None` for a line that has a mistake. The position of such a line decides to which
-    /// shard the line belongs.
+    /// Returns true if an entry of a list belongs to this shard. `position` is the number of entries before
+    /// this one in the list. `job` is the job of the entry, or `None` if the entry has a mistake. The
+    /// position of such an entry decides to which shard it belongs.
     pub fn has(&self, position: u64, job: Option<&Job>) -> bool {
         let value = match (self.by, job) {
             (ShardBy::Line, _) | (_, None) => position,
@@ -80,7 +79,7 @@ impl Shard {
 pub struct ListDigest([u8; 32]);
 
 impl ListDigest {
-    /// Adds the next job. `job` is `None` for a line that has a mistake.
+    /// Adds the next entry of the list. `job` is its job, or `None` if the entry has a mistake.
     pub fn add(&mut self, job: Option<&Job>) {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&self.0);
@@ -108,7 +107,7 @@ impl ListDigest {
 }
 
 /// Returns a hash of the first URL of a job, and of the given name of its file. A long secret in the URL
-/// cannot be found out from the hash, but a short secret could be guessed.
+/// cannot be found out from the hash, but a short secret can be guessed.
 fn hash_of(job: &Job) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
     hasher.update(job.urls.first().map_or("", |url| url.as_str()).as_bytes()).update(b"\n");

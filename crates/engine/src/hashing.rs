@@ -208,7 +208,8 @@ impl Shared {
         self.runtime.spawn_blocking(move || shared.run(work));
     }
 
-    /// Hashes until there is nothing to hash at the moment, or the digests are finished.
+    /// Hashes until there is nothing to hash at the moment, or until the digests are finished or not needed
+    /// any more.
     fn run(&self, mut work: Box<Work>) {
         loop {
             let mut state = self.state();

@@ -77,9 +77,10 @@ pub(in crate::args) fn folders(text: &str) -> Result<Folders, String> {
 /// The value of `--shard`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShardOption {
-    /// The number of the shard, and the number of all shards.
+    /// The number of the shard, and how many shards there are.
     Fixed(u64, u64),
-    /// The number of all shards, if it is given. The environment has the number of the shard.
+    /// How many shards there are, if the user gave this. The environment has the number of the shard, and it
+    /// also says how many shards there are if the user did not.
     Auto(Option<u64>),
 }
 

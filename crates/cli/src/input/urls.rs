@@ -11,8 +11,8 @@ use downhaul_engine::core::name::{self, SafeName};
 use downhaul_engine::core::show::{self, escaped};
 use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 
-/// The most jobs of the arguments that are checked before the run. A mistake in a later job fails only that
-/// job, as in a list on standard input. Checking this many jobs takes some milliseconds.
+/// The highest number of jobs from the arguments that are checked before the run. After a mistake in a later
+/// job, only that job fails, as in a list on standard input. Checking this many jobs takes some milliseconds.
 pub(super) const CHECKED_MOST: usize = 10_000;
 
 /// The URLs and names among the arguments. Jobs are made one after the other, because patterns can stand for
@@ -151,8 +151,11 @@ impl Arguments {
     }
 }
 
-/// Splits a text at the commas before `scheme://`. Other commas belong to a URL. Within braces, commas
-/// separate the words of a pattern.
+/// Splits a text into URLs, at the commas before `scheme://`. Other commas belong to a URL. Commas within
+/// braces never separate URLs, because they separate the words of a pattern.
+///
+/// # Errors
+/// Returns a message for the user if one of the URLs is empty.
 pub(crate) fn split_urls(text: &str) -> Result<Vec<&str>, String> {
     let mut parts = Vec::new();
     let (mut start, mut braces) = (0, 0_usize);
@@ -190,7 +193,8 @@ fn listed(names: &str, urls: u64) -> Result<Vec<SafeName>, String> {
         ));
     }
     if urls != names.len() as u64 {
-        return Err(format!("{} but {}", count(urls, "URL"), count(names.len() as u64, "name")));
+        let (urls, names) = (count(urls, "URL"), count(names.len() as u64, "name"));
+        return Err(format!("the arguments have {urls} but {names}"));
     }
     let names = (1..).zip(names).map(|(number, name)| {
         SafeName::from_person(name)
@@ -273,7 +277,8 @@ pub(crate) fn is_stdout(path: &Path) -> bool {
     STDOUT.iter().any(|name| path.as_os_str() == *name)
 }
 
-/// Returns the destination for a path that the user gave with `-o`. The path of a file is not changed.
+/// Returns the destination for a path that the user gave with `-o`. If a file is written to this path, the
+/// path is used unchanged.
 fn save_as(path: &Path, folder: &Path, rules: &name::Naming) -> Result<Destination, String> {
     let text = path.to_string_lossy();
     // A pipe or a device is written to, and not replaced.

@@ -363,7 +363,7 @@ fn a_user_name_with_a_colon_is_an_error_and_not_a_request_without_a_login() {
     let url = server.url("well_behaved/10/f").replace("://", "://u%3Ap:hush@");
     for more in [&[][..], &["--auth", "basic"]] {
         let out = place.run(&[&[url.as_str()], more].concat());
-        place.assert_failed(&out, 1, "its user name contains a colon, which Basic cannot send");
+        place.assert_failed(&out, 1, "the user name contains a colon, which Basic cannot send");
         assert!(!out.stderr.contains("hush"), "{}", out.stderr);
     }
     assert!(server.requests().is_empty());

@@ -254,7 +254,7 @@ fn answers_of_a_proxy_are_never_taken_for_answers_of_the_server() {
         (Does::Answers(b"SSH-2.0-x\r\n\r\n".to_vec()), "proxy.failed", "did not answer as HTTP proxies do"),
         (Does::Answers(Vec::new()), "proxy.failed", "closed the connection without an answer"),
         (Does::Answers(b"HTTP/1.1 200 O".to_vec()), "proxy.failed", "closed the connection"),
-        (Does::Answers(endless), "proxy.failed", "sent an answer without an end"),
+        (Does::Answers(endless), "proxy.failed", "sent an answer whose head is too long"),
         (Does::Answers(b"HTTP/1.1 100 W\r\n\r\n".repeat(30)), "proxy.failed", "sent no final answer"),
         (Does::IsSilent, "proxy.failed", "did not answer within 1 s"),
         (answer("401 Unauthorized", ""), "proxy.login", "401 Unauthorized"),

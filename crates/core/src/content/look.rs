@@ -47,7 +47,7 @@ pub enum Look {
     /// The beginning of a part of an HTML page, or a comment that has not ended. It counts as a page only if
     /// the server says that the content is HTML.
     Fragment,
-    /// A Git LFS pointer, which is a text that names the file.
+    /// A Git LFS pointer, which is a text that stands for the file.
     LfsPointer,
     /// Anything else.
     Other,
@@ -62,8 +62,8 @@ pub fn look(beginning: &[u8]) -> Look {
     if !may_be_a_page(beginning) { Look::Other } else { look_at_text(beginning) }
 }
 
-/// Returns false if the first character after blanks shows that a file is not a page. Most files contain data
-/// that looks random, and decoding such data takes long.
+/// Returns false if a file cannot be a page, because it begins neither with a byte order mark nor, after
+/// blanks, with `<`. This quick check comes first, because decoding the data of other files takes long.
 fn may_be_a_page(beginning: &[u8]) -> bool {
     let valid = || beginning.utf8_chunks().next().map_or("", |chunk| chunk.valid());
     Encoding::for_bom(beginning).is_some() || valid().trim_start().starts_with('<')

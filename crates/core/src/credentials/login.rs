@@ -9,9 +9,9 @@ use url::Url;
 /// The reason why a login cannot be used. It contains no part of the login.
 pub type Refused = &'static str;
 
-/// The reason why [`basic`] cannot be used.
+/// The reason why a login cannot be sent with [`basic`].
 pub const NO_BASIC: Refused =
-    "its user name contains a colon, which Basic cannot send. If the server has Digest, use --auth digest";
+    "the user name contains a colon, which Basic cannot send. If the server has Digest, use --auth digest";
 
 /// Returns the login in the userinfo of a URL, if there is one. The parts of the login are percent-decoded
 /// once.

@@ -36,7 +36,7 @@ pub struct Further {
 }
 
 impl Further {
-    /// Returns the record of the job whose file has this name.
+    /// Returns `record`, the record of the job whose file has this name, together with the name.
     pub fn new(name: &str, record: Record) -> Further {
         Further { name: crc32c(name.as_bytes()), record }
     }
@@ -63,7 +63,7 @@ impl Further {
     }
 }
 
-/// The format of a record. In format 1, the hashes did not contain the headers and the server of a request.
+/// The format of a record. In format 1, the headers and the server of a request were not hashed.
 const FORMAT: u8 = 2;
 
 /// The format of a list of [`Further`]. Up to format 2, the list had records without the names.
@@ -107,8 +107,8 @@ impl Record {
         if *format != FORMAT { None } else { postcard::from_bytes(rest).ok() }
     }
 
-    /// Returns true if a file of this size and with this modification time was not changed since it was
-    /// recorded.
+    /// Returns true if this size and this modification time are the recorded ones. The file then counts as
+    /// unchanged. `modified` is `None` if the modification time cannot be read.
     pub fn is_intact(&self, size: u64, modified: Option<SystemTime>) -> bool {
         self.size == size && modified.map(since_epoch) == Some(self.modified)
     }

@@ -142,8 +142,8 @@ pub struct Begin {
 /// Something that happened, or a command to the plan.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
-    /// Facts about the content that did not come from responses to requests for the file itself. Facts from
-    /// lists and signatures arrive before `Placed`. Other facts may arrive later.
+    /// Facts about the content that the heads of the responses with the file do not state. Facts from lists
+    /// and signatures arrive before `Placed`. Other facts may arrive later.
     Found(Findings),
     /// The result of `Look`.
     Looked(Result<Place, Error>),
@@ -225,7 +225,7 @@ pub enum Input {
     Remove,
 }
 
-/// Facts about the content of a file that did not come from responses to requests for the file itself.
+/// Facts about a file that come from lists, signatures or the written bytes, not from the heads of responses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Findings {
     /// Digests from checksum lists and documents.

@@ -49,13 +49,13 @@ impl Director {
     pub(super) fn start_verifier(&mut self, id: JobId) {
         let Some(running) = self.running.get_mut(&id) else { return };
         let algorithms = running.plan.algorithms();
-        // An output that is written in order computes the digests itself ([`Part::digests`]).
+        // If the output is written in order, its [`Part`] computes the digests ([`Part::digests`]).
         if algorithms.is_empty() || running.spec.destination.is_in_order() || self.settings.preview.is_some()
         {
             return;
         }
-        // A verifier with other algorithms is replaced. The new verifier reads the file back from its first
-        // byte.
+        // A verifier with other algorithms than the needed ones is replaced. The new verifier reads the file
+        // back from its first byte.
         let prefix = running.plan.prefix();
         let Some(file) = running.file_mut() else { return };
         if file.verifier.as_ref().is_none_or(|verifier| verifier.algorithms() != algorithms) {
@@ -174,7 +174,8 @@ impl Director {
 }
 
 /// Makes a downloaded file from another file that has the same bytes, so that these bytes are on the disk
-/// only once. If that is not possible, the downloaded file is used.
+/// only once. Returns how the file was made. Returns `None` if it was not made, because that is not wanted or
+/// not possible. The caller then publishes the downloaded bytes.
 fn made_from(
     duplicates: &Duplicates,
     path: &Path,
@@ -192,7 +193,7 @@ fn made_from(
 }
 
 /// Returns the options for publishing a file of this size. `from` has the origin of the file, and the
-/// validator that this origin stated. `modified` is the modification time in its last accepted response.
+/// validator that this origin stated. `modified` is the modification time in the last accepted response.
 pub(crate) fn publishing(
     settings: &Settings,
     spec: &Job,
@@ -218,7 +219,7 @@ pub(crate) fn publishing(
     }
 }
 
-/// Returns the entry of a lock file for a verified file, if the disk stores such entries.
+/// Returns the entry of a lock file for a verified file, if the disk stores such entries (in tars and WARCs).
 pub(crate) fn about(disk: &dyn Disk, spec: &Job, plan: &Plan, now: Duration) -> Option<Box<Entry>> {
     disk.stores_entries().then(|| {
         let entry = plan.entry(now);
@@ -229,9 +230,10 @@ pub(crate) fn about(disk: &dyn Disk, spec: &Job, plan: &Plan, now: Duration) -> 
 }
 
 /// Returns true if the content must be checked, because the name of the file or the given URL promises
-/// something other than an HTML page. If the user gave a name that may be the name of a page, only this name
-/// is considered. The content must also be checked if the given URL ends like a text (`.txt`) and only a
-/// redirect or a header gave the file the name of a page (`.html`).
+/// something other than an HTML page. If the user or a list gave a name that may be the name of a page or of
+/// a text, only this name is considered. The content must also be checked if the given URL ends like a text
+/// (`.txt`) and only a redirect or a header gave the file the name of a page (`.html`). With `--accept-html`
+/// or `--verify off`, returns false.
 pub(crate) fn promises_data(at: &str, spec: &Job, settings: &Settings) -> bool {
     if settings.accept_html || settings.verify == Verify::Off {
         return false;

@@ -21,7 +21,8 @@ struct State {
 }
 
 impl WriteQueue {
-    /// Runs `write` after all writes that were passed to this function before.
+    /// Adds `write` to the queue and returns at once. A thread runs it after all writes that were added
+    /// before.
     pub(super) fn run(self: &Arc<Self>, write: impl FnOnce() + Send + 'static) {
         let mut state = self.state();
         state.writes.push_back(Box::new(write));

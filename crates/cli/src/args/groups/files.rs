@@ -23,8 +23,9 @@ pub struct Output {
 
     /// Save a single file as NAME, or write to stdout with -
     ///
-    /// This option is for a single URL. NAME may be any path. A relative path is below the folder of -d. If
-    /// NAME is a pipe or a device, the bytes are written to it in order.
+    /// This option is for a single URL, or for a pattern of --glob if NAME contains #1. NAME may be any path.
+    /// A relative path is below the folder of -d. If NAME is a pipe or a device, the bytes are written to it
+    /// in order.
     #[arg(short = 'o', long, value_name = "NAME", value_hint = ValueHint::FilePath)]
     pub save_as: Option<PathBuf>,
 
@@ -87,9 +88,9 @@ pub struct Output {
     /// Put the responses of servers into WARCs with names such as web-{number:05}.warc.gz
     ///
     /// {number} is the number of a WARC, from 0 on. The format is WARC/1.1. For each file, a WARC has the
-    /// response, the request without secrets, redirects, and a description in JSON with what the list states
-    /// about the file. Each file is verified before it is put into a WARC. A relative path is below the
-    /// folder of -d. A WARC gets its name when it is complete.
+    /// response, the request without secrets, the redirects, and a description in JSON with the URL, the
+    /// digests and what the list states about the file. Each file is verified before it is put into a WARC. A
+    /// relative path is below the folder of -d. A WARC gets its name when it is complete.
     #[arg(long, value_name = "NAME", value_parser = values::warc_names, conflicts_with_all = ["save_as", "adopt", "to_tar"], hide_short_help = true)]
     pub to_warc: Option<ContainerNames>,
 

@@ -270,11 +270,11 @@ pub struct Http {
 
     /// Refuse a private address if a redirect, a document or a mirror leads to it
     ///
-    /// A private address is an address of a private network or of this machine. It is refused in three cases:
-    /// a host with a public address redirects to it, a URL in a document leads to it, or a server offers a
-    /// mirror at this address. A document is a Metalink file, a fetch.txt of BagIt, a data package, an
-    /// RO-Crate, or a list that is fetched from a URL. A URL in a document is accepted if you gave a URL with
-    /// the same origin.
+    /// A private address is an address of a private network or of this machine. It is refused in four cases:
+    /// a host with a public address redirects to it, a URL in a document leads to it, a server offers a
+    /// mirror at this address, or its host had a public address earlier in the run. A document is a Metalink
+    /// file, a fetch.txt of BagIt, a data package, an RO-Crate, or a list that is fetched from a URL. A URL
+    /// in a document is accepted if you gave a URL with the same origin.
     #[arg(long, hide_short_help = true)]
     pub no_private: bool,
 

@@ -33,7 +33,7 @@ pub(super) fn before_blocks(line: &str, list: &str) -> Option<Entry> {
 }
 
 /// Returns the name in a line. If the name is a Windows path (`C:\DIR\NAME`, `.\NAME`), its backslashes
-/// become slashes. In other names a backslash is an ordinary character.
+/// become slashes. In other names, a backslash is an ordinary character.
 pub(super) fn written(name: &str) -> String {
     let has_drive = name.get(1..3) == Some(":\\") && name.starts_with(|c: char| c.is_ascii_alphabetic());
     match has_drive || name.starts_with(".\\") {
@@ -53,8 +53,8 @@ pub(super) fn reversed(line: &str, list: &str) -> Option<Entry> {
 }
 
 /// Reads hexadecimal digits as a digest. The number of digits gives the algorithm. `list` is the name of the
-/// list. In lists such as `B2SUMS` and `B3SUMS`, this name gives the algorithm, because the digests in these
-/// lists are as long as SHA-2 digests.
+/// list. If it is a name such as `B3SUMS`, 64 digits are BLAKE3. If it is a name such as `B2SUMS`, 128 digits
+/// are BLAKE2b. In other lists, they are SHA-256 and SHA-512.
 pub(super) fn hexadecimal(digits: &str, list: &str) -> Option<Digest> {
     let list = base(list).to_ascii_lowercase();
     let says = |names: &[&str]| names.iter().any(|name| list.contains(name));

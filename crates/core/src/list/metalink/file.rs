@@ -105,8 +105,8 @@ impl File {
             Leaf::Url(_) if self.urls.len() >= MOST_URLS => {
                 self.note(format!("it has more than {MOST_URLS} URLs; the further URLs were left out"));
             }
-            // A URL of another protocol, or a text that is not a URL, is left out. The other mirrors are
-            // used.
+            // A URL that is neither http nor https, or a text that is not a URL, is left out. The other URLs
+            // are used.
             Leaf::Url(rank) => self.add_url(*rank, text),
         }
     }
@@ -152,12 +152,12 @@ impl File {
         });
     }
 
-    /// Ends a set of chunk hashes. If a file has several sets, one with a strong algorithm is preferred to
-    /// one with SHA-1. Otherwise the first set is kept.
+    /// Ends a set of chunk hashes. If a file has several sets, the first one with a strong algorithm is used.
+    /// If all sets have SHA-1, the first set is used. A set with a malformed hash is not used.
     pub(super) fn close_pieces(&mut self) {
         if std::mem::take(&mut self.open_is_wrong) {
-            // If one hash is malformed, it is not certain which chunks the other hashes belong to.
-            self.note("one of its chunk hashes is malformed; all its chunk hashes were ignored".into());
+            // If one hash is malformed, it is not certain which chunks the other hashes of the set belong to.
+            self.note("one of its chunk hashes is malformed; this set of chunk hashes was ignored".into());
             self.open = None;
         }
         let better = |one: &ChunkHashes, other: &ChunkHashes| {

@@ -185,7 +185,7 @@ fn reading_ends_at_the_first_error_of_the_document() {
         (format!("<x xmlns='{NAMESPACE_4}'/>"), "there is no <metalink> element"),
         (bomb, "document type"),
         ("<!DOCTYPE metalink SYSTEM 'file:///etc/passwd'>".to_string() + &four(fine), "document type"),
-        (four("&who;"), "it uses an entity"),
+        (four("&who;"), "uses an entity"),
         (four("<file name='&who;'/>"), "not valid XML"),
         (four("&#xFFFFFFFF;"), "not valid XML"),
         (four("<file name='a'></metalink>"), "not valid XML"),
@@ -193,7 +193,7 @@ fn reading_ends_at_the_first_error_of_the_document() {
         (four(fine).replace("</metalink>", ""), "ends too early"),
         (four(fine) + &four(fine).split_off(39), "more than one root"),
         (four(&deep), "nested deeper than 32"),
-        (four(fine).replace("UTF-8", "latin1"), "not in UTF-8"),
+        (four(fine).replace("UTF-8", "latin1"), "an encoding other than UTF-8"),
         (
             four(&format!("<file name='a'><url>http://h/{}</url></file>", "x".repeat(LONGEST_TEXT))),
             "longer than 64 KiB",

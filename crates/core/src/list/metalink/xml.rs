@@ -86,7 +86,8 @@ impl Document {
     }
 }
 
-/// Returns the name of the root element without its prefix, if the name is within these bytes.
+/// Returns the name of the root element without its namespace prefix. `bytes` are the beginning of a
+/// document. Returns `None` if the start tag of the root element does not end within them.
 pub(super) fn root(bytes: &[u8]) -> Option<String> {
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
     if !text.starts_with(b"<") {
@@ -131,20 +132,20 @@ fn character(reference: &BytesRef<'_>) -> Result<char, Error> {
         "gt" => Ok('>'),
         "quot" => Ok('"'),
         "apos" => Ok('\''),
-        _ => Err(bad("it uses an entity, and only the entities of XML itself are supported")),
+        _ => Err(bad("the document uses an entity that XML itself does not define; this is not supported")),
     }
 }
 
 fn check_encoding(encoding: Option<&str>) -> Result<(), Error> {
     match encoding {
         None => Ok(()),
-        // A document in UTF-16 was converted to UTF-8, and still names its first encoding.
+        // A document in UTF-16 was converted to UTF-8 before, but its declaration still says UTF-16.
         Some(name)
             if ["utf-8", "utf8", "us-ascii", "utf-16"].contains(&name.to_ascii_lowercase().as_str()) =>
         {
             Ok(())
         }
-        Some(_) => Err(bad("it says that it is not in UTF-8; save it as UTF-8")),
+        Some(_) => Err(bad("the document states an encoding other than UTF-8; save it as UTF-8")),
     }
 }
 

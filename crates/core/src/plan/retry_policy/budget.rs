@@ -28,7 +28,8 @@ pub(super) enum Verdict {
     Ask,
     /// Give the job up.
     GiveUp,
-    /// Give the job up, because its retries are used up and the user is present. No further job starts.
+    /// Give the job up, because its retries are used up in a run that asks the user (`--on-error ask`). No
+    /// further job starts.
     Exhausted,
     /// Give the job up and stop the whole run.
     StopAll,
@@ -70,7 +71,8 @@ impl Budget {
 
     /// Decides if a failure is retried, according to its kind, `--on-error` and the retries that are left.
     /// `best` is the highest number of valid bytes from this run so far. `can_go_on` is true if these bytes
-    /// do not need to be fetched again.
+    /// do not need to be fetched again. If at least [`PROGRESS`] new bytes arrived since all retries became
+    /// available, they all become available again.
     pub(super) fn verdict(
         &mut self,
         error: &Error,

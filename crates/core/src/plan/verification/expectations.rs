@@ -2,8 +2,8 @@
 //! `--verify`.
 //!
 //! Invariant: all digests of the whole file that are used, from the user, from lists and from servers, are
-//! kept here. Digests from servers are removed only if the download starts again. With `--verify off`, no
-//! digests are kept.
+//! kept here. Digests from servers are removed only when the download starts or starts again. With
+//! `--verify off`, no digests are kept.
 
 use crate::content::Look;
 use crate::digest::{self, Algorithm, Digest, Expected};
@@ -26,8 +26,9 @@ pub(super) struct Expectations {
     /// The digests in `given`, and the digests from servers.
     all: Vec<Expected>,
     signed: Option<Signed>,
-    /// The kind of content that the first bytes of the file show. It is `None` if the content is not checked,
-    /// for example because a file of this name may be a web page.
+    /// The kind of content that the first bytes of the file show. It is `None` until these bytes are looked
+    /// at. It stays `None` if the content is not checked, for example because a file of this name may be a
+    /// web page.
     look: Option<Look>,
     /// True if the job itself came with a strong digest of the file. Digests that are found later, such as
     /// those in a checksum list, do not count.
@@ -54,7 +55,8 @@ impl Expectations {
         }
     }
 
-    /// Adds facts that did not come from responses to requests for the file itself.
+    /// Adds facts that the heads of the responses with the file do not state: facts from lists and
+    /// signatures, the kind of content that the written bytes show, and notes.
     pub(super) fn add(&mut self, findings: Findings) {
         let Findings { expected, signed, look, renamed, notes, .. } = findings;
         if self.verify != Verify::Off {
@@ -67,7 +69,9 @@ impl Expectations {
         self.notes.extend(notes.into_iter().filter(|note| !self.notes.contains(note)).collect::<Vec<_>>());
     }
 
-    /// Begins another version of the file. `stated` are the digests that the server states for this version.
+    /// Prepares for the version of the file that is downloaded from now on, also at the first start and when
+    /// a partial file is continued. `stated` are the digests that the server stated for this version. They
+    /// replace the digests that servers stated before.
     pub(super) fn begin(&mut self, stated: &[Expected]) {
         self.forget();
         self.learn(stated);
@@ -80,7 +84,8 @@ impl Expectations {
         }
     }
 
-    /// Removes the digests from servers and the kind of content, because the download starts again.
+    /// Removes the digests from servers and the kind of content. They may belong to another version of the
+    /// file than the one that is downloaded next.
     pub(super) fn forget(&mut self) {
         self.all = self.given.clone();
         self.look = None;
@@ -170,7 +175,7 @@ impl Expectations {
     ///
     /// # Errors
     /// Returns `content.html` or `content.pointer` if the content is not what its name promises. There is no
-    /// such error if the content has a digest that the user chose, or a good signature.
+    /// such error if the file has a strong digest that the user chose, or a good signature.
     pub(super) fn warnings(&self, at: &str, says_html: bool) -> Result<Vec<String>, Error> {
         let mut warnings: Vec<String> = self.renamed.iter().chain(&self.notes).cloned().collect();
         let wrong = match self.look {
@@ -190,8 +195,9 @@ impl Expectations {
         }
     }
 
-    /// Returns true if a signature, or a digest that the user chose, verifies the content. A checksum list
-    /// that downhaul found beside the file is not enough.
+    /// Returns true if a signature of the file, or a strong digest that the user chose, verifies the content.
+    /// A checksum list that downhaul found beside the file is not enough. If `--verify` is not `auto`, there
+    /// may be such a list, so no digest from a checksum list counts.
     fn is_chosen(&self) -> bool {
         let looked_beside = self.verify != Verify::Auto;
         self.own || self.signed.is_some() || (!looked_beside && self.is_given())

@@ -106,8 +106,8 @@ impl Verification {
         verification
     }
 
-    /// Adds facts that did not come from responses to requests for the file itself. If a size or chunk hashes
-    /// are known already, the new ones are ignored.
+    /// Adds facts that the heads of the responses with the file do not state (see [`Findings`]). If a size or
+    /// chunk hashes are known already, the new ones are ignored.
     pub(super) fn add(&mut self, mut findings: Findings) {
         let (chunks, size) = (findings.chunks.take(), findings.size.take());
         self.expectations.add(findings);
@@ -127,7 +127,9 @@ impl Verification {
         self.verify != Verify::Off && self.is_readable
     }
 
-    /// Begins another version of the file. `stated` are the digests that the server states for this version.
+    /// Prepares for the version of the file that is downloaded from now on, also at the first start and when
+    /// a partial file is continued. `stated` are the digests that the server stated for this version. They
+    /// replace the digests that servers stated before.
     pub(super) fn begin(&mut self, stated: &[Expected]) {
         self.expectations.begin(stated);
     }
@@ -208,7 +210,8 @@ impl Verification {
         self.chunks.as_ref().is_some_and(|chunks| chunks.fit(size))
     }
 
-    /// Checks that the known digests satisfy `--verify`.
+    /// Checks that the known digests of the file or of its chunks satisfy `--verify`. Strong digests of
+    /// chunks are always enough.
     ///
     /// # Errors
     /// Returns `digest.missing` or `digest.unlisted` if the known digests do not satisfy `--verify`.

@@ -13,8 +13,8 @@ use crate::plan::sources::{Out, Sources};
 pub(super) struct Suspects {
     /// The suspected mirror, whose bytes are being replaced.
     current: Option<usize>,
-    /// True if a matching digest will prove that the suspected mirror sent wrong bytes, because the bytes of
-    /// no other source are being replaced.
+    /// True if only the bytes of the suspected mirror are being replaced. If the digest matches after that,
+    /// this mirror sent the bytes that did not match it.
     alone: bool,
     /// True if bytes of an unknown source were replaced already.
     replaced_unknown: bool,
@@ -35,8 +35,8 @@ impl Suspects {
     }
 
     /// Chooses the next suspected mirror: the first mirror in `among` that was not suspected before. The
-    /// bytes of this mirror will be replaced by bytes of other mirrors. `alone` is true if a matching digest
-    /// will prove that this mirror sent wrong bytes. Returns `None` if each mirror in `among` was suspected
+    /// bytes of this mirror will be replaced by bytes of other mirrors. `alone` is true if no bytes of an
+    /// unknown source are replaced at the same time. Returns `None` if each mirror in `among` was suspected
     /// already, or if no other mirror is left that could send the bytes.
     pub(super) fn suspect_next(
         &mut self,

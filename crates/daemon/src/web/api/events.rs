@@ -26,14 +26,15 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 /// The time between two reports of the progress.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
-/// The changes of the downloads, and once a second the progress of those that are active.
+/// The events for one client: the changes of the downloads, and once a second the progress of the active
+/// downloads.
 struct Changes {
     daemon: Daemon,
     connection: Connection,
     notices: Receiver<(Notice, Gid)>,
     tick: Interval,
-    /// True if the last report of the progress had active downloads, so that one report without active
-    /// downloads must follow. It is also true before the first report, so every client gets a report.
+    /// True at the start, and if a download was active one second ago. The progress is then reported once
+    /// more, even if no download is active now.
     was_active: bool,
 }
 
@@ -45,7 +46,7 @@ impl Changes {
     }
 
     /// Returns the next event as an object. Its key `kind` is the kind of the event. Returns `None` when the
-    /// server closes its connections, at the end of the daemon.
+    /// daemon ends or the server closes its connections.
     async fn next(&mut self) -> Option<Value> {
         loop {
             tokio::select! {

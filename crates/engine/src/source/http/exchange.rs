@@ -32,8 +32,8 @@ impl Client {
     /// address, provided that the settings refuse private addresses.
     ///
     /// # Errors
-    /// Returns an error if the request cannot be built, if no response arrives, or if the server still
-    /// requires a login after [`LOGINS_MOST`] requests.
+    /// Returns an error if the login cannot be sent, if the request cannot be built, if no response arrives,
+    /// or if the server still requires a login after [`LOGINS_MOST`] requests.
     pub(super) async fn exchange(
         &self,
         asking: Asking<'_>,
@@ -83,7 +83,11 @@ impl Client {
             drop(trial);
             drop(response.discard().await);
         }
-        Err(Error::new(ErrorKind::HttpUnauthorized, show::url(url), "it asks for a login again and again"))
+        Err(Error::new(
+            ErrorKind::HttpUnauthorized,
+            show::url(url),
+            "the server asked again after each login",
+        ))
     }
 }
 

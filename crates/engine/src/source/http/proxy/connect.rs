@@ -1,7 +1,9 @@
 //! Opens tunnels through HTTP proxies (RFC 9110, section 9.3.6).
 //!
 //! Invariant: the request for a tunnel contains the server's host and port, the User-Agent of this program,
-//! and the user name and the password for the proxy. It contains no header or secret for the server.
+//! a header that asks the proxy to keep the connection open, and, if the proxy required a login, the answer
+//! to its challenge (for Basic, the user name and the password). It contains no header or secret for the
+//! server.
 
 use super::{Tunnel, kind_of_status};
 use crate::source::http::socket::Socket;
@@ -48,7 +50,7 @@ pub(super) async fn request_tunnel(
         // single bytes. This costs a few hundred short calls for each tunnel.
         while !head.ends_with(b"\r\n\r\n") && !head.ends_with(b"\n\n") {
             if head.len() >= HEAD_MOST {
-                return Err(tunnel.error(ErrorKind::ProxyFailed, "sent an answer without an end"));
+                return Err(tunnel.error(ErrorKind::ProxyFailed, "sent an answer whose head is too long"));
             }
             head.push(socket.read_u8().await.map_err(broke)?);
         }

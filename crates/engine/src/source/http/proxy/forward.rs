@@ -1,7 +1,7 @@
 //! Sends requests for `http` URLs through an HTTP proxy, which forwards them (RFC 9112, section 3.2.2).
 //!
-//! Invariant: only this module adds the user name and the password for the proxy to forwarded requests, and
-//! only to requests on a connection to the proxy.
+//! Invariant: only this module adds the header `Proxy-Authorization` to forwarded requests, and only to
+//! requests on a connection to the proxy.
 
 use super::{Gateway, kind_of_status};
 use crate::source::http::body::HttpResponse;
@@ -26,7 +26,7 @@ const PROXY_PROGRAMS: [&str; 3] = ["tinyproxy", "squid", "privoxy"];
 const SQUID_ERROR: &str = "x-squid-error";
 
 /// Sends a request through a proxy. If the proxy responds with status 407, the request is sent once more,
-/// with the user name and the password for the proxy.
+/// with an answer to the challenge of the proxy (for Basic, the user name and the password).
 ///
 /// # Errors
 /// Returns an error `proxy.*` if the proxy itself reports a failure, and another error if no response
