@@ -13,12 +13,16 @@
 //! this run may send them. If an input list was changed during the run, its files cannot be found in it
 //! again. FILE then has a comment instead of these files. If FILE is also that input list, it is not changed.
 
+mod ended;
 mod line;
 mod sequence;
+mod url_names;
 
-pub(crate) use line::{Line, is_line, line};
+use ended::Ended;
+pub(crate) use line::{Line, line};
 use sequence::Sequence;
 pub(crate) use sequence::hash_of;
+use url_names::UrlNames;
 
 use crate::args::Args;
 use crate::input::{Arguments, Checked, Count, Input, Opened, Part};
@@ -28,6 +32,8 @@ use crate::ui::{EventReader, Next};
 use downhaul_engine::core::error::Error;
 use downhaul_engine::core::event::JobId;
 use downhaul_engine::core::job::Job;
+use downhaul_engine::core::list::left_over::COMMENT;
+use downhaul_engine::core::name::SafeName;
 use downhaul_engine::core::settings::Settings;
 use downhaul_engine::core::show::escaped;
 use std::collections::BTreeMap;
@@ -40,9 +46,6 @@ use std::time::{Duration, Instant};
 /// The file that is written.
 type Target<'f> = BufWriter<&'f File>;
 
-/// The beginning of each comment.
-const COMMENT: &str = "# --failed: ";
-
 /// The most jobs that are written although they were never started. A pattern such as `[1-9999999999]` may
 /// stand for very many jobs.
 const UNSTARTED_MOST: u64 = 1_000_000;
@@ -53,13 +56,14 @@ const UNSTARTED_LONGEST: Duration = Duration::from_secs(20);
 
 /// The facts about the jobs of a run. The thread that passes the jobs to the session adds facts, and so does
 /// the reader of events.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Pending(Arc<Mutex<Known>>);
 
 #[derive(Default)]
 struct Known {
     ended: Ended,
     parts: Vec<PartSoFar>,
+    names: UrlNames,
 }
 
 /// The data about a part of the input whose jobs are or were passed to the session.
@@ -81,6 +85,12 @@ struct PartSoFar {
 impl Pending {
     fn known(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reserves the name of the next job, in the order in which the session gets the jobs. Returns the name
+    /// for the line of the job, as [`line`] needs it.
+    pub(crate) fn reserve(&self, job: &Result<Job, Error>) -> Option<SafeName> {
+        self.known().names.reserve(job)
     }
 
     /// Stores that a part of the input begins after this number of jobs of the session. The parts must begin
@@ -127,6 +137,7 @@ impl Pending {
         let mut known = self.known();
         known.ended.note(job, is_done);
         if is_done {
+            known.names.forget(job);
             known.parts.iter_mut().for_each(|part| drop(part.started.remove(&job)));
         }
     }
@@ -140,42 +151,6 @@ enum Jobs {
     /// `None` if the list could not be opened.
     List(String, Option<Box<Opened>>, Count),
     Stream,
-}
-
-/// The jobs for which nothing is left to do. Each job takes one bit.
-#[derive(Default)]
-struct Ended {
-    bits: Vec<u64>,
-    /// The highest number of a job that had an event.
-    last: u64,
-}
-
-impl Ended {
-    fn place(job: u64) -> (usize, u64) {
-        (usize::try_from(job / 64).unwrap_or(usize::MAX), 1 << (job % 64))
-    }
-
-    fn note(&mut self, job: JobId, is_done: bool) {
-        self.last = self.last.max(job.get());
-        if is_done {
-            let (at, bit) = Ended::place(job.get());
-            if at >= self.bits.len() {
-                self.bits.resize(at + 1, 0);
-            }
-            self.bits[at] |= bit;
-        }
-    }
-
-    /// Returns true if all jobs of this part have ended, and nothing is left to do for them.
-    fn has_all(&self, part: &PartSoFar) -> bool {
-        part.is_whole
-            && (1..=part.passed.jobs() as u64).all(|place| self.has(part.before.saturating_add(place)))
-    }
-
-    fn has(&self, job: u64) -> bool {
-        let (at, bit) = Ended::place(job);
-        self.bits.get(at).is_some_and(|bits| bits & bit != 0)
-    }
 }
 
 /// The list that is written at the end of the run.
@@ -214,7 +189,9 @@ impl List {
             Part::Stream(_) => Jobs::Stream,
         };
         let parts = input.parts.iter().map(jobs).collect();
-        Some(List { path, is_input, parts, pending: Pending::default(), settings: settings.clone() })
+        let names = UrlNames::new(settings);
+        let pending = Pending(Arc::new(Mutex::new(Known { names, ..Known::default() })));
+        Some(List { path, is_input, parts, pending, settings: settings.clone() })
     }
 
     /// Returns the data about the jobs. The thread that passes the jobs to the session must add to the data.
@@ -281,7 +258,7 @@ fn write_lines(
     settings: &Settings,
     to: &mut Target<'_>,
 ) -> io::Result<Written> {
-    let Known { ended, parts: so_far } = known;
+    let Known { ended, parts: so_far, mut names } = known;
     let mut so_far = so_far.into_iter();
     let mut all = Written { is_whole: true, ..Written::default() };
     for jobs in parts {
@@ -290,11 +267,11 @@ fn write_lines(
         let part = so_far.next().unwrap_or_else(not_begun);
         let written = match jobs {
             Jobs::Arguments(arguments) => {
-                write_again(arguments.jobs(), u64::MAX, (&part, &ended), settings, to)?
+                write_again(arguments.jobs(), u64::MAX, (&part, &ended, &mut names), settings, to)?
             }
             Jobs::List(..) if ended.has_all(&part) => Written { is_whole: true, ..Written::default() },
             Jobs::List(name, Some(list), count) => {
-                write_list((&name, *list, &count), (&part, &ended), settings, to)?
+                write_list((&name, *list, &count), (&part, &ended, &mut names), settings, to)?
             }
             Jobs::List(_, None, _) => Written::default(),
             Jobs::Stream => {
@@ -319,7 +296,7 @@ fn write_lines(
 /// were complete.
 fn write_list(
     (name, list, count): (&str, Opened, &Count),
-    (part, ended): (&PartSoFar, &Ended),
+    (part, ended, names): (&PartSoFar, &Ended, &mut UrlNames),
     settings: &Settings,
     to: &mut Target<'_>,
 ) -> io::Result<Written> {
@@ -337,7 +314,7 @@ fn write_list(
             again.add(hash_of(job));
         }
     });
-    let written = write_again(jobs, number, (part, ended), settings, to)?;
+    let written = write_again(jobs, number, (part, ended, names), settings, to)?;
     if !part.passed.begins_with(&again) {
         if let Some(before) = before {
             to.seek(SeekFrom::Start(before))?;
@@ -363,7 +340,7 @@ fn write_change(name: &str, to: &mut Target<'_>) -> io::Result<Written> {
 fn write_again(
     jobs: impl Iterator<Item = Result<Job, Error>>,
     count: u64,
-    (part, ended): (&PartSoFar, &Ended),
+    (part, ended, names): (&PartSoFar, &Ended, &mut UrlNames),
     settings: &Settings,
     to: &mut dyn Write,
 ) -> io::Result<Written> {
@@ -381,8 +358,9 @@ fn write_again(
                 return Ok(written);
             }
         }
+        let name = names.of(number, &job);
         if !ended.has(number) {
-            written.write(line(&job, settings), to)?;
+            written.write(line(&job, name, settings), to)?;
         }
     }
     written.is_whole = count == u64::MAX || place >= count;

@@ -146,7 +146,6 @@ impl Feed {
             let hashes: Vec<u64> =
                 read.iter().filter(|_| of_list.is_some()).map(|(_, job)| failed::hash_of(job)).collect();
             for (_, job) in read {
-                lines.extend(pending.map(|_| failed::line(&job, &self.settings)));
                 if !is_warned
                     && let Some(warning) =
                         job.as_ref().ok().and_then(|job| plain_http::cert_warning(job, &self.settings))
@@ -154,9 +153,11 @@ impl Feed {
                     is_warned = true;
                     run::warn(&warning);
                 }
-                let job = job.and_then(|job| plain_http::without_unpinned(job, &self.settings));
-                let job = job.and_then(|job| logins::with_login_of(job, &self.settings));
-                some.push(job.and_then(|job| self.asks.apply(job, &self.settings)));
+                let as_given = pending.map(|_| job.clone());
+                let job = self.prepared(job);
+                let name = self.shared.pending().and_then(|pending| pending.reserve(&job));
+                lines.extend(as_given.map(|job| failed::line(&job, name, &self.settings)));
+                some.push(job);
             }
             if some.is_empty() {
                 return passed;
@@ -187,6 +188,12 @@ impl Feed {
                 return Passed { is_closed, is_whole: false, ..passed };
             }
         }
+    }
+
+    /// Returns a job with the login that its line requests, and with the request that the options set.
+    fn prepared(&self, job: Result<Job, Error>) -> Result<Job, Error> {
+        let job = plain_http::without_unpinned(job?, &self.settings)?;
+        self.asks.apply(logins::with_login_of(job, &self.settings)?, &self.settings)
     }
 
     /// Looks up a job in the archive. If the archive cannot be read, the job is downloaded.

@@ -97,6 +97,12 @@ pub struct Job {
     /// True if the job is a line of a lock file. If the lock file has several lines with one name, the last
     /// line counts, unless it has no strong digest.
     pub is_recorded: bool,
+    /// True if the job is a line of a list of `--failed`. The options that change addresses and given names
+    /// were applied before the line was written, so they are not applied again.
+    pub is_left_over: bool,
+    /// The name of the file below the output folder if the server states no other name. An earlier run chose
+    /// it, for example because another file of that run had the name in the URL.
+    pub url_name: Option<SafeName>,
     /// The facts about the file, if an earlier run fetched it. The job is then skipped without a request.
     pub done: Option<Kept>,
     /// A file of an earlier run that has a digest of this job. With [`Dedup`](crate::dedup::Dedup), the file
@@ -133,6 +139,8 @@ impl Job {
             extra: serde_json::Map::new(),
             line: 0,
             is_recorded: false,
+            is_left_over: false,
+            url_name: None,
             done: None,
             archived: None,
         }

@@ -2,8 +2,8 @@
 //! the job of its file has ended. So the names of ten million files take little memory.
 //!
 //! Invariant: if two files of the list could have the same path, or if one file could have the path of a
-//! partial file or a numbered form of the other file, neither of the two counts as the only file with its
-//! name.
+//! partial file, a numbered form or a folder of the other file, neither of the two counts as the only file
+//! with its name.
 
 use crate::job::Job;
 use crate::name::{JOURNAL, LONGEST, NEW_JOURNAL, Naming, NumberForm, PART, same_file_key, unnumbered};
@@ -58,7 +58,7 @@ impl ListedNames {
     }
 
     /// Adds the key of a name. The caller adds each key once, in ascending order. `is_repeated` is true if
-    /// several files have the key.
+    /// several files have the key, or if a file and a folder of another file have it.
     pub fn add(&mut self, key: u64, is_repeated: bool) {
         if is_repeated {
             self.repeated.push(key);
@@ -74,13 +74,15 @@ impl ListedNames {
         self.naming.name_for(job, None).is_some_and(|name| self.is_only_path(name.as_str()))
     }
 
-    /// Returns true if this path was added once, and no other path was added that could clash with it. By
+    /// Returns true if this path was added once, and no other path was added that could clash with it or with
+    /// one of its folders. By
     /// chance, the result may also be true for a path that was not added.
     fn is_only_path(&self, path: &str) -> bool {
         let file = path.rsplit('/').next().unwrap_or(path);
         // The names of the side files of a longer name are cut, so they are not known here.
         file.len() + NEW_JOURNAL.len() <= LONGEST
             && self.may_have(path)
+            && !path.match_indices('/').any(|(at, _)| self.may_have(&path[..at]))
             && self.repeated.binary_search(&key(path)).is_err()
     }
 

@@ -355,10 +355,13 @@ impl fmt::Display for List {
     }
 }
 
-/// Gives a job the number of its line, and the name that a template makes, if there is a template.
+/// Gives a job the name that a template makes, if there is a template. Before that, the job gets the number
+/// of its line, unless the line states the number that it had in an earlier list.
 pub(super) fn named(naming: &Naming, (number, job): AtLine) -> AtLine {
     let job = job.and_then(|mut job| {
-        job.line = number;
+        if job.line == 0 {
+            job.line = number;
+        }
         naming.apply(job)
     });
     (number, job)

@@ -329,3 +329,36 @@ fn files_with_equal_names_from_a_template_get_different_names() {
     assert_eq!(out.status, 0, "{}", out.stderr);
     assert_eq!(place.file("named/2/same").as_deref(), Some(&b"b"[..]));
 }
+
+#[test]
+fn of_a_file_and_a_folder_with_one_name_the_later_one_gets_a_number() {
+    let server = Server::start();
+    let [n, m, o] = ["a/n", "a/n/m", "a/n/o/p"].map(|path| server.put(&format!("/{path}"), path));
+    let names = |urls: &[&String], more: &[&str]| {
+        let place = Place::new();
+        place.write("list", urls.iter().map(|url| format!("{url}\n")).collect::<String>());
+        let args = [&["-i", "list", "-d", "d", "--folders", "all"], more].concat();
+        let plan = place.run(&[&["plan"], &args[..]].concat());
+        assert_eq!(plan.status, 0, "{}", plan.stderr);
+        for run in 0..2 {
+            let out = place.run(&args);
+            assert_eq!(out.status, 0, "run {run}: {}", out.stderr);
+        }
+        let files: Vec<String> = place.files().into_iter().filter(|name| name.starts_with("d/")).collect();
+        assert!(files.iter().all(|name| String::from_utf8_lossy(&plan.stdout).contains(name)), "{files:?}");
+        files
+    };
+    for more in [&[][..], &["-j", "1"], &["--names", "url"]] {
+        assert_eq!(names(&[&n, &m, &o], more), ["d/a/n", "d/a/n (1)/m", "d/a/n (1)/o/p"], "{more:?}");
+        assert_eq!(names(&[&m, &n, &o], more), ["d/a/n (1)", "d/a/n/m", "d/a/n/o/p"], "{more:?}");
+    }
+    let more = ["--name-template", "{path}/{name}"];
+    let place = Place::new();
+    place.write("list", format!("{n}\n{m}\n"));
+    let args = [&["-i", "list", "-d", "d", "-j", "1"], &more[..]].concat();
+    for _ in 0..2 {
+        let out = place.run(&args);
+        assert_eq!(out.status, 0, "{}", out.stderr);
+    }
+    assert_eq!(place.files(), ["d/a/n", "d/a/n (1)/m", "list"]);
+}

@@ -1,13 +1,13 @@
 //! Reads JSON lines: `{"url": "...", "out": "...", "sha256": "..."}`. Unknown keys are passed on to the
 //! events, but the values of keys such as `password` and the secrets in URLs are hidden. `header_keys` reads
-//! the keys for headers, `option_keys` reads the keys for options, and `required_keys` reads the required
-//! size and the chunk hashes.
+//! the keys for headers, `option_keys` reads the keys for options, `required_keys` reads the required size
+//! and the chunk hashes, and `left_over` reads the keys of a list of `--failed`.
 //!
 //! Invariant: if the name of a key suggests a digest and its value is a text, the value is used, causes an
 //! error, or causes a note. The value is ignored without a note only if the job has a strong digest.
 
 use super::addresses::Addresses;
-use super::{bad, bare, header_keys, option_keys, required_keys};
+use super::{bad, bare, header_keys, left_over, option_keys, required_keys};
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Error, ErrorKind};
 use crate::job::{Destination, Job, NamedBy, has_scheme};
@@ -78,6 +78,9 @@ pub(super) fn job_with(
     addresses: &Addresses,
 ) -> Result<Job, Error> {
     let is_recorded = lock_file::take_keys(&mut keys).is_some();
+    let left_over = left_over::take(&mut keys)?;
+    let no_rules = Addresses::default();
+    let addresses = if left_over.is_some() { &no_rules } else { addresses };
     let mut job = Job { is_recorded, ..urls(&mut keys, addresses)? };
     // A lock file has no secrets. The user must add the secrets again before the file can be downloaded.
     let lacks_secret = |url: &Url| {
@@ -110,6 +113,9 @@ pub(super) fn job_with(
     take_digests(&mut keys, &mut job, "the list")?;
     keys.iter_mut().for_each(|(name, value)| hide(name, value));
     job.extra = keys;
+    if let Some(left_over) = left_over {
+        left_over.apply(&mut job);
+    }
     Ok(job)
 }
 
