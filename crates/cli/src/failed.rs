@@ -19,6 +19,7 @@ mod sequence;
 mod url_names;
 
 use ended::Ended;
+use line::write_left_out;
 pub(crate) use line::{Line, line};
 use sequence::Sequence;
 pub(crate) use sequence::hash_of;
@@ -40,6 +41,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -80,6 +82,8 @@ struct PartSoFar {
     passed: Sequence,
     /// True if all jobs of the part were read.
     is_whole: bool,
+    /// The number of lines of a stream that were left out because they have mistakes.
+    left_out: u64,
 }
 
 impl Pending {
@@ -129,6 +133,13 @@ impl Pending {
     pub(crate) fn end(&self, part: usize, is_whole: bool) {
         if let Some(part) = self.known().parts.get_mut(part) {
             part.is_whole = is_whole;
+        }
+    }
+
+    /// Stores that lines of a stream were left out because they have mistakes.
+    pub(crate) fn leave_out(&self, part: usize, lines: u64) {
+        if let Some(part) = self.known().parts.get_mut(part) {
+            part.left_out = lines;
         }
     }
 
@@ -269,7 +280,11 @@ fn write_lines(
             Jobs::Arguments(arguments) => {
                 write_again(arguments.jobs(), u64::MAX, (&part, &ended, &mut names), settings, to)?
             }
-            Jobs::List(..) if ended.has_all(&part) => Written { is_whole: true, ..Written::default() },
+            Jobs::List(_, ref list, _)
+                if ended.has_all(&part) && !list.as_ref().is_some_and(|list| list.skips()) =>
+            {
+                Written { is_whole: true, ..Written::default() }
+            }
             Jobs::List(name, Some(list), count) => {
                 write_list((&name, *list, &count), (&part, &ended, &mut names), settings, to)?
             }
@@ -278,6 +293,7 @@ fn write_lines(
                 let mut written = Written { is_whole: part.is_whole, ..Written::default() };
                 let lines = part.started.into_values().chain(part.rest);
                 lines.into_iter().try_for_each(|line| written.write(line, to))?;
+                write_left_out(part.left_out, to)?;
                 written
             }
         };
@@ -305,6 +321,7 @@ fn write_list(
     let before = if is_file { Some(to.stream_position()?) } else { None };
     let replaced = count.replaced();
     let Ok(jobs) = list.jobs() else { return write_change(name, to) };
+    let left_out = jobs.left_out();
     let jobs = jobs.filter(|(line, _)| !replaced.contains(line)).map(|(_, job)| job);
     // The number of a list is not known if the run ended before the list was checked.
     let number = count.if_known().unwrap_or(0);
@@ -322,6 +339,7 @@ fn write_list(
         }
         return write_change(name, to);
     }
+    write_left_out(left_out.load(Ordering::Relaxed), to)?;
     let is_whole = written.is_whole && again.jobs() == part.passed.jobs();
     // If lines of the list have mistakes, only comments are written for them, so the list does not count as
     // whole.

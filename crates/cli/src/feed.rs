@@ -18,6 +18,7 @@ use downhaul_engine::core::job::Job;
 use downhaul_engine::core::list::AtLine;
 use downhaul_engine::core::settings::{Settings, Verify};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use tokio::runtime::Handle;
 
@@ -120,7 +121,14 @@ impl Feed {
                 };
                 let shown = stream.to_string();
                 match stream.jobs() {
-                    Ok(jobs) => self.pass_all(jobs.inspect(warn_once), of_part, runtime),
+                    Ok(jobs) => {
+                        let left_out = jobs.left_out();
+                        let passed = self.pass_all(jobs.inspect(warn_once), of_part, runtime);
+                        if let Some(pending) = self.shared.pending() {
+                            pending.leave_out(of_part.number, left_out.load(Ordering::Relaxed));
+                        }
+                        passed
+                    }
                     Err(e) => self.unreadable(0, &format!("the list {shown} cannot be read: {e}")),
                 }
             }

@@ -16,6 +16,7 @@ use downhaul_engine::core::secret::Secret;
 use downhaul_engine::core::settings::Settings;
 use downhaul_engine::core::show::{self, escaped};
 use serde_json::{Map, Value};
+use std::io::{self, Write};
 use std::path::Path;
 
 /// The line of one job. It is a comment if the job is an error, or if no line can contain the job.
@@ -37,6 +38,16 @@ pub(crate) fn line(job: &Result<Job, Error>, url_name: Option<SafeName>, setting
             line_of(&job, settings)
         }
         Err(error) => Line { text: format!("{COMMENT}{}", escaped(&error.to_string())), lost: None },
+    }
+}
+
+/// Writes the comment for lines that were left out because they have mistakes, if there are any. Without the
+/// comment, the file could look as if all files of the list were complete.
+pub(super) fn write_left_out(lines: u64, to: &mut dyn Write) -> io::Result<()> {
+    match lines {
+        0 => Ok(()),
+        1 => writeln!(to, "{COMMENT}1 line was left out because it has a mistake"),
+        lines => writeln!(to, "{COMMENT}{lines} lines were left out because they have mistakes"),
     }
 }
 

@@ -101,3 +101,40 @@ fn files_that_were_not_started_keep_the_numbers_in_their_names() {
     let out = place.run(&["-i", "list", "-d", "all"]);
     assert_eq!((out.status, files(&place, "all")), (0, some), "{}", out.stderr);
 }
+
+#[test]
+fn lines_that_are_left_out_are_comments_in_the_list_of_failed_files() {
+    let server = Server::start();
+    let good = server.put("/d/good", "good");
+    for (list, says) in [
+        (format!("{good}\nhttp://\n"), "1 line was left out because it has a mistake"),
+        (format!("http://\n{good}\nftp://h/x\n"), "2 lines were left out because they have mistakes"),
+    ] {
+        let args = ["--skip-bad-lines", "--failed", "failed"];
+        for (place, out) in both_ways("list", &list, &args) {
+            assert_eq!(out.status, 0, "{}", out.stderr);
+            let failed = String::from_utf8(place.file("failed").expect("a list")).expect("UTF-8");
+            assert_eq!(failed, format!("# --failed: {says}\n"));
+        }
+    }
+}
+
+#[test]
+fn a_list_with_mistakes_only_is_left_out_if_there_are_other_files() {
+    let server = Server::start();
+    let good = server.put("/d/good", "good");
+    let place = Place::new();
+    place.write("good", &good);
+    place.write("bad", "http://\n");
+    for (args, status) in [
+        (&["-i", "good", "-i", "bad"][..], 0),
+        (&["-i", "bad", "-i", "good"], 0),
+        (&["-i", "bad", &good], 0),
+        (&["-i", "bad", "-i", "bad"], 2),
+    ] {
+        let out = place.run(&[args, &["--skip-bad-lines", "-d", "out"]].concat());
+        assert_eq!(out.status, status, "{args:?}: {}", out.stderr);
+        assert!(out.stderr.contains("every line of the list bad has a mistake"), "{}", out.stderr);
+        assert!(status == 0 || !out.stderr.contains("✓"), "{}", out.stderr);
+    }
+}
