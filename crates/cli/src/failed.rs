@@ -13,12 +13,17 @@
 //! this run may send them. If an input list was changed during the run, its files cannot be found in it
 //! again. FILE then has a comment instead of these files. If FILE is also that input list, it is not changed.
 
+mod ended;
 mod line;
 mod sequence;
+mod url_names;
 
-pub(crate) use line::{Line, is_line, line};
+use ended::Ended;
+use line::write_left_out;
+pub(crate) use line::{Line, line};
 use sequence::Sequence;
 pub(crate) use sequence::hash_of;
+use url_names::UrlNames;
 
 use crate::args::Args;
 use crate::input::{Arguments, Checked, Count, Input, Opened, Part};
@@ -28,22 +33,22 @@ use crate::ui::{EventReader, Next};
 use downhaul_engine::core::error::Error;
 use downhaul_engine::core::event::JobId;
 use downhaul_engine::core::job::Job;
+use downhaul_engine::core::list::left_over::COMMENT;
+use downhaul_engine::core::name::SafeName;
 use downhaul_engine::core::settings::Settings;
 use downhaul_engine::core::show::escaped;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The writer for the file of `--failed`.
 type Target<'f> = BufWriter<&'f File>;
 
-/// The beginning of each comment.
-const COMMENT: &str = "# --failed: ";
-
-/// The most jobs that were never started and are written nevertheless. A pattern such as `[1-9999999999]` may
+/// The most jobs that are written although they were never started. A pattern such as `[1-9999999999]` may
 /// stand for very many jobs.
 const UNSTARTED_MOST: u64 = 1_000_000;
 
@@ -53,13 +58,14 @@ const UNSTARTED_LONGEST: Duration = Duration::from_secs(20);
 
 /// The facts about the jobs of a run. The thread that passes the jobs to the session adds facts, and so does
 /// the reader of events.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Pending(Arc<Mutex<Known>>);
 
 #[derive(Default)]
 struct Known {
     ended: Ended,
     parts: Vec<PartSoFar>,
+    names: UrlNames,
 }
 
 /// The data about a part of the input: the arguments, a list or a stream.
@@ -76,6 +82,8 @@ struct PartSoFar {
     passed: Sequence,
     /// True if all jobs of the part were read.
     is_whole: bool,
+    /// The number of lines of a stream that were left out because they have mistakes.
+    left_out: u64,
 }
 
 impl Pending {
@@ -83,8 +91,14 @@ impl Pending {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stores that the jobs of a part of the input are passed to the session from now on. `before` is the
-    /// number of jobs that the session got before them. The parts must begin in their order.
+    /// Reserves the name of the next job, in the order in which the session gets the jobs. Returns the name
+    /// for the line of the job, as [`line`] needs it.
+    pub(crate) fn reserve(&self, job: &Result<Job, Error>) -> Option<SafeName> {
+        self.known().names.reserve(job)
+    }
+
+    /// Stores that a part of the input begins after this number of jobs of the session. The parts must begin
+    /// in their order.
     pub(crate) fn begin(&self, part: usize, before: u64) {
         let mut known = self.known();
         known.parts.resize_with(part, PartSoFar::default);
@@ -122,12 +136,19 @@ impl Pending {
         }
     }
 
-    /// Stores that a job had an event. `is_done` is true if the event says that nothing is left to do for the
-    /// job, because its file is complete or another job of the run downloads this file.
+    /// Stores that lines of a stream were left out because they have mistakes.
+    pub(crate) fn leave_out(&self, part: usize, lines: u64) {
+        if let Some(part) = self.known().parts.get_mut(part) {
+            part.left_out = lines;
+        }
+    }
+
+    /// Stores an event of a job. `is_done` is true if nothing is left to do for the job.
     fn note(&self, job: JobId, is_done: bool) {
         let mut known = self.known();
         known.ended.note(job, is_done);
         if is_done {
+            known.names.forget(job);
             known.parts.iter_mut().for_each(|part| drop(part.started.remove(&job)));
         }
     }
@@ -142,42 +163,6 @@ enum Jobs {
     /// `None` if the list could not be opened.
     List(String, Option<Box<Opened>>, Count),
     Stream,
-}
-
-/// The jobs for which nothing is left to do. Each job takes one bit.
-#[derive(Default)]
-struct Ended {
-    bits: Vec<u64>,
-    /// The highest number among the jobs that had an event. Such a job may still have something left to do.
-    last: u64,
-}
-
-impl Ended {
-    fn place(job: u64) -> (usize, u64) {
-        (usize::try_from(job / 64).unwrap_or(usize::MAX), 1 << (job % 64))
-    }
-
-    fn note(&mut self, job: JobId, is_done: bool) {
-        self.last = self.last.max(job.get());
-        if is_done {
-            let (at, bit) = Ended::place(job.get());
-            if at >= self.bits.len() {
-                self.bits.resize(at + 1, 0);
-            }
-            self.bits[at] |= bit;
-        }
-    }
-
-    /// Returns true if all jobs of this part have ended, and nothing is left to do for them.
-    fn has_all(&self, part: &PartSoFar) -> bool {
-        part.is_whole
-            && (1..=part.passed.jobs() as u64).all(|place| self.has(part.before.saturating_add(place)))
-    }
-
-    fn has(&self, job: u64) -> bool {
-        let (at, bit) = Ended::place(job);
-        self.bits.get(at).is_some_and(|bits| bits & bit != 0)
-    }
 }
 
 /// The list that is written at the end of the run.
@@ -216,7 +201,9 @@ impl List {
             Part::Stream(_) => Jobs::Stream,
         };
         let parts = input.parts.iter().map(jobs).collect();
-        Some(List { path, is_input, parts, pending: Pending::default(), settings: settings.clone() })
+        let names = UrlNames::new(settings);
+        let pending = Pending(Arc::new(Mutex::new(Known { names, ..Known::default() })));
+        Some(List { path, is_input, parts, pending, settings: settings.clone() })
     }
 
     /// Returns the data about the jobs. The thread that passes the jobs to the session must add to the data.
@@ -283,7 +270,7 @@ fn write_lines(
     settings: &Settings,
     to: &mut Target<'_>,
 ) -> io::Result<Written> {
-    let Known { ended, parts: so_far } = known;
+    let Known { ended, parts: so_far, mut names } = known;
     let mut so_far = so_far.into_iter();
     let mut all = Written { is_whole: true, ..Written::default() };
     for jobs in parts {
@@ -292,17 +279,22 @@ fn write_lines(
         let part = so_far.next().unwrap_or_else(not_begun);
         let written = match jobs {
             Jobs::Arguments(arguments) => {
-                write_again(arguments.jobs(), u64::MAX, (&part, &ended), settings, to)?
+                write_again(arguments.jobs(), u64::MAX, (&part, &ended, &mut names), settings, to)?
             }
-            Jobs::List(..) if ended.has_all(&part) => Written { is_whole: true, ..Written::default() },
+            Jobs::List(_, ref list, _)
+                if ended.has_all(&part) && !list.as_ref().is_some_and(|list| list.skips()) =>
+            {
+                Written { is_whole: true, ..Written::default() }
+            }
             Jobs::List(name, Some(list), count) => {
-                write_list((&name, *list, &count), (&part, &ended), settings, to)?
+                write_list((&name, *list, &count), (&part, &ended, &mut names), settings, to)?
             }
             Jobs::List(_, None, _) => Written::default(),
             Jobs::Stream => {
                 let mut written = Written { is_whole: part.is_whole, ..Written::default() };
                 let lines = part.started.into_values().chain(part.rest);
                 lines.into_iter().try_for_each(|line| written.write(line, to))?;
+                write_left_out(part.left_out, to)?;
                 written
             }
         };
@@ -321,7 +313,7 @@ fn write_lines(
 /// were complete.
 fn write_list(
     (name, list, count): (&str, Opened, &Count),
-    (part, ended): (&PartSoFar, &Ended),
+    (part, ended, names): (&PartSoFar, &Ended, &mut UrlNames),
     settings: &Settings,
     to: &mut Target<'_>,
 ) -> io::Result<Written> {
@@ -330,6 +322,7 @@ fn write_list(
     let before = if is_file { Some(to.stream_position()?) } else { None };
     let replaced = count.replaced();
     let Ok(jobs) = list.jobs() else { return write_change(name, to) };
+    let left_out = jobs.left_out();
     let jobs = jobs.filter(|(line, _)| !replaced.contains(line)).map(|(_, job)| job);
     // The number of a list is not known if the run ended before the list was checked.
     let number = count.if_known().unwrap_or(0);
@@ -339,7 +332,7 @@ fn write_list(
             again.add(hash_of(job));
         }
     });
-    let written = write_again(jobs, number, (part, ended), settings, to)?;
+    let written = write_again(jobs, number, (part, ended, names), settings, to)?;
     if !part.passed.begins_with(&again) {
         if let Some(before) = before {
             to.seek(SeekFrom::Start(before))?;
@@ -347,6 +340,7 @@ fn write_list(
         }
         return write_change(name, to);
     }
+    write_left_out(left_out.load(Ordering::Relaxed), to)?;
     let is_whole = written.is_whole && again.jobs() == part.passed.jobs();
     // If lines of the list have mistakes, only comments are written for them, so the list does not count as
     // whole.
@@ -365,7 +359,7 @@ fn write_change(name: &str, to: &mut Target<'_>) -> io::Result<Written> {
 fn write_again(
     jobs: impl Iterator<Item = Result<Job, Error>>,
     count: u64,
-    (part, ended): (&PartSoFar, &Ended),
+    (part, ended, names): (&PartSoFar, &Ended, &mut UrlNames),
     settings: &Settings,
     to: &mut dyn Write,
 ) -> io::Result<Written> {
@@ -383,8 +377,9 @@ fn write_again(
                 return Ok(written);
             }
         }
+        let name = names.of(number, &job);
         if !ended.has(number) {
-            written.write(line(&job, settings), to)?;
+            written.write(line(&job, name, settings), to)?;
         }
     }
     written.is_whole = count == u64::MAX || place >= count;

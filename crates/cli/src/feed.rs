@@ -18,6 +18,7 @@ use downhaul_engine::core::job::Job;
 use downhaul_engine::core::list::AtLine;
 use downhaul_engine::core::settings::{Settings, Verify};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use tokio::runtime::Handle;
 
@@ -120,7 +121,14 @@ impl Feed {
                 };
                 let shown = stream.to_string();
                 match stream.jobs() {
-                    Ok(jobs) => self.pass_all(jobs.inspect(warn_once), of_part, runtime),
+                    Ok(jobs) => {
+                        let left_out = jobs.left_out();
+                        let passed = self.pass_all(jobs.inspect(warn_once), of_part, runtime);
+                        if let Some(pending) = self.shared.pending() {
+                            pending.leave_out(of_part.number, left_out.load(Ordering::Relaxed));
+                        }
+                        passed
+                    }
                     Err(e) => self.unreadable(0, &format!("the list {shown} cannot be read: {e}")),
                 }
             }
@@ -146,7 +154,6 @@ impl Feed {
             let hashes: Vec<u64> =
                 read.iter().filter(|_| of_list.is_some()).map(|(_, job)| failed::hash_of(job)).collect();
             for (_, job) in read {
-                lines.extend(pending.map(|_| failed::line(&job, &self.settings)));
                 if !is_warned
                     && let Some(warning) =
                         job.as_ref().ok().and_then(|job| plain_http::cert_warning(job, &self.settings))
@@ -154,9 +161,11 @@ impl Feed {
                     is_warned = true;
                     run::warn(&warning);
                 }
-                let job = job.and_then(|job| plain_http::without_unpinned(job, &self.settings));
-                let job = job.and_then(|job| logins::with_login_of(job, &self.settings));
-                some.push(job.and_then(|job| self.asks.apply(job, &self.settings)));
+                let as_given = pending.map(|_| job.clone());
+                let job = self.prepared(job);
+                let name = self.shared.pending().and_then(|pending| pending.reserve(&job));
+                lines.extend(as_given.map(|job| failed::line(&job, name, &self.settings)));
+                some.push(job);
             }
             if some.is_empty() {
                 return passed;
@@ -187,6 +196,12 @@ impl Feed {
                 return Passed { is_closed, is_whole: false, ..passed };
             }
         }
+    }
+
+    /// Returns a job with the login that its line requests, and with the request that the options set.
+    fn prepared(&self, job: Result<Job, Error>) -> Result<Job, Error> {
+        let job = plain_http::without_unpinned(job?, &self.settings)?;
+        self.asks.apply(logins::with_login_of(job, &self.settings)?, &self.settings)
     }
 
     /// Looks up a job in the archive. If the archive cannot be read, the job is downloaded.

@@ -7,7 +7,6 @@
 
 use crate::archive;
 use crate::args::{Args, BodyOption};
-use crate::failed;
 use crate::given;
 use crate::logins;
 use crate::platform;
@@ -15,6 +14,7 @@ use crate::record;
 use crate::settings;
 use crate::words;
 use downhaul_engine::core::credentials::cookies;
+use downhaul_engine::core::list::left_over;
 use downhaul_engine::core::list::text::Lines;
 use downhaul_engine::core::signature::Keys;
 use std::fs::{self, File};
@@ -200,7 +200,7 @@ pub(crate) fn is_empty_or_ours(path: &Path, is_ours: fn(&Path) -> io::Result<boo
 /// file is replaced.
 fn is_failed_list(path: &Path) -> io::Result<bool> {
     for line in Lines::new(File::open(path)?) {
-        if !failed::is_line(&String::from_utf8_lossy(&line?)) {
+        if !left_over::is_line(&String::from_utf8_lossy(&line?)) {
             return Ok(false);
         }
     }

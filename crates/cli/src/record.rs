@@ -246,7 +246,9 @@ impl Record {
         match &event.kind {
             EventKind::Queued { url, name, .. } => {
                 let name = name.clone().unwrap_or_default();
-                let (url, path, answered) = (url.clone(), name.clone(), url.clone());
+                let path = if name.is_empty() { PathBuf::new() } else { self.folders.output().join(&name) };
+                let path = path.to_string_lossy().into_owned();
+                let (url, answered) = (url.clone(), url.clone());
                 let running = Running { url, name, path, answered, validator: None, retries: 0 };
                 self.running.insert(job, running);
             }

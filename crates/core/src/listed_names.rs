@@ -62,7 +62,7 @@ impl ListedNames {
     }
 
     /// Adds the key of a name. The caller adds each key once, in ascending order. `is_repeated` is true if
-    /// several files have the key.
+    /// several files have the key, or if a file and a folder of another file have it.
     pub fn add(&mut self, key: u64, is_repeated: bool) {
         if is_repeated {
             self.repeated.push(key);
@@ -87,6 +87,7 @@ impl ListedNames {
         // in their names. Paths that clash with such a file cannot be found by their keys.
         file.len() + NEW_JOURNAL.len() <= LONGEST
             && self.may_have(path)
+            && !path.match_indices('/').any(|(at, _)| self.may_have(&path[..at]))
             && self.repeated.binary_search(&key(path)).is_err()
     }
 

@@ -210,6 +210,8 @@ pub use downhaul_core::name::SafeName;
 pub use downhaul_core::plan::Answer;
 pub use downhaul_core::settings::{HttpVersion, OnError, Resume, Settings, Verify};
 pub use explain::{Explanation, FileStory, Limiter, Spent};
+#[doc(hidden)]
+pub use place::RunNames;
 pub use range_reader::RangeReader;
 pub use report::Events;
 pub use session::{Builder, Closed, Session};

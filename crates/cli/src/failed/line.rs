@@ -5,21 +5,19 @@
 //! cannot contain, and chunk hashes that do not fit into a line if the file has a strong digest. An error
 //! becomes a comment, and so does a job whose requirements do not fit into a line.
 
-use super::COMMENT;
 use downhaul_engine::core::digest::Expected;
 use downhaul_engine::core::error::Error;
 use downhaul_engine::core::job::{Destination, Job};
+use downhaul_engine::core::list::left_over::{self, COMMENT};
+use downhaul_engine::core::list::required_keys;
 use downhaul_engine::core::list::text::LONGEST_LINE;
-use downhaul_engine::core::list::{option_keys, required_keys};
 use downhaul_engine::core::name::SafeName;
 use downhaul_engine::core::secret::Secret;
 use downhaul_engine::core::settings::Settings;
 use downhaul_engine::core::show::{self, escaped};
 use serde_json::{Map, Value};
+use std::io::{self, Write};
 use std::path::Path;
-
-/// A key that each line has, and the value of the key. Together, they show that this module wrote the line.
-const LISTED_BY: (&str, &str) = ("listed_by", "--failed");
 
 /// The line of one job. It is a comment if the job is an error, or if no line can contain the job.
 pub(crate) struct Line {
@@ -28,18 +26,28 @@ pub(crate) struct Line {
     pub(super) lost: Option<String>,
 }
 
-/// Returns true if this module wrote the line.
-pub(crate) fn is_line(text: &str) -> bool {
-    let (key, value) = LISTED_BY;
-    let line: Option<Map<String, Value>> = serde_json::from_str(text).ok();
-    text.starts_with(COMMENT) || line.is_some_and(|keys| keys.get(key).is_some_and(|by| by == value))
+/// Returns a job as a line of a list. An error becomes a comment. `url_name` is the name of the file if the
+/// server states no other name, and if the URL alone does not give this name. `settings` are the settings of
+/// the session.
+pub(crate) fn line(job: &Result<Job, Error>, url_name: Option<SafeName>, settings: &Settings) -> Line {
+    match job {
+        Ok(job) if url_name.is_none() => line_of(job, settings),
+        Ok(job) => {
+            let mut job = job.clone();
+            job.url_name = url_name;
+            line_of(&job, settings)
+        }
+        Err(error) => Line { text: format!("{COMMENT}{}", escaped(&error.to_string())), lost: None },
+    }
 }
 
-/// Returns a job as a line of a list. An error becomes a comment. `settings` are the settings of the session.
-pub(crate) fn line(job: &Result<Job, Error>, settings: &Settings) -> Line {
-    match job {
-        Ok(job) => line_of(job, settings),
-        Err(error) => Line { text: format!("{COMMENT}{}", escaped(&error.to_string())), lost: None },
+/// Writes the comment for lines that were left out because they have mistakes, if there are any. Without the
+/// comment, the file could look as if all files of the list were complete.
+pub(super) fn write_left_out(lines: u64, to: &mut dyn Write) -> io::Result<()> {
+    match lines {
+        0 => Ok(()),
+        1 => writeln!(to, "{COMMENT}1 line was left out because it has a mistake"),
+        lines => writeln!(to, "{COMMENT}{lines} lines were left out because they have mistakes"),
     }
 }
 
@@ -79,8 +87,8 @@ fn has_contrary_digests(job: &Job) -> bool {
 
 /// Returns the line of a job with all its requirements.
 fn whole_line_of(job: &Job, settings: &Settings) -> Line {
-    let mut keys = Map::new();
-    keys.insert(LISTED_BY.0.into(), LISTED_BY.1.into());
+    let has_template = settings.naming.template.is_some();
+    let mut keys = left_over::keys(job, has_template);
     let mut urls: Vec<Value> = job.urls.iter().map(|url| Value::from(url.as_str())).collect();
     match urls.len() {
         1 => keys.insert("url".into(), urls.remove(0)),
@@ -108,13 +116,8 @@ fn whole_line_of(job: &Job, settings: &Settings) -> Line {
     if !job.headers.0.is_empty() {
         keys.insert("headers".into(), job.headers.0.iter().map(header).collect());
     }
-    // A column of a table may have the same name as an option by chance. Such a column is left out, because a
-    // list would read it as the option.
-    for (key, value) in job.extra.iter().filter(|(key, _)| !option_keys::is_option(key)) {
-        keys.entry(key.clone()).or_insert_with(|| value.clone());
-    }
     let lost_name = |name| format!("the name {name} of -o is left out, because a list cannot contain it");
-    Line { text: Value::Object(keys).to_string(), lost: name.and_then(Result::err).map(lost_name) }
+    Line { text: left_over::line(keys), lost: name.and_then(Result::err).map(lost_name) }
 }
 
 /// Returns the keys for the options of a job.
@@ -165,7 +168,7 @@ mod tests {
         job.expected.iter_mut().for_each(|one| one.from = "the list".into());
         job.expected.sort_by_key(|one| one.digest.algorithm.name());
         job.chunks = job.chunks.map(|chunks| ChunkHashes { from: "the list".into(), ..chunks });
-        job.extra.remove(LISTED_BY.0);
+        job.is_left_over = false;
         job
     }
 
@@ -220,7 +223,7 @@ mod tests {
                 let jobs = jobs(form, &text);
                 prop_assert!(!jobs.is_empty());
                 for job in jobs {
-                    let Line { text, lost } = line(&Ok(job.clone()), &Settings::default());
+                    let Line { text, lost } = line(&Ok(job.clone()), None, &Settings::default());
                     prop_assert_eq!(lost, None);
                     let again = list::line(text.as_bytes()).expect(&text).expect(&text);
                     let (job, again) = (comparable(job), comparable(again));
@@ -237,8 +240,9 @@ mod tests {
                 "<?xml version=\"1.0\"?>\n<metalink xmlns=\"urn:ietf:params:xml:ns:metalink\"><file name=\"a\">{inside}<url>http://h/a</url></file></metalink>"
             )
         };
-        let line_of =
-            |inside: &str| line(&Ok(jobs("metalink", &document(inside)).remove(0)), &Settings::default());
+        let line_of = |inside: &str| {
+            line(&Ok(jobs("metalink", &document(inside)).remove(0)), None, &Settings::default())
+        };
         let hash = |byte: &str| format!("<hash type=\"sha-256\">{}</hash>", byte.repeat(32));
         let many = format!("<hash>{}</hash>", "ab".repeat(20)).repeat(30_000);
         let many = format!("<pieces length=\"1\" type=\"sha-1\">{many}</pieces>");

@@ -54,6 +54,7 @@ impl AllNames {
         let listed = self.naming.name_for(job, None);
         if let Some(listed) = listed.filter(|listed| given.as_deref() != Some(listed.as_str())) {
             self.add_file(listed.as_str(), FILE, UNIQUE);
+            self.add_folders(listed.as_str());
         }
         let Some(given) = given else { return };
         // Two jobs never share a path of `-o`, even if they download the same file.
@@ -61,9 +62,13 @@ impl AllNames {
         let what = if may_be_same { download_hash(&self.hasher, job) } else { UNIQUE };
         let what = if what == UNIQUE { UNIQUE } else { self.hasher.hash_one((&given, what)).max(1) };
         self.add_file(&given, GIVEN, what);
-        let folder = given.rsplit_once('/').map_or("", |(folder, _)| folder);
+        self.add_folders(&given);
+    }
+
+    fn add_folders(&mut self, name: &str) {
+        let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
         if folder != self.last_folder {
-            folders(&given).for_each(|folder| self.keys.add((key(folder) | FOLDER, UNIQUE)));
+            folders(name).for_each(|folder| self.keys.add((key(folder) | FOLDER, UNIQUE)));
             self.last_folder = folder.into();
         }
     }
@@ -143,7 +148,7 @@ impl Group {
 
     fn end(&self, names: &mut ListedNames, suspects: &mut Vec<u64>) {
         if self.files > 0 {
-            names.add(self.key, self.files > 1);
+            names.add(self.key, self.files > 1 || self.has_folder);
         }
         if self.has_others || (self.has_folder && self.given.is_some()) {
             suspects.push(self.key);

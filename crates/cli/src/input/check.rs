@@ -79,6 +79,8 @@ pub(super) fn all(
         needs_all: args.options.http.pinned_pubkey.is_some(),
         passed: Vec::new(),
         naming,
+        has_jobs: has_streams || arguments.is_some(),
+        without_jobs: Vec::new(),
     };
     if let Some(arguments) = arguments {
         arguments.check(&mut |number, job| checks.add_argument(number, job))?;
@@ -136,6 +138,10 @@ pub(super) struct Checks {
     /// For each list, the last line whose job may have been passed to the session.
     pub(super) passed: Vec<u64>,
     naming: Naming,
+    /// True if the run has jobs, or may have some in a list that cannot be checked.
+    has_jobs: bool,
+    /// For each list in which every line was left out, the mistakes, in words for the user.
+    without_jobs: Vec<String>,
 }
 
 impl Checks {
@@ -244,6 +250,11 @@ impl Checks {
                 Err(mistakes) => why.push(mistakes),
             }
         }
+        let without_jobs = std::mem::take(&mut self.without_jobs);
+        match self.has_jobs {
+            true => self.survey.warnings.extend(without_jobs),
+            false => why.extend(without_jobs),
+        }
         if why.is_empty() { Ok(all) } else { Err(why.join("\n")) }
     }
 
@@ -281,8 +292,12 @@ impl Checks {
                 list.forget_without_url(without_url);
             }
         }
+        self.has_jobs |= count > 0;
         match (count, skipped.result().err(), jobs.of_a_document) {
-            (0, Some(all), _) => Err(format!("every line of the list {list} has a mistake:{all}")),
+            (0, Some(all), _) => {
+                self.without_jobs.push(format!("every line of the list {list} has a mistake:{all}"));
+                Ok(Checked::new(list.with_shard(shard), Count::Known(0), kept))
+            }
             (0, None, true) => Err(format!("the list {list} is empty: the document has no file")),
             (0, None, false) => Err(format!("the list {list} is empty: {HAS_NO_URL}")),
             (_, skipped, _) => {

@@ -14,6 +14,11 @@ pub(super) const SAME: &str = "have the same name";
 /// follows the word `would`.
 const A_FILE_AND_A_FOLDER: &str = "need a file and a folder of the same name";
 
+/// Describes the clash of two jobs if the name of one job is the name of a side file of the other job. The
+/// text follows the word `would`.
+const A_SIDE_FILE: &str =
+    "clash, because the partial file or the journal of one would have the name of the other";
+
 /// The place of a job in the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
@@ -71,8 +76,11 @@ impl Names {
         }
         // While a file is unfinished, its side files exist, so their names must not clash either.
         let side = side_files(path);
-        if let Some(first) = self.owner(path).or_else(|| side.all().iter().find_map(|path| self.get(path))) {
+        if let Some(first) = self.get(path) {
             return clash(first, SAME);
+        }
+        if let Some(first) = self.owner(path).or_else(|| side.all().iter().find_map(|path| self.get(path))) {
+            return clash(first, A_SIDE_FILE);
         }
         let mut own = side.all().into_iter().chain([path]);
         if let Some(first) = own.find_map(|path| self.folders.get(&self.hash(path))) {

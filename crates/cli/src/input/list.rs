@@ -28,7 +28,7 @@ use std::io::{self, Cursor, Read};
 use std::iter;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The content of a packed list is assumed to be this many times as long as the file. Usually, the content is
 /// shorter than that.
@@ -238,6 +238,11 @@ pub struct Opened {
 }
 
 impl Opened {
+    /// Returns true if lines with mistakes are left out.
+    pub(crate) fn skips(&self) -> bool {
+        self.list.skips
+    }
+
     /// Returns the jobs of the list, as [`List::jobs`] does.
     ///
     /// # Errors
@@ -288,24 +293,35 @@ pub struct Jobs {
     pub(super) shard: Option<Shard>,
     /// The number of jobs that were read, in all shards.
     pub(super) position: u64,
+    /// The number of lines that were left out because they have mistakes.
+    pub(super) left_out: Arc<AtomicU64>,
 }
 
 impl Jobs {
     /// Returns a value without jobs. The caller sets the fields `all`, `of_a_document` and `warns`.
     pub(super) fn new(skips: bool, shard: Option<Shard>) -> Jobs {
-        Jobs { of_a_document: false, skips, warns: false, all: Box::new(iter::empty()), shard, position: 0 }
+        let (all, left_out) = (Box::new(iter::empty()), Arc::default());
+        Jobs { of_a_document: false, skips, warns: false, all, shard, position: 0, left_out }
+    }
+
+    /// Returns the number of lines that were left out because they have mistakes. The number grows while the
+    /// jobs are read.
+    pub(crate) fn left_out(&self) -> Arc<AtomicU64> {
+        self.left_out.clone()
     }
 
     /// Returns the next job of any shard.
     fn next_of_all(&mut self) -> Option<AtLine> {
         let Jobs { skips, warns, .. } = *self;
         self.all.find(|(_, job)| match job {
-            Err(error) if error.kind == ErrorKind::ListUnreadable => true,
-            Err(error) if skips && warns => {
-                warn(&format!("left out: {}", show::escaped(&error.to_string())));
+            Err(error) if skips && error.kind != ErrorKind::ListUnreadable => {
+                if warns {
+                    warn(&format!("left out: {}", show::escaped(&error.to_string())));
+                }
+                self.left_out.fetch_add(1, Ordering::Relaxed);
                 false
             }
-            job => !skips || job.is_ok(),
+            _ => true,
         })
     }
 }
@@ -357,10 +373,13 @@ impl fmt::Display for List {
     }
 }
 
-/// Gives a job the number of its line, and the name that a template makes, if there is a template.
+/// Gives a job the name that a template makes, if there is a template. Before that, the job gets the number
+/// of its line, unless the line states the number that it had in an earlier list.
 pub(super) fn named(naming: &Naming, (number, job): AtLine) -> AtLine {
     let job = job.and_then(|mut job| {
-        job.line = number;
+        if job.line == 0 {
+            job.line = number;
+        }
         naming.apply(job)
     });
     (number, job)

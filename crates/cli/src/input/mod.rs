@@ -248,7 +248,10 @@ mod tests {
             (&["http://h/a", "x,y"], "1 URL but 2 names"),
             (&["http://h/a,http://h/b", "x,"], "name 2 () is not usable: it is empty"),
             (&["http://h/a,http://h/b", "x,x"], "files 1 and 2 would have the same name: x"),
-            (&["http://h/a,http://h/b", "x,x.part"], "files 1 and 2 would have the same name: x.part"),
+            (
+                &["http://h/a,http://h/b", "x,x.part"],
+                "files 1 and 2 would clash, because the partial file or the journal of one would have the name of the other: x.part",
+            ),
             (&["http://h/a", "../x"], "leads out of the output folder"),
             (&["", "x"], "the list of URLs is empty"),
             (&[",http://h/a"], "URL 1 of the list is empty"),

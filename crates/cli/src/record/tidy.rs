@@ -1,4 +1,5 @@
-//! Removes the lines of a lock file that later lines replace, and sorts the lines of the last run.
+//! Removes the lines of a lock file that later lines replace, and sorts the lines about the files of the last
+//! run. These include lines of earlier runs about files that the last run skipped.
 //!
 //! Invariant: the memory is limited, even for many millions of lines, because the file is read once for each
 //! million of them. The lock file is replaced in one step.
@@ -32,11 +33,12 @@ pub(super) fn tidy(
     }
     file.seek(SeekFrom::Start(0))?;
     let total = rows(&mut file, form).try_fold(0, |total, row| row.map(|_| total + 1))?;
-    let dropped = if had_lines { dropped(&mut file, form, total)? } else { Bits::default() };
+    let first = total - order.len().min(total);
+    let Dropped { lines: dropped, instead } =
+        if had_lines { dropped(&mut file, form, (first, total))? } else { Dropped::default() };
     if dropped.is_empty() && order.is_sorted() {
         return Ok(());
     }
-    let first = total - order.len().min(total);
     let mut kept = None;
     platform::replace_with(path, platform::FOR_ALL, |to| {
         file.seek(SeekFrom::Start(0))?;
@@ -44,6 +46,7 @@ pub(super) fn tidy(
         for (number, row) in rows(&mut file, form).enumerate() {
             let row = row?;
             let is_kept = !dropped.has(number as u64);
+            let number = instead.get(&(number as u64)).map_or(number, |later| *later as usize);
             match number.checked_sub(first).and_then(|place| order.get(place)) {
                 Some(job) if is_kept => last.push((*job, at, row.len())),
                 None if is_kept => to.write_all(&row)?,
@@ -65,9 +68,18 @@ pub(super) fn tidy(
     Ok(())
 }
 
-/// Returns the lines that are removed. `total` is the number of lines.
-fn dropped(file: &mut File, form: Form, total: usize) -> io::Result<Bits> {
-    let (hasher, mut dropped) = (RandomState::new(), Bits::default());
+/// The lines that are removed.
+#[derive(Default)]
+struct Dropped {
+    lines: Bits,
+    /// For each earlier line that counts instead of lines of the last run, the last of these lines.
+    instead: HashMap<u64, u64>,
+}
+
+/// Returns the lines that are removed. `first` is the first line of the last run, and `total` is the number
+/// of lines.
+fn dropped(file: &mut File, form: Form, (first, total): (usize, usize)) -> io::Result<Dropped> {
+    let (hasher, mut dropped) = (RandomState::new(), Dropped::default());
     let passes = (total / AT_ONCE + 1) as u64;
     for pass in 0..passes {
         file.seek(SeekFrom::Start(0))?;
@@ -78,6 +90,7 @@ fn dropped(file: &mut File, form: Form, total: usize) -> io::Result<Bits> {
             let (name, url) = (of_this_pass(&entry.out), of_this_pass(&entry.url));
             counting.add(number as u64, name, url, entry.line(), &mut dropped);
         }
+        dropped.instead.retain(|_, later| *later >= first as u64);
     }
     Ok(dropped)
 }
@@ -94,18 +107,21 @@ struct Counting {
 impl Counting {
     /// Adds a line, and marks the lines that are no longer kept. `name` and `url` are hashes, or `None` if
     /// another pass compares them.
-    fn add(&mut self, number: u64, name: Option<u64>, url: Option<u64>, line: Line, dropped: &mut Bits) {
+    fn add(&mut self, number: u64, name: Option<u64>, url: Option<u64>, line: Line, dropped: &mut Dropped) {
         let failed_before = url.and_then(|url| self.failed.remove(&url));
-        failed_before.into_iter().for_each(|earlier| dropped.set(earlier));
+        failed_before.into_iter().for_each(|earlier| dropped.lines.set(earlier));
         if line == Line::Failed {
             self.failed.extend(url.map(|url| (url, number)));
             return;
         }
         let Some(name) = name else { return };
         match self.files.get(&name) {
-            Some((_, known)) if line.adds_nothing_to(*known) => dropped.set(number),
+            Some((earlier, known)) if line.adds_nothing_to(*known) => {
+                dropped.lines.set(number);
+                dropped.instead.insert(*earlier, number);
+            }
             earlier => {
-                earlier.into_iter().for_each(|(earlier, _)| dropped.set(*earlier));
+                earlier.into_iter().for_each(|(earlier, _)| dropped.lines.set(*earlier));
                 self.files.insert(name, (number, line));
             }
         }
@@ -146,11 +162,11 @@ mod tests {
     /// Returns the numbers of the lines that are kept. Each line has the hash of its name, the hash of its
     /// URL, and its content.
     fn kept(lines: &[(u64, u64, Line)]) -> Vec<usize> {
-        let (mut counting, mut dropped) = (Counting::default(), Bits::default());
+        let (mut counting, mut dropped) = (Counting::default(), Dropped::default());
         for (number, (name, url, line)) in lines.iter().enumerate() {
             counting.add(number as u64, Some(*name), Some(*url), *line, &mut dropped);
         }
-        (0..lines.len()).filter(|number| !dropped.has(*number as u64)).collect()
+        (0..lines.len()).filter(|number| !dropped.lines.has(*number as u64)).collect()
     }
 
     #[test]

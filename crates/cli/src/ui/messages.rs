@@ -308,11 +308,11 @@ pub(crate) fn stopped(summary: &Summary, all: Option<u64>, again: &Again) -> Str
     }
     let ended = summary.finished + summary.skipped + failed;
     let unfinished = all.unwrap_or_default().saturating_sub(ended).max(summary.stopped);
-    text += &format!("{} unfinished", files(unfinished));
     if summary.reached.is_some() {
         let (label, command) = again.to_resume();
-        return format!("{text}.\n{label}{command}\n");
+        return format!("{text}{} not started.\n{label}{command}\n", files(unfinished));
     }
+    text += &format!("{} unfinished", files(unfinished));
     text + &match (summary.resumable, unfinished) {
         (_, 0) => ".\n".to_string(),
         (0, _) => ", no bytes kept. Run the same command to download them.\n".to_string(),

@@ -20,6 +20,7 @@ mod header_file;
 #[cfg(unix)]
 mod hooks;
 mod import;
+mod left_over;
 mod list_documents;
 mod list_forms;
 mod list_headers;

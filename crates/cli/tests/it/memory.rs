@@ -101,8 +101,16 @@ fn names_in_a_long_list_that_cannot_both_be_used_are_found_before_the_first_requ
     let url = server.url("well_behaved/10/a");
     for (one, other, says) in [
         ("x", "x", "would have the same name: x"),
-        ("x", "x.part", "would have the same name: x.part"),
-        ("x.part.journal", "x", "would have the same name: x"),
+        (
+            "x",
+            "x.part",
+            "would clash, because the partial file or the journal of one would have the name of the other: x.part",
+        ),
+        (
+            "x.part.journal",
+            "x",
+            "would clash, because the partial file or the journal of one would have the name of the other: x",
+        ),
         ("x/y", "x", "would need a file and a folder of the same name: x"),
         ("x", "x/y", "would need a file and a folder of the same name: x/y"),
     ] {

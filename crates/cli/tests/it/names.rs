@@ -286,6 +286,8 @@ fn a_template_makes_names_from_the_url_the_columns_and_the_line() {
         status == 2 && stderr.contains("line 2") && stderr.contains("the template needs `sha-256`"),
         "{stderr}"
     );
+    let (status, stderr) = run("{path[9]}/{name}", "none");
+    assert!(status == 2 && stderr.contains("the template needs `path[9]`"), "{stderr}");
     let (status, stderr) = run("../{name}", "none");
     assert!(status == 2 && stderr.contains("a relative path"), "{stderr}");
     place.write("list.csv", format!("url,sha256\n{},{digest}\n", server.url("a/b/one.fq.gz")));
@@ -328,4 +330,37 @@ fn files_with_equal_names_from_a_template_get_different_names() {
     let out = place.run(&["-i", "named.jsonl", "-d", "named", "--name-template", "{line}/{name}"]);
     assert_eq!(out.status, 0, "{}", out.stderr);
     assert_eq!(place.file("named/2/same").as_deref(), Some(&b"b"[..]));
+}
+
+#[test]
+fn of_a_file_and_a_folder_with_one_name_the_later_one_gets_a_number() {
+    let server = Server::start();
+    let [n, m, o] = ["a/n", "a/n/m", "a/n/o/p"].map(|path| server.put(&format!("/{path}"), path));
+    let names = |urls: &[&String], more: &[&str]| {
+        let place = Place::new();
+        place.write("list", urls.iter().map(|url| format!("{url}\n")).collect::<String>());
+        let args = [&["-i", "list", "-d", "d", "--folders", "all"], more].concat();
+        let plan = place.run(&[&["plan"], &args[..]].concat());
+        assert_eq!(plan.status, 0, "{}", plan.stderr);
+        for run in 0..2 {
+            let out = place.run(&args);
+            assert_eq!(out.status, 0, "run {run}: {}", out.stderr);
+        }
+        let files: Vec<String> = place.files().into_iter().filter(|name| name.starts_with("d/")).collect();
+        assert!(files.iter().all(|name| String::from_utf8_lossy(&plan.stdout).contains(name)), "{files:?}");
+        files
+    };
+    for more in [&[][..], &["-j", "1"], &["--names", "url"]] {
+        assert_eq!(names(&[&n, &m, &o], more), ["d/a/n", "d/a/n (1)/m", "d/a/n (1)/o/p"], "{more:?}");
+        assert_eq!(names(&[&m, &n, &o], more), ["d/a/n (1)", "d/a/n/m", "d/a/n/o/p"], "{more:?}");
+    }
+    let more = ["--name-template", "{path}/{name}"];
+    let place = Place::new();
+    place.write("list", format!("{n}\n{m}\n"));
+    let args = [&["-i", "list", "-d", "d", "-j", "1"], &more[..]].concat();
+    for _ in 0..2 {
+        let out = place.run(&args);
+        assert_eq!(out.status, 0, "{}", out.stderr);
+    }
+    assert_eq!(place.files(), ["d/a/n", "d/a/n (1)/m", "list"]);
 }

@@ -84,8 +84,8 @@ fn every_job_has_one_line_that_says_how_it_ended() {
     assert!(none["url"].as_str().is_some_and(|url| url.ends_with("token=***")), "{none}");
     let bad = with_id(&lines, 4);
     assert_eq!(
-        (&bad["status"], &bad["error"], &bad["out"]),
-        (&json!("failed"), &json!("digest.mismatch"), &json!("bad"))
+        (&bad["status"], &bad["error"], &bad["out"], &bad["path"]),
+        (&json!("failed"), &json!("digest.mismatch"), &json!("bad"), &json!("./bad"))
     );
     for line in &lines {
         assert!(line["date"].as_str().is_some_and(|date| date.ends_with('Z')), "{line}");
@@ -106,6 +106,46 @@ fn every_job_has_one_line_that_says_how_it_ended() {
     assert_eq!(place.run(&["verify", "all.jsonl"]).status, 0);
     let again = place.run(&["-i", "all.jsonl", "-d", "again"]);
     assert_eq!((again.status, place.file("again/there")), (0, Some(file())), "{}", again.stderr);
+}
+
+#[test]
+fn a_failed_file_has_the_path_and_the_name_that_it_would_have() {
+    let (server, place) = (Server::start(), Place::new());
+    place.write("list", format!("{} sub/n\n", server.url("d/missing")));
+    for folder in ["d".to_string(), place.path().join("e").to_string_lossy().into_owned()] {
+        let record = format!("{folder}.lock");
+        let out = place.run(&["-i", "list", "-d", &folder, "--record", &record, "--on-error", "skip"]);
+        assert_eq!(out.status, 1, "{}", out.stderr);
+        let path = if folder == "d" { record } else { "e.lock".into() };
+        let line = lines(&place, &path).remove(0);
+        assert_eq!(
+            (&line["path"], &line["out"]),
+            (&json!(format!("{folder}/sub/n")), &json!("sub/n")),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn a_resumed_run_leaves_the_lock_file_in_the_order_of_the_input() {
+    let server = Server::start();
+    let urls: Vec<String> = (0..5).map(|n| server.put(&format!("/d/f{n}"), format!("{n}"))).collect();
+    for name in ["lock", "lock.csv"] {
+        let place = Place::new();
+        place.write("all", urls.join("\n"));
+        place.write("some", format!("{}\n{}", urls[4], urls[2]));
+        place.write("other", server.put("/d/other", "other"));
+        for list in ["other", "some", "all", "all"] {
+            let out = place.run(&["-i", list, "-d", "out", "--record", name, "-j", "4"]);
+            assert_eq!(out.status, 0, "{}", out.stderr);
+        }
+        let text = String::from_utf8(place.file(name).expect("a lock file")).expect("UTF-8");
+        let order: Vec<&str> = text
+            .match_indices("/d/")
+            .map(|(at, _)| text[at + 3..].split(['"', ',']).next().unwrap_or_default())
+            .collect();
+        assert_eq!(order, ["other", "f0", "f1", "f2", "f3", "f4"], "{text}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::addresses::Addresses;
 use super::columns::Columns;
 use super::table::{self, Table};
 use super::text::Lines;
-use super::{AtLine, aria2, array, bagit, curl, described, line_with, metalink, unread};
+use super::{AtLine, aria2, array, bagit, curl, described, left_over, line_with, metalink, unread};
 use crate::error::{Error, ErrorKind};
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
@@ -106,6 +106,9 @@ impl Facts {
     /// Returns the form of a list that begins with these bytes.
     pub fn form(&self, beginning: &[u8]) -> Form {
         let text = String::from_utf8_lossy(beginning);
+        if left_over::begins(&text) {
+            return Form::Lines;
+        }
         let separator = |otherwise| table::separator(&text, &self.columns).unwrap_or(otherwise);
         if let Some(stated) = self.form {
             return match stated {

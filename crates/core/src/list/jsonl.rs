@@ -8,7 +8,7 @@
 //! made.
 
 use super::addresses::Addresses;
-use super::{bad, bare, header_keys, option_keys, required_keys};
+use super::{bad, bare, header_keys, left_over, option_keys, required_keys};
 use crate::digest::{Algorithm, Digest};
 use crate::error::{Error, ErrorKind};
 use crate::job::{Destination, Job, NamedBy, has_scheme};
@@ -79,6 +79,9 @@ pub(super) fn job_with(
     addresses: &Addresses,
 ) -> Result<Job, Error> {
     let is_recorded = lock_file::take_keys(&mut keys).is_some();
+    let left_over = left_over::take(&mut keys)?;
+    let no_rules = Addresses::default();
+    let addresses = if left_over.is_some() { &no_rules } else { addresses };
     let mut job = Job { is_recorded, ..urls(&mut keys, addresses)? };
     // The URLs in a lock file lack their secrets. The user must add the secrets again before the files can be
     // downloaded.
@@ -112,6 +115,9 @@ pub(super) fn job_with(
     take_digests(&mut keys, &mut job, "the list")?;
     keys.iter_mut().for_each(|(name, value)| hide(name, value));
     job.extra = keys;
+    if let Some(left_over) = left_over {
+        left_over.apply(&mut job);
+    }
     Ok(job)
 }
 

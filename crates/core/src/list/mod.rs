@@ -18,6 +18,7 @@ mod described;
 pub mod form;
 mod header_keys;
 mod jsonl;
+pub mod left_over;
 mod lines;
 pub mod metalink;
 pub mod option_keys;

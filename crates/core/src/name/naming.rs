@@ -78,12 +78,22 @@ impl Naming {
                 _,
             ) => None,
             (Destination::Name(name), _) => Some(self.given(name)),
-            (Destination::Server, None) => Some(self.in_folder_of(spec, self.by_url(spec, given))),
+            (Destination::Server, None) => match &spec.url_name {
+                Some(name) => Some(self.given(name)),
+                None => self.name_of_url(spec),
+            },
             (Destination::Server, Some(remote)) => {
                 let name = self.by_response(spec, given, &remote.url, remote.name.as_ref());
                 Some(self.in_folder_of(spec, name))
             }
         }
+    }
+
+    /// Returns the name that the first URL of a job gives to its file, below the output folder. Returns
+    /// `None` if the job has no URL.
+    pub fn name_of_url(&self, spec: &Job) -> Option<SafeName> {
+        let given = spec.urls.first()?;
+        Some(self.in_folder_of(spec, self.by_url(spec, given)))
     }
 
     /// Applies the template to a job of a list. If the list gives the file a name, the job gets the name that
@@ -107,6 +117,7 @@ impl Naming {
                 template.name(&job, &SafeName::from_url(url)).map_err(unusable)?;
                 Ok(job)
             }
+            Destination::Name(_) if job.is_left_over => Ok(job),
             Destination::Name(name) => {
                 let name = template.name(&job, name).map_err(unusable)?;
                 Ok(Job { destination: Destination::Name(name), ..job })

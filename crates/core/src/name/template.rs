@@ -89,7 +89,7 @@ impl Template {
         let mut all = Vec::new();
         for pieces in &self.components {
             match pieces.as_slice() {
-                [Piece::Field(Field::Path(slice), Form::Whole)] => {
+                [Piece::Field(Field::Path(slice), Form::Whole)] if !slice.is_one => {
                     all.extend(
                         slice.of(&folders(url)).iter().filter_map(|folder| SafeName::from_server(folder)),
                     );
@@ -137,6 +137,7 @@ impl Field {
             Field::Scheme => url.scheme().into(),
             Field::Host => url.host_str()?.into(),
             Field::Port => url.port_or_known_default()?.to_string(),
+            Field::Path(slice) if slice.is_one => slice.of(&folders(url)).first()?.clone(),
             Field::Path(slice) => slice.of(&folders(url)).join("/"),
             Field::Name => file.into(),
             Field::Stem => stem.into(),
@@ -302,7 +303,7 @@ impl fmt::Display for Field {
             Field::Scheme => f.write_str("scheme"),
             Field::Host => f.write_str("host"),
             Field::Port => f.write_str("port"),
-            Field::Path(_) => f.write_str("path"),
+            Field::Path(slice) => write!(f, "path{slice}"),
             Field::Name => f.write_str("name"),
             Field::Stem => f.write_str("stem"),
             Field::Ext => f.write_str("ext"),
@@ -310,6 +311,16 @@ impl fmt::Display for Field {
             Field::Line => f.write_str("line"),
             Field::Digest(algorithm) => f.write_str(algorithm.name()),
             Field::Column(key) => f.write_str(key),
+        }
+    }
+}
+
+impl fmt::Display for Slice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = |at: Option<isize>| at.map(|at| at.to_string()).unwrap_or_default();
+        match self.is_one {
+            true => write!(f, "[{}]", number(self.from)),
+            false => write!(f, "[{}:{}]", number(self.from), number(self.to)),
         }
     }
 }
@@ -353,7 +364,7 @@ mod tests {
             ("{host}/{path[-2:]}/{sha256:.2}/{name}", "h.example/b_c/d/ab/f.tar.gz"),
             ("{path}/{name}", "a/b_c/d/f.tar.gz"),
             ("{path[0]}/{path[-1]}/{stem}-{line:06}{ext}", "a/d/f-000042.tar.gz"),
-            ("{path[:2]}/{path[5]}/x", "a/b_c/x"),
+            ("{path[:2]}/{path[5:]}/x", "a/b_c/x"),
             ("x{path}", "xa_b_c_d"),
             ("{scheme}-{port}/{run}/{lane:03}.fq", "https-8443/SRR_1/003.fq"),
             ("{column[Sample name]}/{query[id]}", "s 1/7"),
@@ -369,6 +380,8 @@ mod tests {
         for (template, says) in [
             ("{md5}", "the template needs `md5`"),
             ("{missing}/x", "the template needs `missing`"),
+            ("{path[5]}/x", "the template needs `path[5]`"),
+            ("x-{path[-4]}", "the template needs `path[-4]`"),
             ("{evil}/x", "no usable characters"),
             ("x/{query[x]}", "no usable characters"),
             ("{query[y]}", "the template needs `query[y]`"),

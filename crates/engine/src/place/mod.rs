@@ -14,8 +14,10 @@ mod existing;
 mod folders;
 mod hashes;
 mod matching;
+mod run_names;
 mod taken;
 
+pub use run_names::RunNames;
 pub(crate) use taken::Reserved;
 
 use crate::checksum_discovery::Known;
@@ -25,6 +27,7 @@ use downhaul_core::event::JobId;
 use downhaul_core::identity::{self, Identity, Origin, Variant};
 use downhaul_core::job::{Destination, IfExists, Job};
 use downhaul_core::listed_names::ListedNames;
+use downhaul_core::name::SafeName;
 use downhaul_core::plan::Place;
 use downhaul_core::remote::Remote;
 use downhaul_core::settings::{Resume, Settings};
@@ -81,8 +84,7 @@ impl Places {
     /// Reserves the name from the list or the URL when a job is queued. This reads nothing from the disk.
     pub(crate) fn reserve(&self, job: JobId, spec: &Job) -> Reserved {
         let Some(wished) = self.wished(spec) else { return Reserved::Path };
-        let server_chooses = spec.destination == Destination::Server;
-        let may_change = server_chooses || self.settings.if_exists_of(spec) == IfExists::Rename;
+        let may_change = self.may_change(spec);
         let first = &spec.urls[0];
         // The headers and passwords in the settings are not considered, because they are the same for all
         // jobs.
@@ -100,8 +102,11 @@ impl Places {
             !is_only && !self.settings.releases_names && !matches!(spec.destination, Destination::Path(_));
         let what = if may_be_same { self.what(spec) } else { self.hasher.hash_one(job) };
         let reserved = self.taken.reserve(job, &wished, what, may_change);
-        if is_only && reserved == Reserved::Path {
-            self.taken.forget_at_end(job);
+        match reserved {
+            // No other file has a name that could clash with the path or with one of its folders.
+            Reserved::Path if is_only => self.taken.forget_at_end(job),
+            Reserved::Path => self.taken.keep_folders(job),
+            Reserved::Same | Reserved::Taken => {}
         }
         reserved
     }
@@ -206,7 +211,8 @@ impl Places {
         let said = remote
             .filter(|_| spec.destination == Destination::Server)
             .and_then(|remote| self.named(spec, Some(remote)));
-        let base = said.filter(|said| *said != wished);
+        let by_url = self.settings.naming.name_of_url(spec).map(|name| self.at(spec, &name));
+        let base = said.filter(|said| Some(said) != by_url.as_ref());
         if self.settings.if_exists_of(spec) == IfExists::Rename {
             let base = base.unwrap_or(wished);
             return self.first(*job, &base, |path| Ok(self.disk.look(path)?.is_none()));
@@ -219,7 +225,7 @@ impl Places {
         // With `--if-exists error`, an existing file fails the job, unless it is from another URL and the run
         // has several files.
         let fails = self.settings.if_exists_of(spec) == IfExists::Error;
-        if let Some(own) = self.own(wanted, base.as_ref().unwrap_or(&wished))? {
+        if let Some(own) = self.own(wanted, base.as_ref().or(by_url.as_ref()).unwrap_or(&wished))? {
             return Ok(own);
         }
         match base {
@@ -343,8 +349,19 @@ impl Places {
     /// Returns the path that results from the name of a file. The name may come from a response. Returns
     /// `None` if the file needs no name.
     fn named(&self, spec: &Job, remote: Option<&Remote>) -> Option<PathBuf> {
-        let name = self.settings.naming.name_for(spec, remote)?;
-        Some(self.settings.output_of(spec).join(name.as_str()))
+        Some(self.at(spec, &self.settings.naming.name_for(spec, remote)?))
+    }
+
+    /// Returns the path of a file with this name below the output folder.
+    fn at(&self, spec: &Job, name: &SafeName) -> PathBuf {
+        let path = self.settings.output_of(spec).join(name.as_str());
+        if self.may_change(spec) { self.taken.in_folders(path) } else { path }
+    }
+
+    /// Returns true if the name of a job's file may get a number, because the user did not give it or wants
+    /// such a number.
+    fn may_change(&self, spec: &Job) -> bool {
+        spec.destination == Destination::Server || self.settings.if_exists_of(spec) == IfExists::Rename
     }
 
     /// Returns a hash of what a job downloads. Of two jobs with the same hash and the same name, only one is

@@ -3,7 +3,8 @@
 //! Invariant: no two files of a run have the same final path, partial file or journal, and none has the path
 //! of the log. If lists or URLs give several files the same name, the numbers in their new names depend only
 //! on the order of the input. If servers give the same name, the numbers depend on the order of the
-//! responses. The paths of a job that has ended are free again with
+//! responses. No file has the path of a folder that another file needs: the later one of the two gets a
+//! number, in the name of the file or of the folder. The paths of a job that has ended are free again with
 //! [`releases_names`](downhaul_core::settings::Settings::releases_names). The first path of such a job is
 //! also free again if no other job of the list can have it.
 
@@ -55,6 +56,9 @@ struct Names {
     /// A number for the hash of each reserved path. If the path was reserved when a job was queued, the
     /// number is the hash of the job's download. For other paths, the number is 0.
     taken: Hashes,
+    /// The hashes of the folders that the files at reserved paths need. If a folder is here, all folders
+    /// above it are here too.
+    folders: HashSet<u64>,
     /// A pair for each download whose name got a number: the hash of its path without the number, and the
     /// hash of the download.
     numbered: HashSet<(u64, u64)>,
@@ -86,14 +90,15 @@ impl ReservedPaths {
         let key = self.key(wished);
         let base = self.hasher.hash_one(&key);
         let mut names = self.names();
-        if self.is_free(&names, wished, key) {
+        let has_folders = self.has_folders(&names, wished);
+        if has_folders && self.is_free(&names, wished, key) {
             names.take(job, wished, base, what);
             return Reserved::Path;
         }
         if names.taken.get(base) == Some(what) {
             return Reserved::Same;
         }
-        if !may_change {
+        if !may_change || !has_folders {
             return Reserved::Taken;
         }
         if !names.numbered.insert((base, what)) {
@@ -111,15 +116,30 @@ impl ReservedPaths {
         Reserved::Taken
     }
 
+    /// Reserves the folders of the path of a job, so that no later file gets the path of such a folder.
+    pub(super) fn keep_folders(&self, job: JobId) {
+        let mut names = self.names();
+        if let Some(path) = names.by.get(&job).and_then(|paths| paths.first()).cloned() {
+            self.add_folders(&mut names, &path);
+        }
+    }
+
+    /// Returns a path, with numbers in the names of those folders that are files of this run.
+    pub(super) fn in_folders(&self, path: PathBuf) -> PathBuf {
+        let names = self.names();
+        if self.has_folders(&names, &path) { path } else { self.numbered_folders(&names, &path) }
+    }
+
     /// Reserves a further path for a job. Returns false if another job has it.
     pub(super) fn take(&self, job: JobId, path: &Path) -> bool {
         let mut names = self.names();
         if names.by.get(&job).is_some_and(|mine| mine.iter().any(|one| one == path)) {
             return true;
         }
-        let free = self.is_free(&names, path, self.key(path));
+        let free = self.has_folders(&names, path) && self.is_free(&names, path, self.key(path));
         if free {
             names.take(job, path, self.hash(path), 0);
+            self.add_folders(&mut names, path);
         }
         free
     }
@@ -164,19 +184,52 @@ impl ReservedPaths {
         if names.by.is_empty() {
             names.next.clear();
             names.numbered.clear();
+            names.folders.clear();
         }
     }
 
-    /// Returns true if neither this path nor the path of one of its side files is reserved, and if this path
-    /// is not that of a side file of a reserved path. `key` is the key of the path.
+    /// Adds the folders of a reserved path.
+    fn add_folders(&self, names: &mut Names, path: &Path) {
+        for folder in path.ancestors().skip(1) {
+            if !names.folders.insert(self.hash(folder)) {
+                break;
+            }
+        }
+    }
+
+    /// Returns true if no folder of a path is a file of this run.
+    fn has_folders(&self, names: &Names, path: &Path) -> bool {
+        let mut folders = path.ancestors().skip(1).map(|folder| (folder, self.key(folder)));
+        let mut unknown =
+            folders.by_ref().take_while(|(_, key)| !names.folders.contains(&self.hasher.hash_one(key)));
+        unknown.all(|(_, key)| !self.is_of_a_file(names, &key))
+    }
+
+    /// Returns the path in [`ReservedPaths::in_folders`].
+    fn numbered_folders(&self, names: &Names, path: &Path) -> PathBuf {
+        let (Some(folder), Some(file)) = (path.parent(), path.file_name()) else { return path.into() };
+        let folder = self.numbered_folders(names, folder);
+        let forms = (0..MOST_NUMBERED).map(|n| numbered(&folder, n, self.numbers));
+        let free = forms.into_iter().find(|form| !self.is_of_a_file(names, &self.key(form)));
+        free.unwrap_or(folder).join(file)
+    }
+
+    /// Returns true if the path with this key is reserved for a file, or for a side file of one.
+    fn is_of_a_file(&self, names: &Names, key: &str) -> bool {
+        let owners = ENDINGS.into_iter().filter_map(|ending| key.strip_suffix(ending));
+        owners.chain([key]).any(|key| names.taken.contains(self.hasher.hash_one(key)))
+    }
+
+    /// Returns true if neither this path nor the path of one of its side files is reserved, also not for a
+    /// folder, and if this path is not that of a side file of a reserved path. `key` is the key of the path.
     fn is_free(&self, names: &Names, path: &Path, mut key: String) -> bool {
         let name = path.file_name().unwrap_or_default();
         if name.len() + LONGEST_ENDING.len() <= LONGEST {
             // For nearly all files, the name of a side file is the name of the file with an ending.
             let base = key.len();
-            let free = |key: &str| !names.taken.contains(self.hasher.hash_one(key));
-            let owners = ENDINGS.into_iter().filter_map(|ending| key.strip_suffix(ending));
-            return owners.chain([key.as_str()]).all(free)
+            let free = |key: &str| names.is_free(self.hasher.hash_one(key));
+            return !self.is_of_a_file(names, &key)
+                && free(&key)
                 && ENDINGS.into_iter().all(|ending| {
                     key.truncate(base);
                     key.push_str(ending);
@@ -186,9 +239,9 @@ impl ReservedPaths {
         let side = side_files(path);
         let owner = path.to_string_lossy();
         let owners = ENDINGS.map(|ending| owner.strip_suffix(ending).map(PathBuf::from));
-        let mut all =
-            side.all().into_iter().chain([path]).chain(owners.iter().filter_map(|one| one.as_deref()));
-        all.all(|path| !names.taken.contains(self.hash(path)))
+        let mut owners = owners.iter().filter_map(|one| one.as_deref());
+        owners.all(|path| !names.taken.contains(self.hash(path)))
+            && side.all().into_iter().chain([path]).all(|path| names.is_free(self.hash(path)))
     }
 
     fn hash(&self, path: &Path) -> u64 {
@@ -207,6 +260,11 @@ impl ReservedPaths {
 }
 
 impl Names {
+    /// Returns true if the path with this hash is neither reserved nor a folder of a reserved path.
+    fn is_free(&self, hash: u64) -> bool {
+        !self.taken.contains(hash) && !self.folders.contains(&hash)
+    }
+
     fn take(&mut self, job: JobId, path: &Path, hash: u64, what: u64) {
         self.taken.insert(hash, what);
         self.by.entry(job).or_default().push(path.to_path_buf());
@@ -274,6 +332,37 @@ mod tests {
         assert_eq!(taken.reserve(JobId::new(2), Path::new("a.part"), 2, false), Reserved::Taken);
         assert_eq!(taken.reserve(JobId::new(3), Path::new("b.part.journal"), 3, false), Reserved::Path);
         assert_eq!(taken.reserve(JobId::new(4), Path::new("b"), 4, false), Reserved::Taken);
+    }
+
+    #[test]
+    fn no_file_gets_the_path_of_a_folder_of_another_file() {
+        let taken = ReservedPaths::new(&[], NumberForm::Parentheses);
+        let reserve = |job: u64, path: &str, may_change: bool| {
+            let (job, path) = (JobId::new(job), PathBuf::from(path));
+            let path = if may_change { taken.in_folders(path) } else { path };
+            let reserved = taken.reserve(job, &path, job.get(), may_change);
+            taken.keep_folders(job);
+            if reserved == Reserved::Path { path_of(&taken, job) } else { format!("{reserved:?}") }
+        };
+        for (job, (wished, may_change, path)) in [
+            ("d/n", true, "d/n"),
+            ("d/n/m", true, "d/n (1)/m"),
+            ("d/n/o/p", true, "d/n (1)/o/p"),
+            ("d/n/q", false, "Taken"),
+            ("d/n (1)/o", true, "d/n (1)/o (1)"),
+            ("d", true, "d (1)"),
+            ("d/n.part/x", true, "d/n (1).part/x"),
+            ("e.part/x", true, "e.part/x"),
+            ("e", true, "e (1)"),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            assert_eq!(reserve(job as u64 + 1, wished, may_change), path, "{wished}");
+        }
+        assert!(
+            !taken.take(JobId::new(20), Path::new("d")) && !taken.take(JobId::new(20), Path::new("d/n/r"))
+        );
     }
 
     proptest! {

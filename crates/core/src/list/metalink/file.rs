@@ -207,6 +207,8 @@ impl File {
             extra: serde_json::Map::new(),
             line: 0,
             is_recorded: false,
+            is_left_over: false,
+            url_name: None,
             done: None,
             archived: None,
             connections: None,

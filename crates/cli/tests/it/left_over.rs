@@ -1,0 +1,140 @@
+//! The list of `--failed`, when it is read with the same options: the same URLs, under the same names.
+
+use crate::common::Place;
+use crate::list_forms::both_ways;
+use downhaul_testkit::server::Server;
+use std::collections::BTreeMap;
+
+/// Returns the files of a place below a folder, with their content.
+fn files(place: &Place, folder: &str) -> BTreeMap<String, Vec<u8>> {
+    let names = place.files().into_iter();
+    let names = names.filter_map(|name| Some(name.strip_prefix(folder)?.strip_prefix('/')?.to_string()));
+    names.map(|name| (name.clone(), place.file(&format!("{folder}/{name}")).expect("a file"))).collect()
+}
+
+// This function is long because it is a list of cases.
+#[test]
+fn the_list_of_failed_files_gives_the_same_urls_and_names_with_the_same_options() {
+    let paths = ["/d/a/x.bin", "/d/b/x.bin", "/d/c/x.bin", "/d/c", "/d/c/e/x.bin"];
+    let lines =
+        |line: &dyn Fn(&str) -> String| paths.iter().map(|path| line(path) + "\n").collect::<String>();
+    for (list, args) in [
+        (lines(&|path| format!("HOST{path}")), &[][..]),
+        (lines(&|path| format!("HOST{path}")), &["--folders", "all"]),
+        (lines(&|path| format!("HOST{path}")), &["--folders", "1", "--names", "url"]),
+        (
+            "url\n".to_string() + &lines(&|path| format!("HOST{path}")),
+            &["--name-template", "{line:03}-{name}"],
+        ),
+        (
+            "url,out,line\n".to_string()
+                + &lines(&|path| format!("HOST{path},{}.n,7", path.len() + path.matches('c').count())),
+            &["--name-template", "{line:03}-{column[line]}{name}", "--columns", "line=line"],
+        ),
+        (
+            "url,listed_by,url_name,dir,file,sha256\n".to_string()
+                + &lines(&|path| format!("HOST{path},me,u,k,o,no digest")),
+            &["--name-template", "{dir}/{column[listed_by]}{url_name}{name}", "--columns", "out=,sha256="],
+        ),
+        ("url\n".to_string() + &lines(&|path| format!("HOST{path}")), &["--list-format", "csv"]),
+        (lines(&|path| format!("HOST/old{path}")), &["--replace", "/old/=/", "--replace", "/d/=/d/"]),
+        (
+            lines(&|path| format!("HOST{}", path.replace("/d/", "/"))),
+            &["--replace", "//127=//127", "--base", "http://h/"],
+        ),
+        (lines(&|path| path[1..].to_string()), &["--base", "HOST/"]),
+        (lines(&|path| format!("{{\"url\":\"HOST{path}\",\"dir\":\"k\"}}")), &["--folders", "2"]),
+    ] {
+        let server = Server::start();
+        let host = server.url("").trim_end_matches('/').to_string();
+        let list = list.replace("HOST", &host);
+        let args: Vec<String> = args.iter().map(|arg| arg.replace("HOST", &host)).collect();
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let name = if list.starts_with("url") { "list.csv" } else { "list" };
+        for path in [paths[0], paths[3]] {
+            server.put(path, path.as_bytes());
+            server.put(&path.replace("/d/", "/"), path.as_bytes());
+        }
+        let failing = [&args[..], &["--failed", "failed", "--retries", "0", "-j", "1"]].concat();
+        let places = both_ways(name, &list, &failing).map(|(place, out)| {
+            assert_eq!(out.status, 1, "{args:?}: {}", out.stderr);
+            place
+        });
+        for path in paths {
+            server.put(path, path.as_bytes());
+            server.put(&path.replace("/d/", "/"), path.as_bytes());
+        }
+        let place = Place::new();
+        place.write(name, &list);
+        let out = place.run(&[&["-i", name, "-d", "out"], &args[..]].concat());
+        let whole = files(&place, "out");
+        assert_eq!((out.status, whole.len()), (0, paths.len()), "{args:?}: {}", out.stderr);
+        for place in places {
+            let failed = String::from_utf8(place.file("failed").expect("a list")).expect("UTF-8");
+            assert_eq!(failed.lines().count(), paths.len() - 2, "{args:?}: {failed}");
+            let out = place.run(&[&["-i", "failed", "-d", "out"], &args[..]].concat());
+            assert_eq!(
+                (out.status, files(&place, "out")),
+                (0, whole.clone()),
+                "{args:?}: {failed} {}",
+                out.stderr
+            );
+        }
+    }
+}
+
+#[test]
+fn files_that_were_not_started_keep_the_numbers_in_their_names() {
+    let server = Server::start();
+    let urls = ["1", "2", "3", "4"].map(|n| server.url(&format!("slow/300000/{n}/config.json?rate=3000000")));
+    let place = Place::new();
+    place.write("list", urls.join("\n"));
+    let out = place.run(&["-i", "list", "-j", "1", "--max-total", "400k", "--failed", "failed", "-d", "out"]);
+    assert_eq!((out.status, files(&place, "out").len()), (75, 2), "{}", out.stderr);
+    // The files of the list may have any order.
+    let failed = String::from_utf8(place.file("failed").expect("a list")).expect("UTF-8");
+    let reversed: Vec<&str> = failed.lines().rev().collect();
+    place.write("reversed", reversed.join("\n"));
+    let out = place.run(&["-i", "reversed", "-d", "out", "-j", "1"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    let some = files(&place, "out");
+    let out = place.run(&["-i", "list", "-d", "all"]);
+    assert_eq!((out.status, files(&place, "all")), (0, some), "{}", out.stderr);
+}
+
+#[test]
+fn lines_that_are_left_out_are_comments_in_the_list_of_failed_files() {
+    let server = Server::start();
+    let good = server.put("/d/good", "good");
+    for (list, says) in [
+        (format!("{good}\nhttp://\n"), "1 line was left out because it has a mistake"),
+        (format!("http://\n{good}\nftp://h/x\n"), "2 lines were left out because they have mistakes"),
+    ] {
+        let args = ["--skip-bad-lines", "--failed", "failed"];
+        for (place, out) in both_ways("list", &list, &args) {
+            assert_eq!(out.status, 0, "{}", out.stderr);
+            let failed = String::from_utf8(place.file("failed").expect("a list")).expect("UTF-8");
+            assert_eq!(failed, format!("# --failed: {says}\n"));
+        }
+    }
+}
+
+#[test]
+fn a_list_with_mistakes_only_is_left_out_if_there_are_other_files() {
+    let server = Server::start();
+    let good = server.put("/d/good", "good");
+    let place = Place::new();
+    place.write("good", &good);
+    place.write("bad", "http://\n");
+    for (args, status) in [
+        (&["-i", "good", "-i", "bad"][..], 0),
+        (&["-i", "bad", "-i", "good"], 0),
+        (&["-i", "bad", &good], 0),
+        (&["-i", "bad", "-i", "bad"], 2),
+    ] {
+        let out = place.run(&[args, &["--skip-bad-lines", "-d", "out"]].concat());
+        assert_eq!(out.status, status, "{args:?}: {}", out.stderr);
+        assert!(out.stderr.contains("every line of the list bad has a mistake"), "{}", out.stderr);
+        assert!(status == 0 || !out.stderr.contains("✓"), "{}", out.stderr);
+    }
+}

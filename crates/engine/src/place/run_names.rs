@@ -1,0 +1,45 @@
+//! [`RunNames`]: the names of the files of a run, without the run.
+
+use super::{Places, Reserved};
+use crate::disk::file::ReadOnlyFiles;
+use downhaul_core::event::JobId;
+use downhaul_core::job::{Destination, Job};
+use downhaul_core::name::SafeName;
+use downhaul_core::settings::Settings;
+use std::sync::Arc;
+
+/// Finds the names that a session reserves for its jobs before the first response.
+#[doc(hidden)]
+pub struct RunNames {
+    places: Places,
+    /// The number of jobs so far.
+    jobs: u64,
+}
+
+impl RunNames {
+    /// Returns the names of a session with these settings.
+    pub fn new(settings: &Settings) -> RunNames {
+        let mut settings = settings.clone();
+        settings.naming.windows |= cfg!(windows);
+        RunNames { places: Places::new(Arc::new(settings), Arc::new(ReadOnlyFiles)), jobs: 0 }
+    }
+
+    /// Reserves the name of the next job, in the order in which a session gets the jobs. Returns the name
+    /// below the output folder if it differs from the result of
+    /// [`name_for`](downhaul_core::name::Naming::name_for), because other jobs have that name.
+    pub fn next(&mut self, spec: &Job) -> Option<SafeName> {
+        self.jobs += 1;
+        let id = JobId::new(self.jobs);
+        let reserved = self.places.reserve(id, spec);
+        let path = self.places.reserved(id);
+        self.places.over(id);
+        if spec.destination != Destination::Server || reserved != Reserved::Path {
+            return None;
+        }
+        let settings = &self.places.settings;
+        let path = path?;
+        let name = path.strip_prefix(settings.output_of(spec)).ok()?.to_str()?.replace('\\', "/");
+        let plain = settings.naming.name_for(spec, None)?;
+        SafeName::from_person(&name).ok().filter(|name| *name.as_str() != *plain.as_str())
+    }
+}
