@@ -9,7 +9,7 @@ use crate::disk::{Disk, Duplicated, Duplicating, Publishing};
 use crate::place::Wanted;
 use downhaul_core::content::{self, Look};
 use downhaul_core::dedup::{Dedup, Demands, MadeFrom, Method, Original, Originals};
-use downhaul_core::digest::{Digest, Expected};
+use downhaul_core::digest::{Algorithm, Digest, Expected};
 use downhaul_core::error::Error;
 use downhaul_core::event::Kept;
 use downhaul_core::identity::Identity;
@@ -21,6 +21,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// The number of locks for publishing. It is larger than the usual number of files that end at the same time.
+const LOCKS: usize = 32;
+
 /// The complete files of a session, and the way in which other files are made from them.
 pub(crate) struct Duplicates {
     dedup: Dedup,
@@ -28,6 +31,8 @@ pub(crate) struct Duplicates {
     /// The output folder.
     folder: PathBuf,
     originals: Mutex<Originals>,
+    /// The locks of files that are being published. The digest of a file decides which lock it needs.
+    publishing: [Mutex<()>; LOCKS],
     /// True if the file system could not share blocks.
     is_unable: AtomicBool,
 }
@@ -56,6 +61,7 @@ impl Duplicates {
             disk,
             folder: folder.to_path_buf(),
             originals: Mutex::default(),
+            publishing: Default::default(),
             is_unable: AtomicBool::new(false),
         }
     }
@@ -81,6 +87,14 @@ impl Duplicates {
             };
             self.originals().add(&original);
         }
+    }
+
+    /// Waits until no other file with these digests is being published. So of two equal files that are
+    /// complete at the same time, the second one finds the first one. Blocks the thread.
+    pub(crate) fn publish_alone(&self, digests: &[Digest]) -> Option<MutexGuard<'_, ()>> {
+        let digest = digests.iter().find(|digest| digest.algorithm == Algorithm::Sha256)?;
+        let number = usize::from(*digest.bytes.first()?) % LOCKS;
+        self.is_on().then(|| self.publishing[number].lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Makes a file from another file with the same digest. Returns `None` if there is no such file, or if

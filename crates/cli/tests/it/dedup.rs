@@ -75,6 +75,29 @@ fn hard_links_are_made_before_and_after_a_download_and_are_recognised_later() {
     }
 }
 
+/// The files are complete at about the same time, and forcing their bytes to the disk takes a while.
+#[test]
+fn equal_files_that_are_complete_at_the_same_time_are_on_the_disk_once() {
+    let (server, place) = (Server::start(), Place::new());
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    list(&place, &server, 20_000_000, &names.map(|name| (name, false)));
+    let out = place.run(&["-i", "list.jsonl", "-j", "8", "--dedup", "hardlink"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert_eq!(meta(&place, "a").nlink(), 8);
+    assert!(names.iter().all(|name| is_linked(&place, "a", name)));
+}
+
+#[test]
+fn a_file_whose_name_and_digest_are_known_is_made_without_a_request() {
+    let (server, place) = (Server::start(), Place::new());
+    let digest = sha256(&content("f", SIZE));
+    let line = |n| json!({"url": server.url(&format!("well_behaved/{SIZE}/f?{n}")), "sha256": digest}).to_string();
+    place.write("list.jsonl", [0, 1].map(line).join("\n"));
+    let out = place.run(&[&RUN[..], &["--dedup", "hardlink", "--names", "url"]].concat());
+    assert!(out.status == 0 && is_linked(&place, "f", "f (1)"), "{}", out.stderr);
+    assert!(server.requests_for("?1").is_empty());
+}
+
 #[test]
 fn hard_links_with_one_name_in_several_folders_are_recognised_later() {
     let (server, place) = (Server::start(), Place::new());

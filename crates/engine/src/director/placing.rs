@@ -24,6 +24,7 @@ use downhaul_core::identity::Conditions;
 use downhaul_core::job::{Destination, IfExists, Job};
 use downhaul_core::journal;
 use downhaul_core::plan::{Begin, Leftover, Place, WorkerId};
+use downhaul_core::preview::may_be_renamed;
 use downhaul_core::remote::{Links, Remote};
 use downhaul_core::settings::{Attributes, Resume, Settings};
 use std::path::{Path, PathBuf};
@@ -71,7 +72,7 @@ impl Director {
         let quick =
             spec.expected.is_empty() && remote.as_ref().is_none_or(|remote| remote.digests.is_empty());
         // The server may give the file another name later, and a list may have another digest for that name.
-        let preliminary = spec.destination == Destination::Server;
+        let preliminary = may_be_renamed(&spec, &self.settings.naming);
         let (duplicates, settings) = (self.duplicates.clone(), self.settings.clone());
         let demands = running.plan.demands();
         let (job, by_name) = (spec.clone(), (places.clone(), identity.clone()));

@@ -158,6 +158,7 @@ impl Director {
         let identity = running.plan.identity();
         let quick = !file.journaled && self.settings.sync != Sync::Always && !duplicates.is_on();
         self.block(id, quick, move || {
+            let _alone = duplicates.publish_alone(&digests);
             let made_from = made_from(&duplicates, &path, &digests, &identity, &how);
             let published = match &made_from {
                 Some(_) => {
