@@ -99,9 +99,9 @@ pub struct Job {
     pub is_recorded: bool,
     /// The facts about the file, if an earlier run fetched it. The job is then skipped without a request.
     pub done: Option<Kept>,
-    /// A file of an earlier run that has a digest of this job. With [`Dedup`](crate::dedup::Dedup), the file
-    /// of this job is made from the earlier file, if that file still exists.
-    pub archived: Option<Kept>,
+    /// Files of earlier runs that have a digest of this job. With [`Dedup`](crate::dedup::Dedup), the file of
+    /// this job is made from the first of these files that still exists unchanged.
+    pub archived: Vec<Kept>,
 }
 
 impl Job {
@@ -134,7 +134,7 @@ impl Job {
             line: 0,
             is_recorded: false,
             done: None,
-            archived: None,
+            archived: Vec::new(),
         }
     }
 

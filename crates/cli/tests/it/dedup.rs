@@ -91,7 +91,8 @@ fn equal_files_that_are_complete_at_the_same_time_are_on_the_disk_once() {
 fn a_file_whose_name_and_digest_are_known_is_made_without_a_request() {
     let (server, place) = (Server::start(), Place::new());
     let digest = sha256(&content("f", SIZE));
-    let line = |n| json!({"url": server.url(&format!("well_behaved/{SIZE}/f?{n}")), "sha256": digest}).to_string();
+    let line =
+        |n| json!({"url": server.url(&format!("well_behaved/{SIZE}/f?{n}")), "sha256": digest}).to_string();
     place.write("list.jsonl", [0, 1].map(line).join("\n"));
     let out = place.run(&[&RUN[..], &["--dedup", "hardlink", "--names", "url"]].concat());
     assert!(out.status == 0 && is_linked(&place, "f", "f (1)"), "{}", out.stderr);
@@ -146,6 +147,25 @@ fn the_archive_knows_files_of_earlier_runs_and_none_outside_of_the_folder() {
     let out = run(&elsewhere, "two");
     assert_eq!((out.status, place.file("two/b")), (0, Some(content("f", SIZE))), "{}", out.stderr);
     assert_eq!(meta(&place, "two/b").nlink(), 1, "it is not a link to a file outside of the folder");
+}
+
+/// The archive has several files with one digest. Some of them were changed or removed.
+#[test]
+fn every_equal_file_of_the_archive_may_be_the_original() {
+    let (server, place) = (Server::start(), Place::new());
+    let lines = list(&place, &server, SIZE, &[("a", false), ("b", false), ("c", false), ("new", true)]);
+    let run = |lines: &[String], option: &str| {
+        place.write("list.jsonl", lines.join("\n"));
+        place.run(&[&RUN[..], &["--dedup", option, "--archive", "done.db"]].concat())
+    };
+    assert_eq!(run(&lines[..3], "off").status, 0);
+    fs::remove_file(place.path().join("a")).expect("removed");
+    let mut bytes = content("f", SIZE);
+    bytes[10] ^= 1;
+    place.write("c", bytes);
+    let out = run(&lines[3..], "hardlink");
+    assert!(out.status == 0 && is_linked(&place, "b", "new"), "{}", out.stderr);
+    assert!(server.requests_for("?3").is_empty());
 }
 
 #[test]

@@ -185,7 +185,7 @@ fn made_from(
     if how.continues {
         return None;
     }
-    let (publishing, archived) = (how.clone(), None);
+    let (publishing, archived) = (how.clone(), &[][..]);
     let (sizes, is_data, may_copy) = (&[][..], false, false);
     let wish = Wish { target: path, digests, sizes, is_data, identity, publishing, archived, may_copy };
     duplicates.make(&wish).ok().flatten().map(|(made_from, _)| made_from)

@@ -207,7 +207,7 @@ impl File {
             line: 0,
             is_recorded: false,
             done: None,
-            archived: None,
+            archived: Vec::new(),
             connections: None,
             limit_rate: None,
             if_exists: None,
