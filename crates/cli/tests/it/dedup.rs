@@ -1,6 +1,6 @@
 //! Tests of `--dedup`: files with the same digest are on the disk only once, and no other file is changed.
 
-use crate::common::{Out, PATIENCE, Place, events, finish, note};
+use crate::common::{Out, PATIENCE, Place, events, finish, note, wait_until};
 use downhaul_testkit::minisign::Signer;
 use downhaul_testkit::server::Server;
 use downhaul_testkit::{content, sha256};
@@ -12,6 +12,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const SIZE: u64 = 2_000_000;
+
+/// The size of a file without a journal.
+const SMALL: u64 = 500_000;
 
 fn meta(place: &Place, name: &str) -> Metadata {
     fs::metadata(place.path().join(name)).unwrap_or_else(|e| panic!("{name}: {e}; {:?}", place.files()))
@@ -85,6 +88,48 @@ fn equal_files_that_are_complete_at_the_same_time_are_on_the_disk_once() {
     assert_eq!(out.status, 0, "{}", out.stderr);
     assert_eq!(meta(&place, "a").nlink(), 8);
     assert!(names.iter().all(|name| is_linked(&place, "a", name)));
+}
+
+/// A killed run leaves the partial file of a small file. The file is then made from another one.
+#[test]
+fn a_partial_file_of_a_killed_run_is_removed_when_its_file_is_made_from_another() {
+    let (server, place) = (Server::start(), Place::new());
+    let digest = sha256(&content("f", SMALL));
+    let line = |sin, name| {
+        let url = server.url(&format!("{sin}/{SMALL}/f?after=300000&{name}"));
+        json!({"url": url, "out": name, "sha256": digest}).to_string()
+    };
+    place.write("list.jsonl", [line("well_behaved", "a"), line("pause_in_first_body", "b")].join("\n"));
+    let args = ["-i", "list.jsonl", "-j", "2", "--dedup", "hardlink"];
+    let mut child = place.start(&args);
+    let is_begun = || place.file("a").is_some() && place.files().iter().any(|name| name.ends_with(".part"));
+    wait_until("the second file has begun", is_begun);
+    child.kill().expect("killed");
+    child.wait().expect("waits");
+    assert!(place.files().iter().any(|name| name.ends_with(".part")), "{:?}", place.files());
+    let out = place.run(&args);
+    assert!(out.status == 0 && is_linked(&place, "a", "b"), "{}", out.stderr);
+    assert_eq!(place.files(), ["a", "b", "list.jsonl"]);
+}
+
+/// Another run may complete a small file while the killed run still has a partial file of it.
+#[test]
+fn a_partial_file_of_a_killed_run_is_removed_when_its_file_is_complete() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url(&format!("pause_in_first_body/{SMALL}/f?after=300000"));
+    let mut child = place.start(&[&url]);
+    let partial = || place.files().into_iter().find(|name| name.ends_with(".part"));
+    wait_until("the file has begun", || partial().is_some());
+    child.kill().expect("killed");
+    child.wait().expect("waits");
+    let (partial, aside) =
+        (place.path().join(partial().expect("a partial file")), place.path().join("aside"));
+    fs::rename(&partial, &aside).expect("renamed");
+    assert_eq!(place.run(&[&url]).status, 0);
+    fs::rename(&aside, &partial).expect("renamed");
+    let out = place.run(&[&url]);
+    assert!(out.status == 0 && out.stderr.contains("already exists"), "{}", out.stderr);
+    assert_eq!(place.files(), ["f"]);
 }
 
 #[test]

@@ -64,7 +64,7 @@ impl Disk for ReadOnlyFiles {
         false
     }
 
-    fn tidy(&self, _target: &Path) {}
+    fn tidy(&self, _target: &Path, _identity: &Identity) {}
 
     fn free_space(&self, target: &Path) -> Option<u64> {
         // The free space is that of the folder of a path, so the name of the file does not matter.
