@@ -223,15 +223,16 @@ fn verify_does_not_succeed_with_a_lock_file_that_was_cut() {
 
 #[cfg(unix)]
 #[test]
-fn a_table_keeps_the_blanks_around_a_name() {
+fn a_table_keeps_the_blanks_and_line_ends_in_a_name() {
     let (server, place) = (Server::start(), Place::new());
-    for name in [" lead.txt", "trail.txt ", " both "] {
+    let names = [" lead.txt", "trail.txt ", " both ", "c\rr", "\r\nl\nf\r"];
+    for name in names {
         let args = ["-o", name, "--record", "set.csv", "-d", "first"];
         assert_eq!(place.run(&[&[&*server.url("well_behaved/9/a")], &args[..]].concat()).status, 0);
     }
     let out = place.run(&["-i", "set.csv", "-d", "second"]);
     assert_eq!(out.status, 0, "{}", out.stderr);
-    for name in [" lead.txt", "trail.txt ", " both "] {
+    for name in names {
         assert_eq!(place.file(&format!("second/{name}")), Some(content("a", 9)), "{:?}", place.files());
     }
 }

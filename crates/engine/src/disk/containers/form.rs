@@ -10,6 +10,7 @@ use downhaul_core::identity::seconds;
 use downhaul_core::lock_file::Entry;
 use std::fs::File;
 use std::io::{self, Read};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -216,6 +217,15 @@ pub(super) fn no_container(form: Form) -> io::Error {
         io::ErrorKind::InvalidData,
         format!("it is not a {word} that downhaul wrote with {option}"),
     )
+}
+
+/// The error for a complete container that does not end as downhaul ended it. `part` is the path of this
+/// container while it was not complete.
+pub(super) fn not_whole(part: &Path) -> io::Error {
+    let name = part.file_name().unwrap_or_default().to_string_lossy();
+    let why =
+        format!("it was cut or changed. To keep its files that are whole, rename it to {name} and try again");
+    io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
 /// Returns the time when a file was last changed. `modified` is the time in the container, in seconds,
