@@ -56,6 +56,8 @@ struct Wanted {
     files: BTreeMap<PathBuf, Vec<Expected>>,
     /// True if a line that describes a file could not be read, so that its file is not verified.
     lacks_files: bool,
+    /// The first JSON line that could not be read, in words for the user.
+    mistake: Option<String>,
 }
 
 /// Compares the files that a checksum list or a lock file names. If `what` is a folder, uses the lists and
@@ -147,7 +149,10 @@ fn wanted(what: &Path, folder: Option<&Path>) -> Result<(Wanted, bool), String> 
                 "{} is a Metalink document. downhaul repair verifies its files, and fetches wrong parts again",
                 what.display()
             )),
-            true => Err(format!("no line of {} has a digest", what.display())),
+            true => {
+                let why = wanted.mistake.map(|why| format!(" that can be used: {why}")).unwrap_or_default();
+                Err(format!("no line of {} has a digest{why}", what.display()))
+            }
             false => Ok((wanted, has_urls)),
         };
     }
@@ -199,7 +204,7 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<b
     let text = given::read(list, checksums::LONGEST)?;
     let name = list.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let folder = folder.or(list.parent()).unwrap_or(Path::new(""));
-    let Wanted { files, lacks_files } = wanted;
+    let Wanted { files, lacks_files, mistake } = wanted;
     let mut want = |file: &str, digest| {
         let expected = Expected { digest, from: name.clone() };
         let file = file.strip_prefix("./").unwrap_or(file);
@@ -219,7 +224,8 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<b
         *lacks_files |= report_lines("error", unread, &name, "could not be read");
         return Ok(true);
     }
-    for line in input::lines(text.as_slice()).filter(|line| line.trim_start().starts_with('{')) {
+    let numbered = (1..).zip(input::lines(text.as_slice()));
+    for (number, line) in numbered.filter(|(_, line)| line.trim_start().starts_with('{')) {
         if let Some(entry) = Entry::read(&line) {
             records += 1;
             recorded.add(entry);
@@ -231,7 +237,10 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<b
                 digests.into_iter().for_each(|digest| want(&file, digest));
             }
             Ok(None) => without_digest += 1,
-            Err(_) => unread += 1,
+            Err(why) => {
+                unread += 1;
+                mistake.get_or_insert(format!("line {number}: {why}"));
+            }
         }
     }
     recorded.want(&mut want);

@@ -197,6 +197,8 @@ kinds! {
         "the server does not support the requested version of HTTP";
     HttpTruncated     "http.truncated"         Again  Remote  Connection Silent  Keep    May
         "the body ended before its announced end";
+    HttpTooLong       "http.too_long"          Person Remote  Connection Silent  Keep    Fails
+        "the list, signature or document is too long";
     HttpUnauthorized  "http.unauthorized"      Person Remote  Connection Refuses Keep    Fails
         "the server requires a login";
     HttpForbidden     "http.forbidden"         Person Remote  Connection Refuses Keep    Fails

@@ -7,6 +7,7 @@ use crate::secrets;
 use crate::words;
 use clap::Arg;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use downhaul_engine::core::show;
 
 /// Returns the message about arguments that clap could not read, or the help or the version if the user
 /// requested it.
@@ -27,9 +28,9 @@ pub(super) fn not_read(command: &clap::Command, mut error: clap::Error) -> NoArg
 }
 
 /// Hides the value in an error message if the option takes secrets. Even a malformed value may be a secret. A
-/// value that contains `://` or `@` is hidden for every option, because it may be a URL with a login or a
-/// token. An example is the URL of a proxy that a user of curl gives with `-x`. The value is also hidden if
-/// the option takes no value. It is hidden as well if the argument is not an option and has blanks, because
+/// value that contains `@` is hidden for every option, because it may have a login. An example is the proxy
+/// that a user of curl gives with `-x`. Of a URL, only the parts that are not secret are shown. The value is
+/// also hidden if the option takes no value. It is hidden as well if the argument is not an option and has blanks, because
 /// it may be a pasted command of curl.
 fn hide_secret(command: &clap::Command, error: &mut clap::Error) {
     let option = match error.get(ContextKind::InvalidArg) {
@@ -37,15 +38,18 @@ fn hide_secret(command: &clap::Command, error: &mut clap::Error) {
         _ => return,
     };
     let name = option.trim_start_matches('-');
-    let is_url = matches!(error.get(ContextKind::InvalidValue),
-        Some(ContextValue::String(value)) if value.contains("://") || value.contains('@'));
+    let value = match error.get(ContextKind::InvalidValue) {
+        Some(ContextValue::String(value)) => value.as_str(),
+        _ => "",
+    };
+    let shown = if value.contains("://") { show::not_a_url(value) } else { "***".into() };
     let may_be_secret = |arg: &Arg| arg.get_long() == Some(name) && secrets::may_be_secret(arg);
     let takes_none = error.kind() == ErrorKind::TooManyValues;
-    let is_pasted = option.starts_with('<')
-        && matches!(error.get(ContextKind::InvalidValue),
-            Some(ContextValue::String(value)) if value.contains(char::is_whitespace));
-    if is_url || takes_none || is_pasted || command.get_arguments().any(may_be_secret) {
+    let is_pasted = option.starts_with('<') && value.contains(char::is_whitespace);
+    if takes_none || is_pasted || command.get_arguments().any(may_be_secret) {
         error.insert(ContextKind::InvalidValue, ContextValue::String("***".into()));
+    } else if value.contains("://") || value.contains('@') {
+        error.insert(ContextKind::InvalidValue, ContextValue::String(shown));
     }
 }
 

@@ -196,6 +196,19 @@ fn a_table_that_was_cut_within_a_row_is_refused() {
 }
 
 #[test]
+fn verify_says_why_no_line_can_be_used() {
+    let place = Place::new();
+    let (name, digest) = ("../esc", "0".repeat(64));
+    place.write(
+        "set.lock",
+        format!("{{\"url\":\"http://h/x\",\"out\":\"{name}\",\"sha256\":\"{digest}\"}}\n"),
+    );
+    let out = place.run(&["verify", "set.lock"]);
+    let says = "no line of set.lock has a digest that can be used: line 1: the name is not safe";
+    assert!(out.status == 2 && out.stderr.contains(says), "{}", out.stderr);
+}
+
+#[test]
 fn verify_does_not_succeed_with_a_lock_file_that_was_cut() {
     let server = Server::start();
     let urls = ["a", "b", "c"].map(|name| server.url(&format!("well_behaved/9/{name}")));
