@@ -197,9 +197,9 @@ fn path_of(folder: &Path, listed: &str) -> PathBuf {
 }
 
 /// Reads a checksum list, a lock file or another list of JSON lines. The form of the lines shows which kind
-/// of file it is. Returns true for a table or for lines of JSON, which have URLs. Each of their lines describes
-/// a file, so a line that cannot be read is an error. A checksum list may have other lines, such as a
-/// signature.
+/// of file it is. Returns true for a table or for lines of JSON, which have URLs. Each of their lines
+/// describes a file, so a line that cannot be read is an error. A checksum list may have other lines, such as
+/// a signature.
 fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<bool> {
     let text = given::read(list, checksums::LONGEST)?;
     let name = list.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -210,20 +210,14 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<b
         let file = file.strip_prefix("./").unwrap_or(file);
         files.entry(path_of(folder, file)).or_default().push(expected);
     };
-    let (mut records, mut unread, mut without_digest) = (0, 0, 0);
     let mut recorded = Recorded::default();
     if Form::of(list) == Form::Table && text.starts_with(csv::header().as_bytes()) {
-        for row in rows(text.as_slice(), Form::Table).skip(1) {
-            let row = row?;
-            match Form::Table.read(&String::from_utf8_lossy(&row)) {
-                Some(entry) => recorded.add(entry),
-                None => unread += usize::from(!row.trim_ascii().is_empty()),
-            }
-        }
+        let unread = recorded.add_table(&text)?;
         recorded.want(&mut want);
         *lacks_files |= report_lines("error", unread, &name, "could not be read");
         return Ok(true);
     }
+    let (mut records, mut unread, mut without_digest) = (0, 0, 0);
     let numbered = (1..).zip(input::lines(text.as_slice()));
     for (number, line) in numbered.filter(|(_, line)| line.trim_start().starts_with('{')) {
         if let Some(entry) = Entry::read(&line) {
@@ -244,7 +238,7 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<b
         }
     }
     recorded.want(&mut want);
-    // Other files of JSON lines, such as recorded events, are not lock files, so their lines need no message.
+    // Other files of JSON lines, such as recorded events, are not lock files, so no message is needed.
     if records > 0 {
         report_lines("warning", without_digest, &name, "had no name or no digest");
         *lacks_files |= report_lines("error", unread, &name, "could not be read");
@@ -274,6 +268,19 @@ impl Recorded {
         if line != Line::Failed && adds {
             self.0.insert(entry.out, (line, digests));
         }
+    }
+
+    /// Adds the rows of a table. Returns the number of rows that could not be read.
+    fn add_table(&mut self, text: &[u8]) -> io::Result<usize> {
+        let mut unread = 0;
+        for row in rows(text, Form::Table).skip(1) {
+            let row = row?;
+            match Form::Table.read(&String::from_utf8_lossy(&row)) {
+                Some(entry) => self.add(entry),
+                None => unread += usize::from(!row.trim_ascii().is_empty()),
+            }
+        }
+        Ok(unread)
     }
 
     /// Passes each file and each of its digests to `want`.

@@ -11,6 +11,8 @@
 //! - which code programs see ([`ErrorKind::code`]).
 //!
 //! Explanations and hints for users are in the CLI crate. `docs/errors.md` is generated from this list.
+//!
+//! This file is long because of that list.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Reads JSON whose objects have each key only once. Other readers of JSON use the last value of a key, so one
-//! of two different digests would be ignored.
+//! Reads JSON whose objects have each key only once. Other readers of JSON use the last value of a key, so
+//! one of two different digests would be ignored.
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};

@@ -30,8 +30,8 @@ pub(super) fn not_read(command: &clap::Command, mut error: clap::Error) -> NoArg
 /// Hides the value in an error message if the option takes secrets. Even a malformed value may be a secret. A
 /// value that contains `@` is hidden for every option, because it may have a login. An example is the proxy
 /// that a user of curl gives with `-x`. Of a URL, only the parts that are not secret are shown. The value is
-/// also hidden if the option takes no value. It is hidden as well if the argument is not an option and has blanks, because
-/// it may be a pasted command of curl.
+/// also hidden if the option takes no value. It is hidden as well if the argument is not an option and has
+/// blanks, because it may be a pasted command of curl.
 fn hide_secret(command: &clap::Command, error: &mut clap::Error) {
     let option = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(option)) => option.split([' ', '=']).next().unwrap_or_default(),

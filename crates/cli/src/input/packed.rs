@@ -47,8 +47,8 @@ pub(super) fn unpacked(list: Box<dyn Read + Send>) -> io::Result<(Box<dyn Read +
     })
 }
 
-/// The content of all members of a gzip file. Bytes after the end of a member that do not begin another member
-/// are an error, because they may be the rest of a list.
+/// The content of all members of a gzip file. Bytes after the end of a member that do not begin another
+/// member are an error, because they may be the rest of a list.
 struct Members<R> {
     /// The member that is being read, or `None` after the last one.
     member: Option<GzDecoder<R>>,

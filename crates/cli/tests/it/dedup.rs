@@ -78,13 +78,17 @@ fn hard_links_are_made_before_and_after_a_download_and_are_recognised_later() {
     }
 }
 
-/// The files are complete at about the same time, and forcing their bytes to the disk takes a while.
+/// The server sends the last bytes of all files at the same time.
 #[test]
 fn equal_files_that_are_complete_at_the_same_time_are_on_the_disk_once() {
     let (server, place) = (Server::start(), Place::new());
     let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
-    list(&place, &server, 20_000_000, &names.map(|name| (name, false)));
-    let out = place.run(&["-i", "list.jsonl", "-j", "8", "--dedup", "hardlink"]);
+    let line = |name: &&str| {
+        let url = server.url(&format!("slow/9000000/f?rate=18000000&{name}"));
+        json!({"url": url, "out": name}).to_string()
+    };
+    place.write("list.jsonl", names.iter().map(line).collect::<Vec<_>>().join("\n"));
+    let out = place.run(&["-i", "list.jsonl", "-j", "8", "-x", "1", "--dedup", "hardlink"]);
     assert_eq!(out.status, 0, "{}", out.stderr);
     assert_eq!(meta(&place, "a").nlink(), 8);
     assert!(names.iter().all(|name| is_linked(&place, "a", name)));

@@ -82,7 +82,7 @@ fn the_next_run_opens_the_best_number_of_connections_at_once() {
 #[test]
 fn pauses_do_not_count_as_a_low_speed() {
     let (server, place) = (Server::start(), Place::in_memory());
-    let small = (0..17).map(|n| server.url(&format!("truncated_body_without_ranges/93/small{n}")));
+    let small = (0..17).map(|n| server.url(&format!("truncated_body/93/small{n}")));
     let urls: Vec<String> = small.chain([server.url("well_behaved/250000/large")]).collect();
     place.write("list", urls.join("\n"));
     let out = place.run(&["-i", "list", "-d", "out"]);

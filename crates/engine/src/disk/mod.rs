@@ -128,8 +128,8 @@ pub trait Disk: Send + std::marker::Sync {
         Ok(Duplicated::Unable)
     }
 
-    /// Removes what a killed run of this job left beside an existing file, if no other run can use it: a journal
-    /// without a partial file, a partial file without a journal, or the partial files of a file in a
+    /// Removes what a killed run of this job left beside an existing file, if no other run can use it: a
+    /// journal without a partial file, a partial file without a journal, or the partial files of a file in a
     /// container.
     fn tidy(&self, target: &Path, identity: &Identity);
 

@@ -219,9 +219,14 @@ pub(super) fn no_container(form: Form) -> io::Error {
     )
 }
 
-/// The error for a complete container that does not end as downhaul ended it. `part` is the path of this
-/// container while it was not complete.
-pub(super) fn not_whole(part: &Path) -> io::Error {
+/// The error for a container with its final name that does not end as downhaul ends it. `part` is the path
+/// that it had before it was complete.
+pub(super) fn not_whole(form: Form, container: &File, part: &Path) -> io::Error {
+    match is_ours(form, container) {
+        Ok(true) => {}
+        Ok(false) => return no_container(form),
+        Err(e) => return e,
+    }
     let name = part.file_name().unwrap_or_default().to_string_lossy();
     let why =
         format!("it was cut or changed. To keep its files that are whole, rename it to {name} and try again");

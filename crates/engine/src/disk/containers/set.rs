@@ -113,11 +113,8 @@ impl ContainerSet {
         let read = || {
             let file = File::open(&path)?;
             let contents = form::scan(self.form(), &file, file.metadata()?.len(), |text| self.hash(text))?;
-            match contents.is_ended {
-                true => Ok(contents),
-                false if form::is_ours(self.form(), &file)? => Err(form::not_whole(&self.part(number))),
-                false => Err(form::no_container(self.form())),
-            }
+            let part = self.part(number);
+            if contents.is_ended { Ok(contents) } else { Err(form::not_whole(self.form(), &file, &part)) }
         };
         let contents = read().map_err(|e| failure(&e, &path))?;
         self.index().add(number, contents.all);
