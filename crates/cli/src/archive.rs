@@ -153,10 +153,10 @@ impl Finder {
     }
 
     /// Looks up a job. If the archive has its file, the job is marked as done. With `--dedup`, if an archived
-    /// file was found by its digest and not by its URL, the job is not done: its file is made from the
-    /// archived file. A job that writes to standard output or to a pipe is not looked up, because its reader
-    /// needs the bytes in each run. The file of such a job is not added either, because no file stays on the
-    /// disk.
+    /// file was found by its digest and not by its URL, the job is not done: its file is made from an
+    /// archived file, if such a file still exists. A job that writes to standard output or to a pipe is not
+    /// looked up, because its reader needs the bytes in each run. The file of such a job is not added either,
+    /// because no file stays on the disk.
     ///
     /// # Errors
     /// Returns why the archive cannot be read, in words for the user.
@@ -166,19 +166,21 @@ impl Finder {
         }
         let keys = archive::url_keys(&self.settings, job);
         let found = self.archive.find(&keys, job);
-        match found.map_err(|e| cannot_be_used(&self.archive.path, &e.to_string()))? {
-            Some((file, found)) if found == Found::ByUrl || self.settings.dedup == Dedup::Off => {
+        let found = found.map_err(|e| cannot_be_used(&self.archive.path, &e.to_string()))?;
+        job.archived = match found {
+            Found::ByUrl(file) => {
                 job.done = Some(file.kept());
-                Ok(Looked(None))
+                return Ok(Looked(None));
             }
-            other => {
-                // With `--dedup`, the file is made from the archived file, if the archived file still exists.
-                job.archived = other.map(|(file, _)| file.kept());
-                let url = job.urls.first().map(downhaul_engine::core::show::url).unwrap_or_default();
-                let if_exists = self.settings.if_exists_of(job);
-                Ok(Looked(Some(Facts { url, keys, if_exists })))
-            }
+            Found::ByDigest(files) => files.into_iter().map(Archived::kept).collect(),
+        };
+        if self.settings.dedup == Dedup::Off && !job.archived.is_empty() {
+            job.done = Some(job.archived.swap_remove(0));
+            return Ok(Looked(None));
         }
+        let url = job.urls.first().map(downhaul_engine::core::show::url).unwrap_or_default();
+        let if_exists = self.settings.if_exists_of(job);
+        Ok(Looked(Some(Facts { url, keys, if_exists })))
     }
 
     /// Keeps the facts of a job until it ends. If the job has ended already, its file is added now.

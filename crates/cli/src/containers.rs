@@ -6,6 +6,7 @@ use crate::exit::Exit;
 use crate::run;
 use crate::shards::Shards;
 use downhaul_engine::core::containers::{Form, Numbers};
+use downhaul_engine::core::error::ErrorKind;
 use downhaul_engine::core::show::escaped;
 use downhaul_engine::{ContainerOptions, Containers};
 use std::sync::Arc;
@@ -56,7 +57,12 @@ pub(crate) fn open(args: &Args, shards: Option<&Shards>) -> Result<Option<Arc<Co
         waits: args.existing.if_locked == IfLocked::Wait,
     });
     opened.map(|containers| Some(Arc::new(containers))).map_err(|why| {
-        run::error(&format!("{option}: {}", escaped(&why.to_string())));
+        // A container with a wrong content is not a failure of the disk.
+        let shown = match why.kind {
+            ErrorKind::DiskFailed => format!("{} ({})", why.detail, why.at),
+            _ => why.to_string(),
+        };
+        run::error(&format!("{option}: {}", escaped(&shown)));
         Exit::of_blame(why.kind.blame())
     })
 }

@@ -148,8 +148,12 @@ impl Shards {
                 continue;
             }
             let bytes = fs::read(&path).map_err(|e| unreadable(&e))?;
-            let done: Done = serde_json::from_slice(&bytes)
-                .map_err(|e| format!("{} does not say which shard is done: {e}", path.display()))?;
+            let done: Done = serde_json::from_slice(&bytes).map_err(|e| {
+                let path = path.display();
+                format!(
+                    "{path} does not say which shard is done. Remove it, so that its shard runs again ({e})"
+                )
+            })?;
             if (done.of, &done.by) != (own.of, &own.by) {
                 let Done { shard, of, by, .. } = done;
                 return Err(format!(

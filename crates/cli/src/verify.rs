@@ -9,6 +9,7 @@ use crate::printer::{self, Paint, Style};
 use crate::record::{Form, rows};
 use crate::words;
 use downhaul_engine::core::digest::{self, Digest, Expected};
+use downhaul_engine::core::error::Error;
 use downhaul_engine::core::job::Destination;
 use downhaul_engine::core::list::{
     self,
@@ -48,8 +49,16 @@ const ENDINGS: [&str; 9] =
 /// The endings of lock files in a folder. A table (`.csv`) is recognised by its first row.
 const RECORDS: [&str; 2] = [".lock", ".jsonl"];
 
-/// The expected digests of files, by their paths.
-type Wanted = BTreeMap<PathBuf, Vec<Expected>>;
+/// The facts that were read from lists.
+#[derive(Default)]
+struct Wanted {
+    /// The expected digests of files, by their paths.
+    files: BTreeMap<PathBuf, Vec<Expected>>,
+    /// True if a line that describes a file could not be read, so that its file is not verified.
+    lacks_files: bool,
+    /// The first JSON line that could not be read, in words for the user.
+    mistake: Option<String>,
+}
 
 /// Compares the files that a checksum list or a lock file names. If `what` is a folder, uses the lists and
 /// lock files in it that have one of the usual names. The names in a list are relative to `folder` or, if it
@@ -62,8 +71,9 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint)
             return Exit::Usage;
         }
     };
-    let (mut exit, mut counts) = (Exit::Success, BTreeMap::new());
-    for (path, expected) in &wanted {
+    let mut exit = if wanted.lacks_files { Exit::Usage } else { Exit::Success };
+    let mut counts = BTreeMap::new();
+    for (path, expected) in &wanted.files {
         let (word, detail, one) = check(path, expected);
         exit = exit.min(one);
         *counts.entry(word).or_insert(0_u64) += 1;
@@ -131,16 +141,19 @@ fn is_metalink(list: &Path) -> bool {
 /// Returns the digests that the files must have. The second value is true if `what` is a single list that
 /// also has URLs.
 fn wanted(what: &Path, folder: Option<&Path>) -> Result<(Wanted, bool), String> {
-    let mut wanted = Wanted::new();
+    let mut wanted = Wanted::default();
     if !what.is_dir() {
         let has_urls = read(what, folder, &mut wanted);
         let has_urls = has_urls.map_err(|e| format!("{} cannot be read: {e}", what.display()))?;
-        return match wanted.is_empty() {
+        return match wanted.files.is_empty() {
             true if is_metalink(what) => Err(format!(
                 "{} is a Metalink document. downhaul repair verifies its files, and fetches wrong parts again",
                 what.display()
             )),
-            true => Err(format!("no line of {} has a digest", what.display())),
+            true => {
+                let why = wanted.mistake.map(|why| format!(" that can be used: {why}")).unwrap_or_default();
+                Err(format!("no line of {} has a digest{why}", what.display()))
+            }
             false => Ok((wanted, has_urls)),
         };
     }
@@ -155,7 +168,7 @@ fn wanted(what: &Path, folder: Option<&Path>) -> Result<(Wanted, bool), String> 
                 .map_err(|e| format!("{} cannot be read: {e}", path.display()))?;
         }
     }
-    match wanted.is_empty() {
+    match wanted.files.is_empty() {
         true => Err(format!("there is no checksum list and no lock file in {}", what.display())),
         false => Ok((wanted, false)),
     }
@@ -185,43 +198,53 @@ fn path_of(folder: &Path, listed: &str) -> PathBuf {
 }
 
 /// Reads a checksum list, a lock file or another list of JSON lines. The form of the lines shows which kind
-/// of file it is. Returns true for a table or for lines of JSON, which have URLs.
+/// of file it is. Returns true for a table or for lines of JSON, which have URLs. Each of their lines
+/// describes a file, so a line that cannot be read is an error. A checksum list may have other lines, such as
+/// a signature.
 fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<bool> {
     let text = given::read(list, checksums::LONGEST)?;
     let name = list.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let folder = folder.or(list.parent()).unwrap_or(Path::new(""));
+    let Wanted { files, lacks_files, mistake } = wanted;
     let mut want = |file: &str, digest| {
         let expected = Expected { digest, from: name.clone() };
         let file = file.strip_prefix("./").unwrap_or(file);
-        wanted.entry(path_of(folder, file)).or_default().push(expected);
+        files.entry(path_of(folder, file)).or_default().push(expected);
     };
-    let (mut records, mut unread) = (0, 0);
     let mut recorded = Recorded::default();
     if Form::of(list) == Form::Table && text.starts_with(csv::header().as_bytes()) {
-        let rows = rows(text.as_slice(), Form::Table).skip(1);
-        let read = |row: io::Result<Vec<u8>>| Form::Table.read(&String::from_utf8_lossy(&row.ok()?));
-        rows.filter_map(read).for_each(|entry| recorded.add(entry));
+        let unread = recorded.add_table(&text)?;
         recorded.want(&mut want);
+        *lacks_files |= report_lines("error", unread, &name, "could not be read");
         return Ok(true);
     }
-    for line in input::lines(text.as_slice()).filter(|line| line.trim_start().starts_with('{')) {
+    let (mut records, mut unread, mut without_digest) = (0, 0, 0);
+    let numbered = (1..).zip(input::lines(text.as_slice()));
+    for (number, line) in numbered.filter(|(_, line)| line.trim_start().starts_with('{')) {
         if let Some(entry) = Entry::read(&line) {
             records += 1;
             recorded.add(entry);
             continue;
         }
-        let Some((file, digests)) = of_list(&line) else {
-            unread += 1;
-            continue;
-        };
-        records += 1;
-        digests.into_iter().for_each(|digest| want(&file, digest));
+        match of_list(&line) {
+            Ok(Some((file, digests))) => {
+                records += 1;
+                digests.into_iter().for_each(|digest| want(&file, digest));
+            }
+            Ok(None) => without_digest += 1,
+            Err(why) => {
+                unread += 1;
+                mistake.get_or_insert(format!("line {number}: {why}"));
+            }
+        }
     }
     recorded.want(&mut want);
+    // Other files of JSON lines, such as recorded events, are not lock files, so no message is needed.
+    if records > 0 {
+        report_lines("warning", without_digest, &name, "had no name or no digest");
+        *lacks_files |= report_lines("error", unread, &name, "could not be read");
+    }
     if records > 0 || RECORDS.iter().any(|ending| name.ends_with(ending)) {
-        // Other files of JSON lines, such as recorded events, are not lock files, so their lines need no
-        // warning.
-        warn_of_unread(if records > 0 { unread } else { 0 }, &name);
         return Ok(records > 0);
     }
     let sums = Checksums::read(&text, &name);
@@ -230,7 +253,7 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<b
     for entry in sums.entries() {
         want(if entry.name.is_empty() { &alone } else { &entry.name }, entry.digest.clone());
     }
-    warn_of_unread(sums.unread(), &name);
+    report_lines("warning", sums.unread(), &name, "could not be read");
     Ok(false)
 }
 
@@ -248,6 +271,19 @@ impl Recorded {
         }
     }
 
+    /// Adds the rows of a table. Returns the number of rows that could not be read.
+    fn add_table(&mut self, text: &[u8]) -> io::Result<usize> {
+        let mut unread = 0;
+        for row in rows(text, Form::Table).skip(1) {
+            let row = row?;
+            match Form::Table.read(&String::from_utf8_lossy(&row)) {
+                Some(entry) => self.add(entry),
+                None => unread += usize::from(!row.trim_ascii().is_empty()),
+            }
+        }
+        Ok(unread)
+    }
+
     /// Passes each file and each of its digests to `want`.
     fn want(self, want: &mut impl FnMut(&str, Digest)) {
         for (file, (_, digests)) in self.0 {
@@ -257,18 +293,18 @@ impl Recorded {
 }
 
 /// Returns the name and the digests in a line of a JSON list that has both.
-fn of_list(line: &str) -> Option<(String, Vec<Digest>)> {
-    let job = list::line(line.as_bytes()).ok()??;
-    let Destination::Name(name) = &job.destination else { return None };
+fn of_list(line: &str) -> Result<Option<(String, Vec<Digest>)>, Error> {
+    let Some(job) = list::line(line.as_bytes())? else { return Ok(None) };
+    let Destination::Name(name) = &job.destination else { return Ok(None) };
     let digests: Vec<Digest> = job.expected.into_iter().map(|one| one.digest).collect();
-    (!digests.is_empty()).then(|| (name.to_string(), digests))
+    Ok((!digests.is_empty()).then(|| (name.to_string(), digests)))
 }
 
-fn warn_of_unread(unread: usize, list: &str) {
-    let lines = match unread {
-        0 => return,
-        1 => "line",
-        _ => "lines",
-    };
-    printer::err(&format!("warning: {unread} {lines} of {} could not be read\n", escaped(list)));
+/// Shows what is true of a number of lines of a list. Returns false, and shows nothing, if the number is 0.
+fn report_lines(severity: &str, number: usize, list: &str, what: &str) -> bool {
+    let lines = if number == 1 { "line" } else { "lines" };
+    if number > 0 {
+        printer::err(&format!("{severity}: {number} {lines} of {} {what}\n", escaped(list)));
+    }
+    number > 0
 }

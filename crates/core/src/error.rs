@@ -11,6 +11,8 @@
 //! - which code programs see ([`ErrorKind::code`]).
 //!
 //! Explanations and hints for users are in the CLI crate. `docs/errors.md` is generated from this list.
+//!
+//! This file is long because of that list.
 
 use std::fmt;
 use std::time::Duration;
@@ -197,6 +199,8 @@ kinds! {
         "the server does not support the requested version of HTTP";
     HttpTruncated     "http.truncated"         Again  Remote  Connection Silent  Keep    May
         "the body ended before its announced end";
+    HttpTooLong       "http.too_long"          Person Remote  Connection Silent  Keep    Fails
+        "the list, signature or document is too long";
     HttpUnauthorized  "http.unauthorized"      Person Remote  Connection Refuses Keep    Fails
         "the server requires a login";
     HttpForbidden     "http.forbidden"         Person Remote  Connection Refuses Keep    Fails

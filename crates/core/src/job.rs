@@ -109,9 +109,9 @@ pub struct Job {
     pub url_name: Option<SafeName>,
     /// The facts about the file, if an earlier run fetched it. The job is then skipped without a request.
     pub done: Option<Kept>,
-    /// A file of an earlier run that has a digest of this job. With [`Dedup`](crate::dedup::Dedup), the file
-    /// of this job is made from the earlier file, if that file still exists.
-    pub archived: Option<Kept>,
+    /// Files of earlier runs that have a digest of this job. With [`Dedup`](crate::dedup::Dedup), the file of
+    /// this job is made from the first of these files that still exists unchanged.
+    pub archived: Vec<Kept>,
 }
 
 impl Job {
@@ -146,7 +146,7 @@ impl Job {
             is_left_over: false,
             url_name: None,
             done: None,
-            archived: None,
+            archived: Vec::new(),
         }
     }
 

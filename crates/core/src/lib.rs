@@ -81,4 +81,5 @@ pub mod show;
 pub mod signature;
 pub mod throttle;
 pub mod transcript;
+mod unique_keys;
 pub mod warc;

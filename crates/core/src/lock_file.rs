@@ -14,6 +14,7 @@ pub mod csv;
 
 use crate::digest::{Algorithm, Digest};
 use crate::event::rfc3339;
+use crate::unique_keys;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -101,7 +102,7 @@ pub struct Entry {
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub extra: Map<String, Value>,
     /// The digests of the file in hexadecimal. The keys are the names that lists use, such as `sha256`.
-    #[serde(flatten)]
+    #[serde(flatten, deserialize_with = "unique_keys::map")]
     pub digests: Map<String, Value>,
 }
 

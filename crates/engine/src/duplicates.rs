@@ -9,7 +9,7 @@ use crate::disk::{Disk, Duplicated, Duplicating, Publishing};
 use crate::place::Wanted;
 use downhaul_core::content::{self, Look};
 use downhaul_core::dedup::{Dedup, Demands, MadeFrom, Method, Original, Originals};
-use downhaul_core::digest::{Digest, Expected};
+use downhaul_core::digest::{Algorithm, Digest, Expected};
 use downhaul_core::error::Error;
 use downhaul_core::event::Kept;
 use downhaul_core::identity::Identity;
@@ -21,6 +21,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// The number of locks for publishing. It is larger than the usual number of files that end at the same time.
+const LOCKS: usize = 32;
+
 /// The complete files of a session, and the way in which other files are made from them.
 pub(crate) struct Duplicates {
     dedup: Dedup,
@@ -28,7 +31,9 @@ pub(crate) struct Duplicates {
     /// The output folder.
     folder: PathBuf,
     originals: Mutex<Originals>,
-    /// True if `--dedup reflink` was used, and the file system could not share blocks.
+    /// The locks of files that are being published. The digest of a file decides which lock it needs.
+    publishing: [Mutex<()>; LOCKS],
+    /// True if the file system could not share blocks.
     is_unable: AtomicBool,
 }
 
@@ -43,8 +48,8 @@ pub(crate) struct Wish<'a> {
     pub(crate) is_data: bool,
     pub(crate) identity: &'a Identity,
     pub(crate) publishing: Publishing,
-    /// A file of an earlier run that, according to its archive, has a digest of the job.
-    pub(crate) archived: Option<&'a Kept>,
+    /// Files of earlier runs. According to the archive that lists them, each has one of the digests.
+    pub(crate) archived: &'a [Kept],
     /// True if the file was not downloaded, so that a copy saves the download.
     pub(crate) may_copy: bool,
 }
@@ -56,6 +61,7 @@ impl Duplicates {
             disk,
             folder: folder.to_path_buf(),
             originals: Mutex::default(),
+            publishing: Default::default(),
             is_unable: AtomicBool::new(false),
         }
     }
@@ -83,8 +89,16 @@ impl Duplicates {
         }
     }
 
-    /// Makes a file from another file with the same digest. Returns how the file was made, and the original.
-    /// Returns `None` if no original is known, or if the file cannot be made from it. Blocks the thread.
+    /// Waits until no other file with these digests is being published. So of two equal files that are
+    /// complete at the same time, the second one finds the first one. Blocks the thread.
+    pub(crate) fn publish_alone(&self, digests: &[Digest]) -> Option<MutexGuard<'_, ()>> {
+        let digest = digests.iter().find(|digest| digest.algorithm == Algorithm::Sha256)?;
+        let number = usize::from(*digest.bytes.first()?) % LOCKS;
+        self.is_on().then(|| self.publishing[number].lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Makes a file from another file with the same digest. Returns `None` if there is no such file, or if
+    /// the file cannot be made from it. Blocks the thread.
     ///
     /// # Errors
     /// Returns the error of the system if the file cannot be written.
@@ -93,10 +107,25 @@ impl Duplicates {
             return Ok(None);
         }
         let known = self.originals().find(wish.digests);
-        let is_known = known.is_some();
-        let Some((original, digest)) = known.or_else(|| archived(wish)) else { return Ok(None) };
-        if original.path == wish.target || !self.is_inside(&original.path) || !self.may_be(wish, &original) {
-            return Ok(None);
+        if let Some((original, digest)) = known {
+            match self.make_from(&original, wish)? {
+                Duplicated::Made(method) => return Ok(Some(made(method, original))),
+                Duplicated::Changed => self.originals().forget(&digest),
+                Duplicated::Unable | Duplicated::NotMade => {}
+            }
+        }
+        for original in wish.archived.iter().filter_map(|kept| archived(kept, wish.digests)) {
+            if let Duplicated::Made(method) = self.make_from(&original, wish)? {
+                return Ok(Some(made(method, original)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Makes a file from `original`, if the original may have everything that is expected of the file.
+    fn make_from(&self, original: &Original, wish: &Wish<'_>) -> Result<Duplicated, Error> {
+        if original.path == wish.target || !self.is_inside(&original.path) || !self.may_be(wish, original) {
+            return Ok(Duplicated::NotMade);
         }
         let how = Duplicating {
             dedup: self.dedup,
@@ -105,16 +134,12 @@ impl Duplicates {
             identity: wish.identity,
             publishing: wish.publishing.clone(),
         };
-        let made = self.disk.duplicate(&original, wish.target, &how)?;
+        let made = self.disk.duplicate(original, wish.target, &how)?;
         if self.dedup == Dedup::Reflink && matches!(made, Duplicated::Unable | Duplicated::Made(Method::Copy))
         {
             self.is_unable.store(true, Ordering::Relaxed);
         }
-        if made == Duplicated::Changed && is_known {
-            self.originals().forget(&digest);
-        }
-        let Duplicated::Made(method) = made else { return Ok(None) };
-        Ok(Some((MadeFrom::new(method, original.path.to_string_lossy()), original)))
+        Ok(made)
     }
 
     /// Returns true if the original may have everything that is expected of the file. Expected digests that
@@ -173,7 +198,7 @@ impl Duplicates {
             is_data: !is_chosen && promises_data(&path.to_string_lossy(), spec, settings),
             identity: wanted.identity,
             publishing: publishing(settings, spec, 0, from, None),
-            archived: spec.archived.as_ref(),
+            archived: &spec.archived,
             may_copy: true,
         };
         let Some((made_from, original)) = self.make(&wish)? else { return Ok(place) };
@@ -235,12 +260,14 @@ fn distinct(digests: impl Iterator<Item = Digest>) -> Vec<Digest> {
     all
 }
 
-/// Returns the file of an earlier run, and its strong digest, if this is one of the expected digests. It is
-/// not known if the file was changed after that run.
-fn archived(wish: &Wish<'_>) -> Option<(Original, Digest)> {
-    let kept = wish.archived?;
-    let is_strong = |digest: &&Digest| digest.algorithm.is_strong() && wish.digests.contains(digest);
-    let digest = kept.digests.iter().find(is_strong)?.clone();
-    let path = kept.path.clone().into();
-    Some((Original { path, size: kept.bytes?, modified: None, digests: [].into() }, digest))
+fn made(method: Method, original: Original) -> (MadeFrom, Original) {
+    (MadeFrom::new(method, original.path.to_string_lossy()), original)
+}
+
+/// Returns a file of an earlier run as an original, if it has one of these strong digests. It is not known if
+/// the file was changed since then.
+fn archived(kept: &Kept, digests: &[Digest]) -> Option<Original> {
+    let is_wanted = |digest: &Digest| digest.algorithm.is_strong() && digests.contains(digest);
+    kept.digests.iter().any(is_wanted).then_some(())?;
+    Some(Original { path: kept.path.clone().into(), size: kept.bytes?, modified: None, digests: [].into() })
 }

@@ -121,7 +121,11 @@ async fn read(opened: Opened, timeout: Duration, most: usize) -> Result<Vec<u8>,
     while let Some(bytes) = next_in_time(&mut body, &remote, timeout).await? {
         text.extend_from_slice(&bytes);
         if text.len() > most {
-            return fail(ErrorKind::HttpMalformed, "it is too long");
+            let limit = match most >> 20 {
+                0 => format!("{} KiB", most >> 10),
+                mebibytes => format!("{mebibytes} MiB"),
+            };
+            return fail(ErrorKind::HttpTooLong, &format!("it has more than {limit}"));
         }
     }
     match remote.size {

@@ -158,7 +158,7 @@ mod tests {
             ReadOnlyFiles.open_part(target, how)
         }
 
-        fn tidy(&self, _target: &Path) {}
+        fn tidy(&self, _target: &Path, _identity: &Identity) {}
 
         fn free_space(&self, _target: &Path) -> Option<u64> {
             assert!(self.0.files.try_lock().is_ok(), "the director would wait for this disk");

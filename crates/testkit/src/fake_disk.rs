@@ -164,7 +164,7 @@ impl Disk for FakeDisk {
         Ok((Box::new(FakePart { disk: self.clone(), path, journal, state }), left.map(Found::Journal)))
     }
 
-    fn tidy(&self, target: &Path) {
+    fn tidy(&self, target: &Path, _identity: &Identity) {
         let side = side_files(target);
         let mut inner = self.inner();
         if !inner.dark && !inner.files.contains_key(&side.part) {
@@ -326,7 +326,7 @@ mod tests {
         let before = disk.paths();
         let _left = disk.power_cut();
         part.rewrite_journal(b"new").expect("no error");
-        disk.tidy(Path::new("/g"));
+        disk.tidy(Path::new("/g"), &identity);
         drop(disk.open_part(Path::new("/h"), how).expect("opened"));
         assert_eq!(disk.paths(), before);
         assert_eq!(disk.read("/f.part.journal").as_deref(), Some(&b"old"[..]));

@@ -30,11 +30,15 @@ const TABLES: &str = "
     INSERT INTO meta VALUES ('key', randomblob(32));
 ";
 
-/// How a file was found in an archive.
-#[derive(PartialEq, Eq)]
+/// The most files with one digest that a lookup returns.
+const EQUAL_MOST: usize = 16;
+
+/// The files of an archive that are the file of a job.
 pub(super) enum Found {
-    ByUrl,
-    ByDigest,
+    /// The file that was downloaded from a URL of the job.
+    ByUrl(Archived),
+    /// The newest files with a digest of the job, newest first. There are none if the archive lacks the file.
+    ByDigest(Vec<Archived>),
 }
 
 /// An open archive.
@@ -104,30 +108,29 @@ impl Archive {
             .map(Key::new)
     }
 
-    /// Returns the file of a job, if the archive has it. A file with another size or digest than the job
-    /// expects is not returned.
-    pub(super) fn find(&self, keys: &[UrlKey], job: &Job) -> rusqlite::Result<Option<(Archived, Found)>> {
+    /// Looks for the file of a job. A file with another size or digest than the job expects is not returned.
+    pub(super) fn find(&self, keys: &[UrlKey], job: &Job) -> rusqlite::Result<Found> {
+        let file = |id| Ok(self.file(id)?.filter(|file| file.is_file_of(job)));
         let mut by_url = self.connection.prepare_cached("SELECT file FROM urls WHERE key = ?")?;
         for key in keys {
             let id = by_url.query_row([key], |row| row.get(0)).optional()?;
-            if let Some(file) =
-                id.map(|id| self.file(id)).transpose()?.flatten().filter(|file| file.is_file_of(job))
-            {
-                return Ok(Some((file, Found::ByUrl)));
+            if let Some(file) = id.map(file).transpose()?.flatten() {
+                return Ok(Found::ByUrl(file));
             }
         }
-        let sql = "SELECT file FROM digests WHERE digest = ? AND algorithm = ? ORDER BY file LIMIT 1";
+        let sql = "SELECT file FROM digests WHERE digest = ? AND algorithm = ? ORDER BY file DESC LIMIT ?";
         let mut by_digest = self.connection.prepare_cached(sql)?;
         for digest in archive::digests(job) {
-            let id =
-                by_digest.query_row((&digest.bytes, digest.algorithm.name()), |row| row.get(0)).optional()?;
-            if let Some(file) =
-                id.map(|id| self.file(id)).transpose()?.flatten().filter(|file| file.is_file_of(job))
-            {
-                return Ok(Some((file, Found::ByDigest)));
+            let values = (&digest.bytes, digest.algorithm.name(), EQUAL_MOST);
+            let ids =
+                by_digest.query_map(values, |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
+            let files = ids.into_iter().filter_map(|id| file(id).transpose());
+            let files = files.collect::<rusqlite::Result<Vec<Archived>>>()?;
+            if !files.is_empty() {
+                return Ok(Found::ByDigest(files));
             }
         }
-        Ok(None)
+        Ok(Found::ByDigest(Vec::new()))
     }
 
     fn file(&self, id: i64) -> rusqlite::Result<Option<Archived>> {

@@ -8,6 +8,7 @@ use crate::secrets;
 use crate::words;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Subcommand};
+use downhaul_engine::core::show;
 
 /// Returns the message about arguments that clap could not read, or the help or the version if the user
 /// requested it.
@@ -43,15 +44,18 @@ fn hide_secret(command: &clap::Command, error: &mut clap::Error) {
         _ => return,
     };
     let name = option.trim_start_matches('-');
-    let is_url = matches!(error.get(ContextKind::InvalidValue),
-        Some(ContextValue::String(value)) if value.contains("://") || value.contains('@'));
+    let value = match error.get(ContextKind::InvalidValue) {
+        Some(ContextValue::String(value)) => value.as_str(),
+        _ => "",
+    };
+    let shown = if value.contains("://") { show::not_a_url(value) } else { "***".into() };
     let may_be_secret = |arg: &Arg| arg.get_long() == Some(name) && secrets::may_be_secret(arg);
     let takes_none = error.kind() == ErrorKind::TooManyValues;
-    let is_pasted = option.starts_with('<')
-        && matches!(error.get(ContextKind::InvalidValue),
-            Some(ContextValue::String(value)) if value.contains(char::is_whitespace));
-    if is_url || takes_none || is_pasted || command.get_arguments().any(may_be_secret) {
+    let is_pasted = option.starts_with('<') && value.contains(char::is_whitespace);
+    if takes_none || is_pasted || command.get_arguments().any(may_be_secret) {
         error.insert(ContextKind::InvalidValue, ContextValue::String("***".into()));
+    } else if value.contains("://") || value.contains('@') {
+        error.insert(ContextKind::InvalidValue, ContextValue::String(shown));
     }
 }
 

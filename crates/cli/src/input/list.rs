@@ -1,7 +1,6 @@
 //! Reads lists of jobs from files, and lists that were fetched. Such lists can be read more than once.
 //!
-//! Invariant: the jobs of a list that was fetched count as jobs of a document, which someone else may have
-//! written.
+//! Invariant: the jobs of a list that was fetched count as jobs of a document that someone else may write.
 
 use super::clashes::{Clash, Names, Place, SAME};
 use super::packed::{self, plain_name, unpacked};

@@ -1,8 +1,8 @@
 //! Unpacks lists that were compressed with gzip or Zstandard. They are recognised by their first bytes.
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read, Seek};
+use std::io::{self, BufRead, BufReader, Cursor, Read, Seek};
 
 /// The first bytes of a gzip member (RFC 1952, section 2.3.1).
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -41,10 +41,38 @@ pub(super) fn unpacked(list: Box<dyn Read + Send>) -> io::Result<(Box<dyn Read +
     let (is_gzip, is_zstandard) = (beginning.starts_with(&GZIP), beginning == ZSTANDARD);
     let whole = BufReader::new(Cursor::new(beginning).chain(list));
     Ok(match (is_gzip, is_zstandard) {
-        (true, _) => (Box::new(MultiGzDecoder::new(whole)), true),
+        (true, _) => (Box::new(Members { member: Some(GzDecoder::new(whole)) }), true),
         (_, true) => (Box::new(zstd::stream::read::Decoder::with_buffer(whole)?), true),
         _ => (Box::new(whole), false),
     })
+}
+
+/// The content of all members of a gzip file. Bytes after the end of a member that do not begin another
+/// member are an error, because they may be the rest of a list.
+struct Members<R> {
+    /// The member that is being read, or `None` after the last one.
+    member: Option<GzDecoder<R>>,
+}
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.member {
+            let number = member.read(into)?;
+            if number > 0 || into.is_empty() {
+                return Ok(number);
+            }
+            let Some(mut rest) = self.member.take().map(GzDecoder::into_inner) else { break };
+            match rest.fill_buf()?.first() {
+                None => {}
+                Some(byte) if *byte == GZIP[0] => self.member = Some(GzDecoder::new(rest)),
+                Some(_) => {
+                    let why = "bytes that are not gzip follow the end of its gzip data";
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+                }
+            }
+        }
+        Ok(0)
+    }
 }
 
 /// Returns the name of a list without the ending of a packed file (`.gz` or `.zst`).

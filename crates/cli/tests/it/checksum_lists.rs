@@ -327,8 +327,12 @@ fn verify_reads_json_lines_and_counts_those_that_it_cannot_read() {
     place.write("list.jsonl", utf16(&format!("{good}{bad}"), false));
     let out = place.run(&["verify", "list.jsonl"]);
     let table = String::from_utf8_lossy(&out.stdout).into_owned();
-    assert!(out.status == 0 && table.starts_with("OK        file  (sha-256 from list.jsonl)"), "{table}");
-    assert!(out.stderr.contains("warning: 1 line of list.jsonl could not be read"), "{}", out.stderr);
+    // The file of the other line is not verified, so the exit status is not 0.
+    assert!(out.status == 2 && table.starts_with("OK        file  (sha-256 from list.jsonl)"), "{table}");
+    assert!(out.stderr.contains("error: 1 line of list.jsonl could not be read"), "{}", out.stderr);
+    place.write("list.jsonl", format!("{good}{{\"url\":\"http://h/y\",\"out\":\"other\"}}\n"));
+    let out = place.run(&["verify", "list.jsonl"]);
+    assert!(out.status == 0 && out.stderr.contains("1 line of list.jsonl had no name"), "{}", out.stderr);
     place.write("file", "damaged");
     assert_eq!(place.run(&["verify", "list.jsonl"]).status, 3);
 }

@@ -1,6 +1,6 @@
 //! Tests of `--dedup`: files with the same digest are on the disk only once, and no other file is changed.
 
-use crate::common::{Out, PATIENCE, Place, events, finish, note};
+use crate::common::{Out, PATIENCE, Place, events, finish, note, wait_until};
 use downhaul_testkit::minisign::Signer;
 use downhaul_testkit::server::Server;
 use downhaul_testkit::{content, sha256};
@@ -12,6 +12,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const SIZE: u64 = 2_000_000;
+
+/// The size of a file without a journal.
+const SMALL: u64 = 500_000;
 
 fn meta(place: &Place, name: &str) -> Metadata {
     fs::metadata(place.path().join(name)).unwrap_or_else(|e| panic!("{name}: {e}; {:?}", place.files()))
@@ -75,6 +78,76 @@ fn hard_links_are_made_before_and_after_a_download_and_are_recognised_later() {
     }
 }
 
+/// The server sends the last bytes of all files at the same time.
+#[test]
+fn equal_files_that_are_complete_at_the_same_time_are_on_the_disk_once() {
+    let (server, place) = (Server::start(), Place::new());
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let line = |name: &&str| {
+        let url = server.url(&format!("slow/9000000/f?rate=18000000&{name}"));
+        json!({"url": url, "out": name}).to_string()
+    };
+    place.write("list.jsonl", names.iter().map(line).collect::<Vec<_>>().join("\n"));
+    let out = place.run(&["-i", "list.jsonl", "-j", "8", "-x", "1", "--dedup", "hardlink"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert_eq!(meta(&place, "a").nlink(), 8);
+    assert!(names.iter().all(|name| is_linked(&place, "a", name)));
+}
+
+/// A killed run leaves the partial file of a small file. The file is then made from another one.
+#[test]
+fn a_partial_file_of_a_killed_run_is_removed_when_its_file_is_made_from_another() {
+    let (server, place) = (Server::start(), Place::new());
+    let digest = sha256(&content("f", SMALL));
+    let line = |sin, name| {
+        let url = server.url(&format!("{sin}/{SMALL}/f?after=300000&{name}"));
+        json!({"url": url, "out": name, "sha256": digest}).to_string()
+    };
+    place.write("list.jsonl", [line("well_behaved", "a"), line("pause_in_first_body", "b")].join("\n"));
+    let args = ["-i", "list.jsonl", "-j", "2", "--dedup", "hardlink"];
+    let mut child = place.start(&args);
+    let is_begun = || place.file("a").is_some() && place.files().iter().any(|name| name.ends_with(".part"));
+    wait_until("the second file has begun", is_begun);
+    child.kill().expect("killed");
+    child.wait().expect("waits");
+    assert!(place.files().iter().any(|name| name.ends_with(".part")), "{:?}", place.files());
+    let out = place.run(&args);
+    assert!(out.status == 0 && is_linked(&place, "a", "b"), "{}", out.stderr);
+    assert_eq!(place.files(), ["a", "b", "list.jsonl"]);
+}
+
+/// Another run may complete a small file while the killed run still has a partial file of it.
+#[test]
+fn a_partial_file_of_a_killed_run_is_removed_when_its_file_is_complete() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url(&format!("pause_in_first_body/{SMALL}/f?after=300000"));
+    let mut child = place.start(&[&url]);
+    let partial = || place.files().into_iter().find(|name| name.ends_with(".part"));
+    wait_until("the file has begun", || partial().is_some());
+    child.kill().expect("killed");
+    child.wait().expect("waits");
+    let (partial, aside) =
+        (place.path().join(partial().expect("a partial file")), place.path().join("aside"));
+    fs::rename(&partial, &aside).expect("renamed");
+    assert_eq!(place.run(&[&url]).status, 0);
+    fs::rename(&aside, &partial).expect("renamed");
+    let out = place.run(&[&url]);
+    assert!(out.status == 0 && out.stderr.contains("already exists"), "{}", out.stderr);
+    assert_eq!(place.files(), ["f"]);
+}
+
+#[test]
+fn a_file_whose_name_and_digest_are_known_is_made_without_a_request() {
+    let (server, place) = (Server::start(), Place::new());
+    let digest = sha256(&content("f", SIZE));
+    let line =
+        |n| json!({"url": server.url(&format!("well_behaved/{SIZE}/f?{n}")), "sha256": digest}).to_string();
+    place.write("list.jsonl", [0, 1].map(line).join("\n"));
+    let out = place.run(&[&RUN[..], &["--dedup", "hardlink", "--names", "url"]].concat());
+    assert!(out.status == 0 && is_linked(&place, "f", "f (1)"), "{}", out.stderr);
+    assert!(server.requests_for("?1").is_empty());
+}
+
 #[test]
 fn hard_links_with_one_name_in_several_folders_are_recognised_later() {
     let (server, place) = (Server::start(), Place::new());
@@ -123,6 +196,25 @@ fn the_archive_knows_files_of_earlier_runs_and_none_outside_of_the_folder() {
     let out = run(&elsewhere, "two");
     assert_eq!((out.status, place.file("two/b")), (0, Some(content("f", SIZE))), "{}", out.stderr);
     assert_eq!(meta(&place, "two/b").nlink(), 1, "it is not a link to a file outside of the folder");
+}
+
+/// The archive has several files with one digest. Some of them were changed or removed.
+#[test]
+fn every_equal_file_of_the_archive_may_be_the_original() {
+    let (server, place) = (Server::start(), Place::new());
+    let lines = list(&place, &server, SIZE, &[("a", false), ("b", false), ("c", false), ("new", true)]);
+    let run = |lines: &[String], option: &str| {
+        place.write("list.jsonl", lines.join("\n"));
+        place.run(&[&RUN[..], &["--dedup", option, "--archive", "done.db"]].concat())
+    };
+    assert_eq!(run(&lines[..3], "off").status, 0);
+    fs::remove_file(place.path().join("a")).expect("removed");
+    let mut bytes = content("f", SIZE);
+    bytes[10] ^= 1;
+    place.write("c", bytes);
+    let out = run(&lines[3..], "hardlink");
+    assert!(out.status == 0 && is_linked(&place, "b", "new"), "{}", out.stderr);
+    assert!(server.requests_for("?3").is_empty());
 }
 
 #[test]

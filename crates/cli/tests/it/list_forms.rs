@@ -193,6 +193,25 @@ fn a_packed_list_is_unpacked() {
 }
 
 #[test]
+fn a_packed_list_may_have_several_members_and_no_other_bytes_after_them() {
+    let server = Server::start();
+    let member = |name| {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(format!("{}\n", put(&server, name)).as_bytes()).expect("packs");
+        gzip.finish().expect("packs")
+    };
+    let (place, both) = (Place::new(), [member("a"), member("b")].concat());
+    place.write("list.gz", &both);
+    assert_files(&place, &place.run(&["-i", "list.gz", "-d", "out"]), &[("a", "a"), ("b", "b")]);
+    for (rest, says) in [("junk\n", "bytes that are not gzip follow"), ("\u{1f}", "unexpected end of file")] {
+        let place = Place::new();
+        place.write("list.gz", [&both, rest.as_bytes()].concat());
+        let out = place.run(&["-i", "list.gz"]);
+        assert!(out.status == 2 && out.stderr.contains(says), "{rest:?}: {}", out.stderr);
+    }
+}
+
+#[test]
 fn rows_of_a_report_without_a_url_are_counted_and_left_out() {
     let server = Server::start();
     let a = put(&server, "a");

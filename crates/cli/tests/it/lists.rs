@@ -279,6 +279,31 @@ fn keys_of_json_lines_that_seem_to_have_a_digest_are_used_or_refused() {
     assert_eq!(server.requests().len(), before);
 }
 
+/// Other readers of JSON use the last value of such a key.
+#[test]
+fn a_key_that_an_object_has_twice_is_a_mistake() {
+    let server = Server::start();
+    let url = server.put("/d/file", file());
+    let (right, wrong) = (sha256(&file()), "0".repeat(64));
+    for keys in [
+        format!("\"sha256\":\"{wrong}\",\"sha256\":\"{right}\""),
+        format!("\"digests\":{{\"sha256\":\"{wrong}\",\"sha256\":\"{right}\"}}"),
+        format!("\"url\":\"{url}?2\",\"sha256\":\"{right}\""),
+    ] {
+        let line = format!("{{\"url\":\"{url}\",\"out\":\"f\",{keys}}}");
+        for list in [line.clone(), format!("[{line}]")] {
+            let place = Place::new();
+            place.write("list", list);
+            let out = place.run(&["-i", "list"]);
+            assert!(out.status == 2 && out.stderr.contains("` occurs twice"), "{keys}: {}", out.stderr);
+        }
+        let place = Place::new();
+        place.write("f", file());
+        place.write("set.lock", line);
+        assert_eq!(place.run(&["verify", "set.lock"]).status, 2, "{keys}");
+    }
+}
+
 /// Shells give `<(command)` as `/dev/fd/63`. A list in a pipe can be read only once.
 #[cfg(unix)]
 #[test]

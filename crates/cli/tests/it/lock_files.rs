@@ -195,17 +195,57 @@ fn a_table_that_was_cut_within_a_row_is_refused() {
     assert_eq!(place.run(&["-i", "list.csv", "-d", "list"]).status, 0);
 }
 
+#[test]
+fn verify_says_why_no_line_can_be_used() {
+    let place = Place::new();
+    let (name, digest) = ("../esc", "0".repeat(64));
+    place.write(
+        "set.lock",
+        format!("{{\"url\":\"http://h/x\",\"out\":\"{name}\",\"sha256\":\"{digest}\"}}\n"),
+    );
+    let out = place.run(&["verify", "set.lock"]);
+    let says = "no line of set.lock has a digest that can be used: line 1: the name is not safe";
+    assert!(out.status == 2 && out.stderr.contains(says), "{}", out.stderr);
+}
+
+#[test]
+fn verify_does_not_succeed_with_a_lock_file_that_was_cut() {
+    let server = Server::start();
+    let urls = ["a", "b", "c"].map(|name| server.url(&format!("well_behaved/9/{name}")));
+    for name in ["set.csv", "set.lock"] {
+        let place = Place::new();
+        let args = [&urls.each_ref().map(String::as_str)[..], &["--record", name]].concat();
+        assert_eq!(place.run(&args).status, 0);
+        let whole = place.file(name).expect("a lock file");
+        // An editor may have removed the last line end, or added empty lines.
+        for more in ["", "\n", "\n\r\n"] {
+            place.write(name, [whole.trim_ascii_end(), more.as_bytes()].concat());
+            let out = place.run(&["verify", name]);
+            assert!(out.status == 0 && out.stderr == "3 OK\n", "{name}, {more:?}: {}", out.stderr);
+        }
+        let last = whole.trim_ascii_end().iter().rposition(|byte| *byte == b'\n').expect("rows") + 1;
+        for cut in [last + 3, last + 40, whole.len() - 3] {
+            place.write(name, &whole[..cut]);
+            let out = place.run(&["verify", name]);
+            assert_eq!(out.status, 2, "{name}, {cut}: {}", out.stderr);
+            assert!(out.stderr.contains("error: 1 line of set."), "{}", out.stderr);
+            assert!(out.stderr.contains("2 OK"), "{name}: {}", out.stderr);
+        }
+    }
+}
+
 #[cfg(unix)]
 #[test]
-fn a_table_keeps_the_blanks_around_a_name() {
+fn a_table_keeps_the_blanks_and_line_ends_in_a_name() {
     let (server, place) = (Server::start(), Place::new());
-    for name in [" lead.txt", "trail.txt ", " both "] {
+    let names = [" lead.txt", "trail.txt ", " both ", "c\rr", "\r\nl\nf\r"];
+    for name in names {
         let args = ["-o", name, "--record", "set.csv", "-d", "first"];
         assert_eq!(place.run(&[&[&*server.url("well_behaved/9/a")], &args[..]].concat()).status, 0);
     }
     let out = place.run(&["-i", "set.csv", "-d", "second"]);
     assert_eq!(out.status, 0, "{}", out.stderr);
-    for name in [" lead.txt", "trail.txt ", " both "] {
+    for name in names {
         assert_eq!(place.file(&format!("second/{name}")), Some(content("a", 9)), "{:?}", place.files());
     }
 }

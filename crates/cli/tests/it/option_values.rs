@@ -121,6 +121,14 @@ fn a_value_that_may_be_a_secret_is_not_shown_in_an_error() {
         assert_eq!(out.status, 2, "{args:?}: {}", out.stderr);
         assert!(out.stderr.contains(says) && !out.stderr.contains("hush"), "{args:?}: {}", out.stderr);
     }
+    // A part of a URL that is not secret is shown.
+    let out = place.run(&["https://127.0.0.1:1/f", "--base", "ftp://me:hush@h/x?key=hush"]);
+    assert!(
+        out.status == 2 && out.stderr.contains("invalid value 'ftp://h/x' for '--base"),
+        "{}",
+        out.stderr
+    );
+    assert!(!out.stderr.contains("hush"), "{}", out.stderr);
     let out = place.run(&["import", "curl -u me:hush h/f"]);
     assert!(out.status == 2 && !out.stderr.contains("hush"), "{}", out.stderr);
 }

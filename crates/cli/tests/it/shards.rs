@@ -26,6 +26,17 @@ fn is_shared(name: &str) -> bool {
 }
 
 #[test]
+fn a_damaged_marker_says_what_to_do() {
+    let (server, place) = (Server::start(), Place::new());
+    listed(&place, &server, 2);
+    let args = ["-i", "list", "-d", "all", "--shard", "1/1"];
+    assert_eq!(place.run(&args).status, 0);
+    place.write("all/.downhaul-shards/1.json", "");
+    let out = place.run(&args);
+    assert!(out.status == 2 && out.stderr.contains("Remove it"), "{}", out.stderr);
+}
+
+#[test]
 fn the_shards_of_a_list_together_have_every_file_once() {
     for by in ["job", "line", "host"] {
         let (server, place) = (Server::start(), Place::new());

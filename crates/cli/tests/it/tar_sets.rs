@@ -54,6 +54,29 @@ fn unfinished_tars_of_other_programs_are_refused_and_not_changed() {
 }
 
 #[test]
+fn a_complete_tar_that_was_cut_is_continued_after_it_was_renamed() {
+    let (server, place) = (Server::start(), Place::new());
+    let files = small(4);
+    list(&place, &server, &files);
+    let out = place.run(&TO_TAR);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    let whole = place.file("out/set-000.tar").expect("a tar");
+    for length in [0, 3000, whole.len() - 1] {
+        place.write("out/set-000.tar", &whole[..length]);
+        let out = place.run(&TO_TAR);
+        assert_eq!(out.status, 5, "{length}: {}", out.stderr);
+        assert!(out.stderr.contains("rename it to set-000.tar.part"), "{length}: {}", out.stderr);
+        assert!(!out.stderr.contains("the disk failed"), "{}", out.stderr);
+    }
+    place.write("out/set-000.tar", &whole[..3000]);
+    let path = place.path().join("out/set-000.tar");
+    fs::rename(&path, path.with_extension("tar.part")).expect("renamed");
+    let out = place.run(&TO_TAR);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert_exact(&place, &files, &out);
+}
+
+#[test]
 fn a_beginning_of_zeros_does_not_stop_the_runs() {
     let (server, place) = (Server::start(), Place::new());
     let files: Vec<_> = (0..10).map(|n| (format!("f{n}.bin"), content(&n.to_string(), 100_000))).collect();

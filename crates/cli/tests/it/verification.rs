@@ -314,7 +314,10 @@ fn a_list_that_does_not_name_the_file_or_cannot_be_fetched_is_an_error() {
     }
     let long = server.put("/lists/long", vec![b'x'; 17 * 1024 * 1024]);
     let out = place.run(&[&url, "-o", "g", "--checksum-file", &long]);
-    assert!(out.status == 1 && out.stderr.contains("it is too long"), "{}", out.stderr);
+    assert!(out.status == 1 && out.stderr.contains("it has more than 16 MiB"), "{}", out.stderr);
+    let out = place.run(&["-i", &long]);
+    assert!(out.status == 1 && out.stderr.contains("it has more than 16 MiB"), "{}", out.stderr);
+    assert!(!out.stderr.contains("not valid HTTP"), "{}", out.stderr);
 }
 
 #[test]

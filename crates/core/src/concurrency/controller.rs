@@ -210,6 +210,10 @@ impl Controller {
     pub fn on_closed(&mut self, last: bool) {
         self.usage.connections = self.usage.connections.saturating_sub(1);
         self.usage.files = self.usage.files.saturating_sub(usize::from(last));
+        if self.in_use() == 0 {
+            // The time until the next connection is opened says nothing about the speed of the host.
+            self.window = None;
+        }
     }
 
     /// Records an observation of a plan, and changes the target if the observation is a reason for a change.

@@ -8,6 +8,7 @@ use super::text::LONGEST_LINE;
 use super::{AtLine, bad, jsonl};
 use crate::error::{Error, ErrorKind};
 use crate::job::Job;
+use crate::unique_keys;
 use serde_json::Value;
 use std::io::{self, BufRead};
 
@@ -125,7 +126,7 @@ impl<R: BufRead> Iterator for Array<R> {
 }
 
 fn job(element: &[u8], addresses: &Addresses) -> Result<Job, Error> {
-    match serde_json::from_slice(element) {
+    match unique_keys::read(element) {
         Ok(Value::Object(keys)) => jsonl::job(keys, addresses),
         Ok(Value::String(url)) => addresses.job(url.trim()),
         Ok(_) => Err(bad("an element of the array must be an object or a string")),

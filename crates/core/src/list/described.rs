@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind};
 use crate::job::{Destination, Job, NamedBy, parse_url};
 use crate::name::{SafeName, unescaped};
 use crate::show;
+use crate::unique_keys;
 use serde_json::{Map, Value};
 
 /// The keys whose values are arrays with descriptions of files: the first in a data package, and the second
@@ -57,7 +58,7 @@ pub fn begins(beginning: &str) -> bool {
 /// # Errors
 /// Returns `list.line` if the text is neither a data package nor an RO-Crate.
 pub fn jobs(document: &[u8], addresses: &Addresses) -> Result<Vec<Result<Job, Error>>, Error> {
-    let document: Value = serde_json::from_slice(document).map_err(|e| bad(e.to_string()))?;
+    let document = unique_keys::read(document).map_err(|e| bad(e.to_string()))?;
     let list = |key: &str| document.get(key).and_then(Value::as_array);
     match (list("resources"), list("@graph")) {
         (Some(resources), _) => {

@@ -15,6 +15,7 @@ use crate::job::{Destination, Job, NamedBy, has_scheme};
 use crate::lock_file;
 use crate::name::SafeName;
 use crate::show::{self, HIDDEN};
+use crate::unique_keys;
 use serde_json::{Map, Value};
 use url::Url;
 
@@ -54,7 +55,10 @@ const AROUND: [&str; 6] = ["checksum", "digest", "hash", "sum", "hex", "file"];
 /// Reads a trimmed line that begins with `{`. Returns `None` for the line of a lock file about a job that
 /// failed ([`has_failed`]).
 pub(super) fn parse(text: &str, addresses: &Addresses) -> Result<Option<Job>, Error> {
-    let keys = serde_json::from_str(text).map_err(|e| bad(e.to_string()))?;
+    let keys = match unique_keys::read(text.as_bytes()).map_err(|e| bad(e.to_string()))? {
+        Value::Object(keys) => keys,
+        _ => return Err(bad("it must be an object")),
+    };
     if has_failed(&keys) { Ok(None) } else { job(keys, addresses).map(Some) }
 }
 

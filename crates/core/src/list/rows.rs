@@ -24,8 +24,9 @@ pub(super) struct Rows<R> {
     over: bool,
     /// True if the text ended without a line end after the last row.
     lacks_line_end: bool,
-    /// True if blanks around the text of a cell belong to the cell, as RFC 4180 says. This is the case in
-    /// lock files. In other tables, such blanks often have no meaning.
+    /// True if blanks around the text of a cell, and the line ends within a quotation, belong to the cell as
+    /// they are, as RFC 4180 says. This is the case in lock files. In other tables, such blanks often have no
+    /// meaning, and all line ends mean the same.
     keeps_blanks: bool,
 }
 
@@ -80,7 +81,8 @@ impl<R: BufRead> Rows<R> {
             if matches!(place, Place::InCell | Place::InQuotation(_)) {
                 self.read_plain(&mut cells).map_err(|e| unreadable(self.line, e.to_string()))?;
             }
-            let byte = self.next_byte().map_err(|e| unreadable(self.line, e.to_string()))?;
+            let keeps_line_end = self.keeps_blanks && matches!(place, Place::InQuotation(_));
+            let byte = self.next_byte(keeps_line_end).map_err(|e| unreadable(self.line, e.to_string()))?;
             let is_end = matches!(byte, None | Some(b'\n'));
             if let (Place::InQuotation(begun), None) = (place, byte) {
                 return Err(unreadable(begun, "a quotation begins here and has no end".into()));
@@ -157,17 +159,19 @@ impl<R: BufRead> Rows<R> {
         }
     }
 
-    /// Returns the next byte. All line ends become LF.
-    fn next_byte(&mut self) -> io::Result<Option<u8>> {
+    /// Returns the next byte. All line ends become LF, unless `keeps_line_end` is true.
+    fn next_byte(&mut self, keeps_line_end: bool) -> io::Result<Option<u8>> {
         loop {
             let Some(byte) = self.text.fill_buf()?.first().copied() else { return Ok(None) };
             self.text.consume(1);
-            if std::mem::replace(&mut self.after_cr, byte == b'\r') && byte == b'\n' {
-                continue;
-            }
             let is_end = matches!(byte, b'\r' | b'\n');
-            self.line += u64::from(is_end);
-            return Ok(Some(if is_end { b'\n' } else { byte }));
+            let is_second = std::mem::replace(&mut self.after_cr, byte == b'\r') && byte == b'\n';
+            self.line += u64::from(is_end && !is_second);
+            match is_end && !keeps_line_end {
+                true if is_second => {}
+                true => return Ok(Some(b'\n')),
+                false => return Ok(Some(byte)),
+            }
         }
     }
 }

@@ -25,6 +25,7 @@ use downhaul_core::identity::Conditions;
 use downhaul_core::job::{Destination, IfExists, Job};
 use downhaul_core::journal;
 use downhaul_core::plan::{Begin, Leftover, Place, WorkerId};
+use downhaul_core::preview::may_be_renamed;
 use downhaul_core::remote::{Links, Remote};
 use downhaul_core::settings::{Attributes, Resume, Settings};
 use std::path::{Path, PathBuf};
@@ -71,9 +72,8 @@ impl Director {
         // The work is quick, unless an existing file may be read to compute its digests.
         let quick =
             spec.expected.is_empty() && remote.as_ref().is_none_or(|remote| remote.digests.is_empty());
-        // The name from the URL is preliminary: the server may give the file another name, for which a
-        // checksum list may have another digest. So an error of the checksum lists is not a failure yet.
-        let preliminary = spec.destination == Destination::Server;
+        // The server may give the file another name later, and a list may have another digest for that name.
+        let preliminary = may_be_renamed(&spec, &self.settings.naming);
         let (duplicates, settings) = (self.duplicates.clone(), self.settings.clone());
         let demands = running.plan.demands();
         let (job, by_name) = (spec.clone(), (places.clone(), identity.clone()));

@@ -167,7 +167,8 @@ impl Director {
         // If it is known that there is no file at the path, the disk is not checked first. It is still
         // checked if the file may be made from another file with the same bytes.
         let may_be_made = self.duplicates.is_on()
-            && (spec.archived.is_some() || spec.expected.iter().any(|one| one.digest.algorithm.is_strong()));
+            && (!spec.archived.is_empty()
+                || spec.expected.iter().any(|one| one.digest.algorithm.is_strong()));
         let is_free = self.places.is_free(id, &identity) && !may_be_made;
         let network = self.networks.get(spec.network);
         let look_first = !spec.destination.is_in_order() && !is_free;

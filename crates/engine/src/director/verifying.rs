@@ -159,6 +159,7 @@ impl Director {
         let identity = running.plan.identity();
         let quick = !file.journaled && self.settings.sync != Sync::Always && !duplicates.is_on();
         self.block(id, quick, move || {
+            let _alone = duplicates.publish_alone(&digests);
             let made_from = made_from(&duplicates, &path, &digests, &identity, &how);
             let published = match &made_from {
                 Some(_) => {
@@ -186,7 +187,7 @@ fn made_from(
     if how.continues {
         return None;
     }
-    let (publishing, archived) = (how.clone(), None);
+    let (publishing, archived) = (how.clone(), &[][..]);
     let (sizes, is_data, may_copy) = (&[][..], false, false);
     let wish = Wish { target: path, digests, sizes, is_data, identity, publishing, archived, may_copy };
     duplicates.make(&wish).ok().flatten().map(|(made_from, _)| made_from)

@@ -8,6 +8,7 @@
 
 mod duplicate;
 mod found;
+mod left;
 mod nameless;
 mod part;
 mod read_only;
@@ -21,9 +22,11 @@ use crate::trace::DISK;
 use bytes::Bytes;
 use downhaul_core::dedup::Original;
 use downhaul_core::error::{Error, ErrorKind};
-use downhaul_core::identity::{self, Further, Identity, Origin, Record};
+use downhaul_core::identity::{self, Further, Identity, Record};
 use downhaul_core::journal;
 use downhaul_core::name::{SideFiles, side_files, tagged_side_files};
+pub(crate) use left::delete_left;
+use left::remove_useless;
 use part::PartFile;
 pub(crate) use read_only::{ReadOnlyFiles, ReadOnlyPart};
 use std::borrow::Cow;
@@ -148,12 +151,13 @@ impl Disk for Files {
         duplicate::make(original, target, how)
     }
 
-    fn tidy(&self, target: &Path) {
+    fn tidy(&self, target: &Path, identity: &Identity) {
         let side = side_files(target);
         let is_gone = fs::symlink_metadata(&side.part).is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
         if is_gone && start_of(&side.journal).is_some() {
             remove(&side.journal);
         }
+        remove_useless(target, identity);
     }
 
     fn free_space(&self, target: &Path) -> Option<u64> {
@@ -242,43 +246,6 @@ fn is_ours(path: &Path) -> bool {
 /// Returns true if a run is working on a file. Otherwise locks the file until it is closed.
 fn is_locked(file: &File) -> bool {
     matches!(file.try_lock(), Err(TryLockError::WouldBlock))
-}
-
-/// Deletes the side files of an unfinished download from one of these origins. See
-/// [`delete_partial`](crate::delete_partial).
-pub(crate) fn delete_left(target: &Path, origins: &[Origin]) -> Result<(), Error> {
-    let identity = Identity { origins: origins.to_vec(), has_strong_digest: false };
-    let usual = side_files(target);
-    let is_own = match start_of(&usual.journal) {
-        Some(start) => identity.may_resume(start.origin),
-        // Without a journal, only the mark shows that downhaul made the file. If these origins have a
-        // partial file with a tag, the partial file with the usual name belongs to another job.
-        None => {
-            let mark = platform::attached(&usual.part, RECORD);
-            let mut tagged = origins.iter().map(|origin| tagged_side_files(target, &origin.tag()));
-            let has_tagged = tagged.any(|side| exists(&side.part));
-            !has_bytes(&usual.journal) && !has_tagged && mark.is_some_and(|mark| mark == [UNFINISHED])
-        }
-    };
-    let tagged = origins.iter().map(|origin| tagged_side_files(target, &origin.tag()));
-    for side in tagged.chain(is_own.then_some(usual)) {
-        // The lock is kept until the files are removed, so that no run begins to work on them meanwhile.
-        let held = platform::open_existing(&side.part);
-        if held.as_ref().is_ok_and(|file| is_locked(file) || !is_still_at(file, &side.part)) {
-            continue;
-        }
-        // Without a partial file there is no lock. Another run may create the partial file meanwhile, so it
-        // is not removed here.
-        let is_missing = held.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
-        let paths = side.all().into_iter().filter(|path| !is_missing || *path != side.part);
-        for path in paths {
-            remove(path);
-            if exists(path) {
-                return Err(failure(&io::Error::other("the file could not be removed"), path));
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Returns true if a path still leads to this file. If another run finished or removed the file before this

@@ -128,9 +128,10 @@ pub trait Disk: Send + std::marker::Sync {
         Ok(Duplicated::Unable)
     }
 
-    /// Removes what an earlier run left of an existing file, if that run was killed after the file got its
-    /// final name: a journal without a partial file, or the partial files of a file in a container.
-    fn tidy(&self, target: &Path);
+    /// Removes what a killed run of this job left beside an existing file, if no other run can use it: a
+    /// journal without a partial file, a partial file without a journal, or the partial files of a file in a
+    /// container.
+    fn tidy(&self, target: &Path, identity: &Identity);
 
     /// Returns how many bytes are free for a file at this path, if that is known.
     fn free_space(&self, target: &Path) -> Option<u64>;

@@ -37,7 +37,7 @@ impl Places {
             let left = left();
             return Ok((path, Place::Free { path: shown, left }));
         };
-        self.disk.tidy(&path);
+        self.disk.tidy(&path, wanted.identity);
         let if_exists = self.settings.if_exists_of(wanted.spec);
         match there.instead {
             Some(NoFile::Folder) => return Err(Error::new(ErrorKind::FileIsFolder, shown, "")),

@@ -62,8 +62,8 @@ impl Disk for HangingDisk {
         self.disk.save(target, identity, data, how)
     }
 
-    fn tidy(&self, target: &Path) {
-        self.disk.tidy(target);
+    fn tidy(&self, target: &Path, identity: &Identity) {
+        self.disk.tidy(target, identity);
     }
 
     fn free_space(&self, target: &Path) -> Option<u64> {

@@ -210,7 +210,7 @@ impl File {
             is_left_over: false,
             url_name: None,
             done: None,
-            archived: None,
+            archived: Vec::new(),
             connections: None,
             limit_rate: None,
             if_exists: None,

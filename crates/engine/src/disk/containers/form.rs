@@ -10,6 +10,7 @@ use downhaul_core::identity::seconds;
 use downhaul_core::lock_file::Entry;
 use std::fs::File;
 use std::io::{self, Read};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -216,6 +217,20 @@ pub(super) fn no_container(form: Form) -> io::Error {
         io::ErrorKind::InvalidData,
         format!("the file is not a {word} that downhaul wrote with {option}"),
     )
+}
+
+/// The error for a container with its final name that does not end as downhaul ends it. `part` is the path
+/// that it had before it was complete.
+pub(super) fn not_whole(form: Form, container: &File, part: &Path) -> io::Error {
+    match is_ours(form, container) {
+        Ok(true) => {}
+        Ok(false) => return no_container(form),
+        Err(e) => return e,
+    }
+    let name = part.file_name().unwrap_or_default().to_string_lossy();
+    let why =
+        format!("it was cut or changed. To keep its files that are whole, rename it to {name} and try again");
+    io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
 /// Returns the time when a file was last changed. `modified` is the time in the container, in seconds,

@@ -224,7 +224,7 @@ impl Disk for Containers {
 
     /// Removes the partial files of a file that is in a container. Partial files are left over if a run was
     /// killed after the file was added and before its partial files were removed.
-    fn tidy(&self, target: &Path) {
+    fn tidy(&self, target: &Path, _identity: &Identity) {
         let staged = self.staged(target);
         let Some(name) = staged.file_name().and_then(|name| name.to_str()) else { return };
         let is_side = |path: &&PathBuf| {

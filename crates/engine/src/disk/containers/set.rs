@@ -113,7 +113,8 @@ impl ContainerSet {
         let read = || {
             let file = File::open(&path)?;
             let contents = form::scan(self.form(), &file, file.metadata()?.len(), |text| self.hash(text))?;
-            if contents.is_ended { Ok(contents) } else { Err(form::no_container(self.form())) }
+            let part = self.part(number);
+            if contents.is_ended { Ok(contents) } else { Err(form::not_whole(self.form(), &file, &part)) }
         };
         let contents = read().map_err(|e| failure(&e, &path))?;
         self.index().add(number, contents.all);

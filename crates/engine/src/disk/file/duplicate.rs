@@ -7,7 +7,8 @@
 //! would have. A run that is killed at that time leaves it there, and a later run of the job removes it.
 
 use super::part::attach;
-use super::{RECORD, exists, folder_of, further_records, make_folder, name_of, read_full, remove, rename};
+use super::{RECORD, exists, folder_of, further_records, make_folder, name_of, read_full, remove};
+use super::{remove_useless, rename};
 use crate::disk::{Attach, Duplicated, Duplicating, Publishing, READ, failure, platform};
 use crate::hashers::Hashers;
 use downhaul_core::dedup::{Dedup, Method, Original};
@@ -66,6 +67,7 @@ pub(super) fn make(original: &Original, target: &Path, how: &Duplicating<'_>) ->
         let is_of_another = matches!(e.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound);
         return if is_of_another { Ok(Duplicated::NotMade) } else { Err(failure(&e, target)) };
     }
+    remove_useless(target, how.identity);
     // If both names were links to the same bytes already, the rename changed nothing.
     if exists(&new) {
         remove(&new);

@@ -64,7 +64,7 @@ impl Disk for ReadOnlyFiles {
         false
     }
 
-    fn tidy(&self, _target: &Path) {}
+    fn tidy(&self, _target: &Path, _identity: &Identity) {}
 
     fn free_space(&self, target: &Path) -> Option<u64> {
         // `Files::free_space` examines the folder of the path, so any file name in this folder can be used.

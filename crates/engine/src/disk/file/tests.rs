@@ -5,6 +5,7 @@ use crate::disk::{Beginning, Publishing, digests};
 use bytes::Bytes;
 use downhaul_core::adopt::{Adopted, OVERLAP};
 use downhaul_core::digest::Algorithm;
+use downhaul_core::identity::Origin;
 use downhaul_core::settings::{Resume, Sync};
 use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
