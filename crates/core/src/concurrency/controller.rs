@@ -211,8 +211,7 @@ impl Controller {
         self.usage.connections = self.usage.connections.saturating_sub(1);
         self.usage.files = self.usage.files.saturating_sub(usize::from(last));
         if self.in_use() == 0 {
-            // The time until the next connection is opened says nothing about the speed of the host.
-            self.window = None;
+            self.window.iter_mut().for_each(MeasurementWindow::pause);
         }
     }
 
@@ -241,6 +240,7 @@ impl Controller {
             return;
         }
         let bytes = self.usage.bytes;
+        self.window = self.window.take().and_then(|window| window.resume(now, latency));
         let Some(window) = &mut self.window else {
             self.window = Some(MeasurementWindow::begin(now, bytes));
             return;

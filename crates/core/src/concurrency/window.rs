@@ -48,6 +48,10 @@ pub(super) struct MeasurementWindow {
     previous: Option<f64>,
     /// The number of earlier windows at this target.
     windows_before: u32,
+    /// The time when bytes last arrived.
+    last: Duration,
+    /// True if no connection was open at some time since then.
+    is_paused: bool,
 }
 
 /// The result of a window.
@@ -66,7 +70,21 @@ pub(super) struct Measurement {
 impl MeasurementWindow {
     /// Begins the first window at a target.
     pub(super) fn begin(now: Duration, bytes: u64) -> Self {
-        MeasurementWindow { first: now, start: now, bytes, previous: None, windows_before: 0 }
+        let (previous, windows_before, is_paused) = (None, 0, false);
+        MeasurementWindow { first: now, start: now, bytes, previous, windows_before, last: now, is_paused }
+    }
+
+    /// Records that no connection is open.
+    pub(super) fn pause(&mut self) {
+        self.is_paused = true;
+    }
+
+    /// Records that bytes arrived. Returns `None` if there was a long pause without a connection, such as the
+    /// wait before a retry. Such a pause says nothing about the speed of the host. The next segment of a file
+    /// begins after a short pause, which is measured.
+    pub(super) fn resume(self, now: Duration, latency: Duration) -> Option<Self> {
+        let is_long = now.saturating_sub(self.last) > LENGTH + latency * 2;
+        (!self.is_paused || !is_long).then_some(MeasurementWindow { last: now, is_paused: false, ..self })
     }
 
     /// Returns the goodput since the start of this window. Returns `None` if the window is too short to show
@@ -102,11 +120,11 @@ impl MeasurementWindow {
         let slow_start = latency.mul_f64(2.0 + flights.max(1.0).log2());
         let caught_up = now >= self.first + slow_start;
         *self = MeasurementWindow {
-            first: self.first,
             start: now,
             bytes,
             previous: Some(goodput),
             windows_before: self.windows_before + 1,
+            ..*self
         };
         Measurement { goodput, previous, settled, caught_up }
     }
