@@ -63,9 +63,8 @@ impl State {
     }
 }
 
-/// The path, the URLs and the options of a download before a client changed its URLs, its headers or its
-/// name. A partial file from before the change may still exist. The download does not continue that file
-/// now.
+/// The path, the URLs and the options of a download before a client changed its URLs or its headers. A
+/// partial file from before the change may still exist. The download does not continue that file now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Former {
     /// The path of the file.
@@ -164,6 +163,11 @@ impl Former {
 }
 
 impl Entry {
+    /// Makes a new download one that failed before it began.
+    pub fn fail(&mut self, error: (String, String), now: u64) {
+        (self.state, self.error, self.times) = (State::Error, Some(error), (now, Some(now)));
+    }
+
     /// Returns a download that waits, and has not begun. `now` is the time at which it is added, in
     /// milliseconds since the Unix epoch.
     pub fn new(gid: Gid, rank: i64, uris: Vec<String>, options: Options, now: u64) -> Entry {

@@ -6,11 +6,11 @@
 //! blocking tasks read and write, and send reports to the director.
 //!
 //! Invariant: each job is in the queue, or lent to the threads for small files, or running, or over. A job
-//! becomes active only while fewer jobs are active than `settings.parallel` says. If that setting is `None`,
-//! the number is chosen automatically. Running jobs that are not active are paused, or they wait: for an
-//! answer of the user, for the end of a pause that a host required, or for another run that is working on the
-//! file. [`Connections`] counts the connections, to each host and in all. A job without a connection gets a
-//! connection before another job gets an additional one.
+//! becomes active only while fewer jobs are active than [`Director::parallel`] says. A program can change
+//! this number while the session runs. If no number is set, it is chosen automatically. Running jobs that are
+//! not active are paused, or they wait: for an answer of the user, for the end of a pause that a host
+//! required, or for another run that is working on the file. [`Connections`] counts the connections, to each
+//! host and in all. A job without a connection gets a connection before another job gets an additional one.
 //!
 //! The methods of [`Director`] are in several files: [`starting`] decides which jobs start, [`lending`] lends
 //! jobs with small files to other threads, and [`ending`] ends jobs and the session. [`control`] carries out
@@ -58,6 +58,7 @@ use reports::Report;
 use running::{Running, Stage, host_of};
 pub(crate) use running::{headers_of, listed_size};
 use starting::FILES_LEAST;
+pub use starting::IDLE_MOST;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -1,9 +1,13 @@
 //! [`Globals`]: the options of the daemon.
 //!
-//! Invariant: options with which the daemon was started have precedence over those that clients have set in
-//! earlier runs, except for `dir`: a folder that clients have chosen stays, as long as it is allowed.
-//! Options of the start are never stored. A value that a client sets in this run replaces the value of the
-//! start, until the configuration is read again and has another value for this option.
+//! Invariant: options of the command line have precedence over those that clients have set in earlier runs,
+//! except for `dir`: a folder that clients have chosen stays, as long as it is allowed. Options that clients
+//! have set have precedence over the configuration. Neither the command line nor the configuration is stored.
+//! A value that a client sets in this run replaces the value of the start. If the daemon reads its
+//! configuration again, and the value of an option has changed there, the value of the client is forgotten.
+//!
+//! Most settings of the library have no options here: `downhaul daemon` passes only `-j` and `--limit-rate`
+//! as options, and `downhaul aria2c` passes the options of aria2.
 
 use crate::folders::Folders;
 use crate::options::Options;
@@ -66,8 +70,8 @@ impl Globals {
         }
     }
 
-    /// Returns the options after the daemon read its configuration again. Options in the configuration have
-    /// precedence over those that clients have set, in the same way as options of the start.
+    /// Returns the options after the daemon read its configuration again. `change` has the options whose
+    /// values have changed. The values that clients have set for these options are forgotten.
     pub(super) fn given_anew(&self, change: &Options) -> Globals {
         Globals {
             given: change.of_downloads().above(&self.given),
