@@ -34,7 +34,7 @@ const ADVICE = [
   ["digest", "The file does not have the expected digest. Check the expected digest, or try another URL."],
   ["disk.full", "Free some space on the disk, and try again."],
   ["disk", "Check the folder and its permissions."],
-  ["file.exists", "Another file has this name. Choose another name or another folder."],
+  ["file.exists", "Another file has this name. Move that file away, then try again."],
   ["file.locked", "Another program is downloading this file. Wait until it has finished."],
   ["dns", "Check the name of the host and your connection."],
   ["connect", "The host cannot be reached. Check your connection, or try again later."],

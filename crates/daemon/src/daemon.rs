@@ -195,7 +195,9 @@ impl Daemon {
                 },
                 _ = tick.tick() => {
                     let samples = self.0.session.samples();
-                    self.state().measure(&samples);
+                    if self.state().measure(&samples) {
+                        self.0.changed.notify_one();
+                    }
                 }
                 // The session is closed. Its last events are still read.
                 () = &mut beginning, if begins => begins = false,
@@ -251,8 +253,12 @@ impl Daemon {
                 Effect::Discard(job) => self.0.session.remove(job, Remove::Discard),
                 Effect::Delete(deletion) => deletion.carry_out(&self.0.settings),
                 Effect::Limit(job, rate) => self.0.session.set_job_rate_limit(job, rate),
-                Effect::LimitAll(rate) => self.0.session.set_rate_limit(rate),
-                Effect::Parallel(jobs) => self.0.session.set_parallel(jobs),
+                Effect::LimitAll => {
+                    // The lock is held, so that of two changes at the same time, the later one is in effect.
+                    let state = self.state();
+                    self.0.session.set_rate_limit(state.limit());
+                    self.0.session.set_parallel(state.most_active());
+                }
             }
         }
     }

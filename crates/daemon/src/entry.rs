@@ -163,6 +163,11 @@ impl Former {
 }
 
 impl Entry {
+    /// Makes a new download one that failed before it began.
+    pub fn fail(&mut self, error: (String, String), now: u64) {
+        (self.state, self.error, self.times) = (State::Error, Some(error), (now, Some(now)));
+    }
+
     /// Returns a download that waits, and has not begun. `now` is the time at which it is added, in
     /// milliseconds since the Unix epoch.
     pub fn new(gid: Gid, rank: i64, uris: Vec<String>, options: Options, now: u64) -> Entry {

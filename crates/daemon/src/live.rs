@@ -3,7 +3,7 @@
 //! Invariant: nothing here is saved. After a start of the daemon, the library reports the progress again.
 
 use downhaul_engine::core::event::Failure;
-use downhaul_engine::{Phase, Progress};
+use downhaul_engine::{EventKind, Phase, Progress};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -65,13 +65,21 @@ impl Live {
         }
     }
 
-    /// Records that the download waits for `seconds` after this failure. `attempt` is the number of the retry
-    /// that follows. It is 0 if the next attempt costs no retry.
-    pub fn set_wait(&mut self, error: &Failure, attempt: u32, seconds: f64, now: u64) {
+    /// Applies an event of the download. Each event ends its wait. A retry may begin the next wait.
+    pub fn on_event(&mut self, event: &EventKind, now: u64) {
+        self.wait = None;
+        if let EventKind::Retrying { error, wait, idle, .. } = event {
+            self.set_wait(error, *wait, *idle, now);
+        }
+    }
+
+    /// Records that the download waits for `seconds` after this failure. `is_idle` is true if another
+    /// download may run meanwhile.
+    fn set_wait(&mut self, error: &Failure, seconds: f64, is_idle: bool, now: u64) {
         let wait = Duration::try_from_secs_f64(seconds).unwrap_or_default();
         let until = now.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
         let error = (error.code.clone(), error.message.clone());
-        self.wait = Some(Wait { until, error, is_idle: attempt == 0 });
+        self.wait = (!wait.is_zero()).then_some(Wait { until, error, is_idle });
     }
 
     /// Returns the speed in bytes a second.
@@ -88,7 +96,7 @@ impl Live {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use downhaul_engine::JobId;
+    use downhaul_engine::{Error, ErrorKind, JobId};
 
     #[test]
     fn the_speed_is_that_of_the_last_seconds() {
@@ -112,5 +120,15 @@ mod tests {
         assert!(live.is_known, "the download starts without earlier bytes");
         live.measure(start, &Progress::new(JobId::new(1), "a", Phase::Connecting));
         assert!(live.is_known);
+    }
+
+    #[test]
+    fn a_retry_without_a_wait_is_no_wait() {
+        let mut live = Live::default();
+        let error = Failure::from(&Error::new(ErrorKind::HttpBusy, "http://h/a", "503"));
+        live.set_wait(&error, 2.0, true, 1000);
+        assert!(live.wait.as_ref().is_some_and(|wait| wait.is_idle && wait.until == 3000));
+        live.set_wait(&error, 0.0, false, 2000);
+        assert_eq!(live.wait, None);
     }
 }

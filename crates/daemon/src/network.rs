@@ -4,7 +4,7 @@
 //! Invariant: without such options, a download uses the settings with which the daemon was started.
 
 use crate::fault::Fault;
-use crate::options::Options;
+use crate::options::{self, Kind, Options};
 use downhaul_engine::core::proxy::{NoProxy, Proxy};
 use downhaul_engine::core::secret::{Login, Secret};
 use downhaul_engine::{Session, Settings};
@@ -78,7 +78,7 @@ pub fn options(of: &Settings) -> Options {
     let numbers = [
         ("connect-timeout", of.connect_timeout.as_secs()),
         ("lowest-speed-limit", of.min_bytes_a_minute / 60),
-        ("max-connection-per-server", most.min(16)),
+        ("max-connection-per-server", most),
         ("max-tries", tries),
         ("retry-wait", of.retry_wait.as_secs()),
         ("split", most),
@@ -87,9 +87,18 @@ pub fn options(of: &Settings) -> Options {
     let mut options = Options::default();
     let _ = options.set("user-agent", &of.user_agent);
     for (name, number) in numbers {
-        let _ = options.set(name, &number.to_string());
+        // The setting of a value within the range of its option does not fail.
+        let _ = options.set(name, &within_range(name, number).to_string());
     }
     options
+}
+
+/// Returns the number nearest to `number` that an option allows.
+fn within_range(name: &str, number: u64) -> u64 {
+    match options::row(name) {
+        Some((_, _, Kind::Number(least, most) | Kind::Size(least, most), _)) => number.clamp(*least, *most),
+        _ => number,
+    }
 }
 
 /// Returns the proxy for URLs of a scheme. Without an option, it is `usual`.
@@ -203,5 +212,13 @@ mod tests {
         assert!(all.expect("a proxy").expect("one").login.is_some());
         let own = options(&[&[("http-proxy", "q:1"), ("all-proxy", "p:1")][..], &login].concat());
         assert!(proxy(&own, "http", None).expect("a proxy").expect("one").login.is_none());
+    }
+
+    #[test]
+    fn settings_are_shown_as_the_nearest_values_that_aria2_allows() {
+        let all = Settings::default().with_timeout(Duration::from_secs(900));
+        let all = all.with_connect_timeout(Duration::from_millis(500));
+        let shown = super::options(&all);
+        assert_eq!((shown.get("timeout"), shown.get("connect-timeout")), (Some("600"), Some("1")));
     }
 }

@@ -70,10 +70,9 @@ pub enum Effect {
     Delete(Box<Deletion>),
     /// Limit this job of the library to this many bytes a second. `None` means no limit.
     Limit(JobId, Option<u64>),
-    /// Limit all jobs together to this many bytes a second. `None` means no limit.
-    LimitAll(Option<u64>),
-    /// Let at most this many jobs be active at once.
-    Parallel(usize),
+    /// Apply the rate limit of all jobs together ([`State::limit`]) and the limit of active jobs
+    /// ([`State::most_active`]). The values are read when the effect is carried out.
+    LimitAll,
 }
 
 /// The result of a change, and the effects that must be carried out after it.
@@ -188,12 +187,22 @@ impl State {
 
     /// Returns the options of the daemon, as clients see them.
     pub fn shown_options(&self) -> Map<String, Value> {
-        self.options().above(&self.started).shown(true)
+        self.with_started(self.options()).shown(true)
     }
 
     /// Returns the options of a download, as clients see them.
     pub fn shown_options_of(&self, entry: &Entry) -> Map<String, Value> {
-        self.options_of(entry).above(&self.started).shown(false)
+        self.with_started(&self.options_of(entry)).shown(false)
+    }
+
+    /// Returns options, and those options that have the effect of the settings and are not set. If one of the
+    /// two limits of connections is set, the settings have no effect on the other one.
+    fn with_started(&self, options: &Options) -> Options {
+        const LIMITS: [&str; 2] = ["max-connection-per-server", "split"];
+        match LIMITS.iter().any(|name| options.is_set(name)) {
+            true => options.above(&self.started.without(&LIMITS)),
+            false => options.above(&self.started),
+        }
     }
 
     /// Returns the identifier of the store: 40 hexadecimal digits.
@@ -276,7 +285,7 @@ impl State {
         let added = done.followed_by.clone();
         self.save_all_or_keep([vec![done], followers].concat());
         let told = self.added(&added);
-        let forgotten = self.after_end(entry.gid);
+        let forgotten = self.after_end(&[added.as_slice(), &[entry.gid]].concat());
         told.into_iter().chain([Effect::Tell(notice, entry.gid)]).chain(forgotten).chain(left).collect()
     }
 
@@ -301,7 +310,7 @@ impl State {
     fn end(&mut self, entry: Entry) -> Result<Vec<Effect>, Fault> {
         let gid = entry.gid;
         self.save(vec![Entry { rank: self.queue.last(Sequence::Over), ..entry }])?;
-        Ok(self.after_end(gid))
+        Ok(self.after_end(&[gid]))
     }
 
     /// Does the same as [`State::end`] for a download that has ended already. If the end cannot be saved,
@@ -309,17 +318,25 @@ impl State {
     fn end_or_keep(&mut self, entry: Entry) -> Vec<Effect> {
         let gid = entry.gid;
         self.save_or_keep(Entry { rank: self.queue.last(Sequence::Over), ..entry });
-        self.after_end(gid)
+        self.after_end(&[gid])
     }
 
-    /// Forgets the oldest results after the end of a download. Returns the effects of forgetting them.
-    fn after_end(&mut self, gid: Gid) -> Vec<Effect> {
-        self.live.remove(&gid);
-        self.ended += 1;
+    /// Counts those of these downloads that have ended, and forgets the oldest results. Returns the effects
+    /// of forgetting them.
+    fn after_end(&mut self, gids: &[Gid]) -> Vec<Effect> {
+        for gid in gids {
+            if self.queue.get(*gid).is_some_and(|entry| entry.state.is_over()) {
+                self.live.remove(gid);
+                self.ended += 1;
+            }
+        }
         // The last result is always kept, because clients and hooks are told about it next.
         let most = usize::try_from(self.options().number("max-download-result")).unwrap_or(usize::MAX).max(1);
         let surplus = self.queue.len(Sequence::Over).saturating_sub(most);
         let oldest: Vec<Gid> = self.queue.iter(Sequence::Over).take(surplus).map(|entry| entry.gid).collect();
+        if oldest.is_empty() {
+            return Vec::new();
+        }
         if let Err(error) = self.store.remove(&oldest) {
             tracing::error!("old results could not be removed from the database: {error}");
             return Vec::new();

@@ -11,11 +11,11 @@ use downhaul_engine::core::show;
 ///
 /// # Errors
 /// Returns a fault if there is no URL, or if one of the URLs cannot be used.
-pub fn checked(uris: Vec<String>) -> Result<Vec<String>, Fault> {
+pub fn checked(uris: &[String]) -> Result<Vec<String>, Fault> {
     if uris.is_empty() {
         return Err(Fault::refused("URI is not provided."));
     }
-    uris.into_iter().map(|uri| one(uri.trim())).collect()
+    uris.iter().map(|uri| one(uri.trim())).collect()
 }
 
 fn one(uri: &str) -> Result<String, Fault> {
@@ -73,11 +73,11 @@ mod tests {
         let (shown, two) = (["http://h/a?token=***"; 2].map(String::from), two.map(String::from));
         assert_eq!(meant(shown.into(), &two), ["http://h/a?token=1", "http://h/a?token=2"]);
         assert_eq!(meant(vec!["http://h/b".into()], &two), ["http://h/b"]);
-        assert_eq!(checked(vec![" http://h/a\n".into()]).expect("a URL"), ["http://h/a"]);
+        assert_eq!(checked(&[" http://h/a\n".into()]).expect("a URL"), ["http://h/a"]);
         for wrong in
             ["", " ", "ftp://h/", "http://", "http://h/?token=***", "http://h/a;***", "http://h/get/***"]
         {
-            assert!(checked(vec![wrong.into()]).is_err(), "{wrong}");
+            assert!(checked(&[wrong.into()]).is_err(), "{wrong}");
         }
     }
 }

@@ -58,6 +58,7 @@ use reports::Report;
 use running::{Running, Stage, host_of};
 pub(crate) use running::{headers_of, listed_size};
 use starting::FILES_LEAST;
+pub use starting::IDLE_MOST;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -198,7 +198,7 @@ mod trace;
 mod worker;
 
 pub use async_writer::AsyncWriter;
-pub use director::{Remove, Summary};
+pub use director::{IDLE_MOST, Remove, Summary};
 pub use disk::containers::{ContainerOptions, Containers};
 #[doc(hidden)]
 pub use downhaul_core as core;

@@ -211,6 +211,21 @@ fn a_retry_after_applies_to_all_files_of_the_host_and_costs_no_retry() {
 }
 
 #[test]
+fn a_pause_that_is_over_starts_no_more_files_than_are_allowed() {
+    let (busy, other, place) = (Server::start(), Server::start(), Place::new());
+    // Another name of the same machine counts as another host.
+    let long = other.url("capped/20000000/long?rate=5000000").replace("127.0.0.1", "localhost");
+    place.write("list", format!("{} paused\n{long} long\n", busy.url("busy_once/1000/a?after=1")));
+    let out = place.run(&["-i", "list", "-j1", "--max-per-host", "1", "--progress", "json"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    let events = events(&out);
+    let place_of = |kind: &str, job: u64| events.iter().position(|e| e["kind"] == kind && e["job"] == job);
+    let (retried, started) = (place_of("retrying", 1), place_of("started", 2));
+    assert!(retried.is_some() && retried < started, "the first file leaves its place: {events:?}");
+    assert!(place_of("finished", 2) < place_of("started", 1), "two files at once: {events:?}");
+}
+
+#[test]
 fn server_errors_that_end_are_retried() {
     let server = Server::start();
     for status in [500, 502, 504, 408, 429, 503, 520, 521, 522, 523, 524] {

@@ -516,12 +516,12 @@ impl Plan {
     /// Waits because another run is working on the file. After the wait, the job looks at the file again.
     /// Only the first wait is reported.
     fn wait_for_lock(&mut self, now: Duration, error: &Error, wait: Duration) {
+        self.state = State::Locked { until: now.saturating_add(wait) };
         if !self.was_locked {
             self.was_locked = true;
             self.tell_retry(error, 0, wait, 0);
         }
         self.retry.add_idle_time(wait);
-        self.state = State::Locked { until: now.saturating_add(wait) };
     }
 
     /// Tries to open the partial file again, without a request. By now, the other run may have finished the

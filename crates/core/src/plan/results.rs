@@ -368,13 +368,13 @@ impl Plan {
 
     fn wait(&mut self, now: Duration, error: &Error, attempt: u32, wait: Duration, for_host: bool) {
         self.resumes = self.transfer.present() > 0;
-        self.tell_retry(error, attempt, wait, self.prefix());
         self.state = State::Waiting { until: now.saturating_add(wait), for_host };
+        self.tell_retry(error, attempt, wait, self.prefix());
     }
 
     fn start_again(&mut self, error: &Error) {
-        self.tell_retry(error, 0, Duration::ZERO, 0);
         self.state = State::Transferring;
+        self.tell_retry(error, 0, Duration::ZERO, 0);
     }
 
     /// Forgets which bytes are written, and what the sources stated about the file.
@@ -385,12 +385,14 @@ impl Plan {
         self.sources.forget();
     }
 
+    /// Reports a retry. The state of the plan is already that of the wait.
     pub(super) fn tell_retry(&mut self, error: &Error, attempt: u32, wait: Duration, from: u64) {
         self.actions.push_back(Action::Tell(EventKind::Retrying {
             error: Failure::from(error),
             attempt,
             of: self.retry.retries(),
             wait: wait.as_secs_f64(),
+            idle: self.is_idle(),
             from,
         }));
     }

@@ -261,7 +261,7 @@ fn is_locked() -> Input {
 fn a_job_waits_for_another_run_without_a_request_and_skips_the_file_that_the_run_finished() {
     let mut plan = locked(IfLocked::Wait);
     let told = steps(&mut plan, NOW);
-    assert!(matches!(told[..], [Action::Tell(EventKind::Retrying { .. })]), "{told:?}");
+    assert!(matches!(told[..], [Action::Tell(EventKind::Retrying { idle: true, .. })]), "{told:?}");
     assert!(plan.is_idle());
     for turn in 2..10 {
         let now = NOW * turn;

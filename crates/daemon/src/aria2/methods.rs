@@ -268,7 +268,7 @@ impl<'a> Caller<'a> {
             let before = uris.len();
             // As in aria2, URLs that cannot be used are left out.
             let added = uri::meant(added, &uris).into_iter();
-            let added: Vec<String> = added.filter_map(|one| uri::checked(vec![one]).ok()?.pop()).collect();
+            let added: Vec<String> = added.filter_map(|one| uri::checked(&[one]).ok()?.pop()).collect();
             for removed in uri::meant(removed, &uris) {
                 if let Some(at) = uris.iter().position(|other| *other == removed) {
                     uris.remove(at);

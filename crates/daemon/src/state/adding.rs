@@ -17,6 +17,10 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+/// At most this many failed downloads are added for the entries of a document that cannot be used. The last
+/// one counts the other entries.
+const FAILED_MOST: usize = 100;
+
 /// The options of an [`Item`] that have an effect only when it is added: the identifier of the download, and
 /// whether it is paused. The download does not keep these options.
 pub(super) const OF_ADDING: [&str; 2] = ["gid", "pause"];
@@ -45,7 +49,8 @@ impl State {
         let mut new = HashSet::new();
         let mut entries = Vec::new();
         for item in items {
-            let entry = self.entry_of(item, now, &new)?;
+            let (entry, usable) = self.entry_of(item, now, &new);
+            usable?;
             new.insert(entry.gid);
             entries.push(entry);
         }
@@ -70,14 +75,26 @@ impl State {
     /// Returns the fault of the first item if no item can be used.
     pub(super) fn entries_of(&self, items: Vec<Item>, now: u64) -> Result<Vec<Entry>, Fault> {
         let (mut new, mut entries, mut first) = (HashSet::new(), Vec::new(), None);
+        let (mut failed, mut last) = (0, 0);
         for item in items {
-            let entry = self.entry_of(item.clone(), now, &new).unwrap_or_else(|fault| {
-                let entry = self.failed(item, &fault, now, &new);
+            let (mut entry, usable) = self.entry_of(item, now, &new);
+            if let Err(fault) = usable {
+                failed += 1;
+                if failed > FAILED_MOST {
+                    continue;
+                }
+                last = entries.len();
+                entry.fail(fault.failure(), now);
                 first.get_or_insert(fault);
-                entry
-            });
+            }
             new.insert(entry.gid);
             entries.push(entry);
+        }
+        if let Some((_, why)) = entries.get_mut(last).and_then(|entry| entry.error.as_mut())
+            && failed > FAILED_MOST
+        {
+            let others = failed - FAILED_MOST;
+            why.push_str(&format!(" (Further entries of the document cannot be used either: {others})"));
         }
         match first {
             Some(fault) if entries.iter().all(|entry| entry.state.is_over()) => Err(fault),
@@ -96,7 +113,8 @@ impl State {
         let at = position.map_or(usize::MAX, |at| usize::try_from(at.max(0)).unwrap_or(usize::MAX));
         let others = self.rank(&mut entries, at);
         self.save([others, entries].concat())?;
-        let effects = self.added(&gids);
+        let mut effects = self.added(&gids);
+        effects.extend(self.after_end(&gids));
         Ok((gids, effects))
     }
 
@@ -104,7 +122,7 @@ impl State {
     /// over. The others go to the position `at` of the queue, one after the other. Returns the existing
     /// downloads whose ranks change because of this, with their new ranks.
     pub(super) fn rank(&self, entries: &mut [Entry], at: usize) -> Vec<Entry> {
-        let after = self.queue.last(Sequence::Over) + 1;
+        let after = self.queue.last(Sequence::Over);
         let failed = entries.iter_mut().filter(|entry| entry.state.is_over());
         failed.zip(after..).for_each(|(entry, rank)| entry.rank = rank);
         let queued = entries.iter().filter(|entry| entry.state.is_queued()).count();
@@ -114,65 +132,45 @@ impl State {
         others
     }
 
-    /// Returns the effects that must follow after new downloads were saved. If one of these downloads has
-    /// failed, also does what follows the end of a download ([`State::after_end`]).
-    pub(super) fn added(&mut self, gids: &[Gid]) -> Vec<Effect> {
-        let mut effects = Vec::new();
-        for &gid in gids {
-            let has_failed = self.queue.get(gid).is_some_and(|entry| entry.state.is_over());
-            effects.push(Effect::Tell(if has_failed { Notice::Error } else { Notice::Changed }, gid));
-            if has_failed {
-                effects.extend(self.after_end(gid));
-            }
-        }
-        effects
+    /// Returns the notices about new downloads that were saved. Some of them may have failed.
+    pub(super) fn added(&self, gids: &[Gid]) -> Vec<Effect> {
+        let has_failed = |gid| self.queue.get(gid).is_some_and(|entry| entry.state.is_over());
+        let notice = |gid| if has_failed(gid) { Notice::Error } else { Notice::Changed };
+        gids.iter().map(|&gid| Effect::Tell(notice(gid), gid)).collect()
     }
 
-    /// Returns the entry of a new download. `new` are the identifiers of the other downloads that are added
-    /// together with it.
-    ///
-    /// # Errors
-    /// Returns the fault of the item if it has one. Otherwise, returns a fault if a URL, an option or the
-    /// identifier cannot be used.
-    fn entry_of(&self, item: Item, now: u64, new: &HashSet<Gid>) -> Result<Entry, Fault> {
-        if let Some(fault) = item.fault {
-            return Err(fault);
-        }
+    /// Returns the entry of a new download, and a fault if the download cannot be used. `new` are the
+    /// identifiers of the other downloads that are added together with it.
+    fn entry_of(&self, item: Item, now: u64, new: &HashSet<Gid>) -> (Entry, Result<(), Fault>) {
         let own = item.options.of_downloads();
-        let gid = match own.get("gid") {
-            None => self.free_gid(new),
-            Some(text) => {
-                let gid = Gid::read(text).ok_or_else(|| Fault::invalid_gid(text))?;
-                let used = || {
-                    let fault = Fault::refused(format!("GID {text} is already used."));
-                    fault.in_words(format!("Another download has the ID {text}."))
-                };
-                Some(gid).filter(|gid| self.is_free(*gid, new)).ok_or_else(used)?
-            }
-        };
+        let gid = own.get("gid").map_or_else(|| Ok(self.free_gid(new)), |text| self.chosen_gid(text, new));
         let state = if own.is_true("pause") { entry::State::Paused } else { entry::State::Waiting };
         let options = own.without(&OF_ADDING).above(&self.globals.inherited().without(&OF_ADDING));
         let facts = item.facts.map(Arc::new);
         // An item of a document has facts. A document must not get the secrets of URLs that clients have
         // sent.
         let uris = if facts.is_none() { self.with_secrets(item.uris) } else { item.uris };
-        let uris = uri::checked(uris)?;
-        let entry = Entry { state, facts, ..Entry::new(gid, 0, uris, options, now) };
-        job::of(&entry, &self.options_of(&entry), &self.folders)?;
-        Ok(entry)
+        let known = gid.as_ref().copied().unwrap_or_else(|_| self.free_gid(new));
+        let mut entry = Entry { state, facts, ..Entry::new(known, 0, uris, options, now) };
+        let usable = item.fault.map_or(gid, Err).and_then(|_| self.check(&mut entry));
+        (entry, usable)
     }
 
-    /// Returns the entry of a download that failed before it began, because an item of a document cannot be
-    /// used. `fault` is the reason.
-    fn failed(&self, item: Item, fault: &Fault, now: u64, new: &HashSet<Gid>) -> Entry {
-        let options = item.options.of_downloads().without(&OF_ADDING);
-        Entry {
-            state: entry::State::Error,
-            facts: item.facts.map(Arc::new),
-            error: Some(fault.failure()),
-            times: (now, Some(now)),
-            ..Entry::new(self.free_gid(new), 0, item.uris, options, now)
-        }
+    /// Checks that the URLs and the options of a new download can be used, and removes blanks around its
+    /// URLs.
+    fn check(&self, entry: &mut Entry) -> Result<(), Fault> {
+        entry.uris = uri::checked(&entry.uris)?;
+        job::of(entry, &self.options_of(entry), &self.folders).map(drop)
+    }
+
+    /// Returns the identifier that a client has chosen for a new download.
+    fn chosen_gid(&self, text: &str, new: &HashSet<Gid>) -> Result<Gid, Fault> {
+        let gid = Gid::read(text).ok_or_else(|| Fault::invalid_gid(text))?;
+        let used = || {
+            let fault = Fault::refused(format!("GID {text} is already used."));
+            fault.in_words(format!("Another download has the ID {text}."))
+        };
+        Some(gid).filter(|gid| self.is_free(*gid, new)).ok_or_else(used)
     }
 
     /// Returns an identifier that no download has, and that is not in `new`.
@@ -203,5 +201,83 @@ impl State {
             Some(first) if known.all(|other| other == first) => first.clone(),
             _ => uris,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::folders::Folders;
+    use crate::options::Options;
+    use crate::state::Edit;
+    use crate::store::Store;
+    use std::path::Path;
+
+    fn options(given: &[(&str, &str)]) -> Options {
+        let mut options = Options::default();
+        given.iter().try_for_each(|(name, value)| options.set(name, value)).expect("allowed");
+        options
+    }
+
+    /// Returns a state in which a client has set options.
+    fn state(set: &[(&str, &str)]) -> State {
+        let (store, folders) = (Store::in_memory().expect("a store"), Folders::everywhere(Path::new("/d")));
+        let mut state = State::load(store, folders, &options(&[]), &options(&[])).expect("a state");
+        state.change_all(&options(set)).expect("allowed");
+        state
+    }
+
+    /// Returns a document with this many entries that cannot be used, and a good one.
+    fn document(bad: usize) -> Vec<Item> {
+        let item = |name: &str| Item::new(vec![format!("http://h/{name}")], options(&[]));
+        let bad = (0..bad).map(|n| Item { fault: Some(Fault::refused("bad")), ..item(&n.to_string()) });
+        bad.chain([item("good")]).collect()
+    }
+
+    #[test]
+    fn few_failed_entries_of_a_document_are_added_and_the_others_are_counted() {
+        let mut state = state(&[("timeout", "7")]);
+        let (gids, _) = state.add_document(document(5000), None, 1).expect("one can be used");
+        let error = |at: usize| state.known(gids[at]).expect("added").error.clone().unwrap_or_default().1;
+        assert_eq!((gids.len(), error(98).as_str(), error(100).as_str()), (101, "bad", ""));
+        assert_eq!(error(99), "bad (Further entries of the document cannot be used either: 4900)");
+        // A failed entry has the options of the daemon too, for the case that it is tried again.
+        assert_eq!(state.known(gids[0]).expect("added").options.get("timeout"), Some("7"));
+    }
+
+    #[test]
+    fn the_failed_entries_of_a_document_are_counted_and_the_oldest_results_are_forgotten() {
+        let mut state = state(&[("max-download-result", "3")]);
+        let (_, effects) = state.add_document(document(10), None, 1).expect("one can be used");
+        assert_eq!((state.queue.len(Sequence::Over), state.ended()), (3, 10));
+        let gone = effects.iter().filter(|one| matches!(one, Effect::Tell(Notice::Gone, _))).count();
+        assert_eq!(gone, 7);
+    }
+
+    #[test]
+    fn a_folder_may_be_written_in_another_way_after_the_download_has_begun() {
+        let mut state = state(&[]);
+        let item = Item::new(vec!["http://h/a".into()], options(&[("dir", "sub")]));
+        let (gid, _) = state.add(item, None, 1).expect("added");
+        let begun = Entry { path: Some("/d/sub/a".into()), ..(**state.known(gid).expect("added")).clone() };
+        state.save(vec![begun]).expect("saved");
+        let mut to = |dir| {
+            state.edit(gid, Edit { options: Some(options(&[("dir", dir)])), ..Edit::default() }).is_ok()
+        };
+        assert!(to("/d/sub/") && to("/d/sub") && !to("/d/other"));
+    }
+
+    #[test]
+    fn the_settings_show_no_limit_of_connections_if_a_download_sets_the_other_one() {
+        let mut state = state(&[]);
+        state.show_started(options(&[("max-connection-per-server", "4"), ("split", "4"), ("timeout", "7")]));
+        let mut shown = |set: &[(&str, &str)]| {
+            let item = Item::new(vec!["http://h/a".into()], options(set));
+            let (gid, _) = state.add(item, None, 1).expect("added");
+            let shown = state.shown_options_of(state.known(gid).expect("added"));
+            ["max-connection-per-server", "split", "timeout"].map(|name| shown[name].to_string())
+        };
+        assert_eq!(shown(&[]), [r#""4""#, r#""4""#, r#""7""#]);
+        assert_eq!(shown(&[("split", "8")]), [r#""16""#, r#""8""#, r#""7""#]);
     }
 }

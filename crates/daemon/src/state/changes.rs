@@ -151,7 +151,7 @@ impl State {
             if before.state.is_over() {
                 return Err(over(format!("Cannot remove URIs from GID#{gid}"), "changed"));
             }
-            after.uris = uri::checked(uri::meant(uris, &before.uris))?;
+            after.uris = uri::checked(&uri::meant(uris, &before.uris))?;
         }
         if begins_again(&before, &after) {
             let job = job::of(&after, &self.options_of(&after), &self.folders)?;
@@ -201,13 +201,13 @@ impl State {
         Ok(())
     }
 
-    /// Remembers the former path, URLs and options of a download, if the new job may use another partial
-    /// file.
+    /// Remembers the path, and the former URLs and options of a download, if the new job may use another
+    /// partial file.
     fn remember(&self, before: &Entry, after: &mut Entry, job: &Job) {
         let Some(path) = before.path.clone() else { return };
         let old = job::of(before, &self.options_of(before), &self.folders);
         let is_same = |old: Job| old.urls == job.urls && old.user_headers == job.user_headers;
-        if after.path.as_ref() == Some(&path) && old.is_ok_and(is_same) {
+        if old.is_ok_and(is_same) {
             return;
         }
         let former = Former { path, uris: before.uris.clone(), options: before.options.clone() };
@@ -261,7 +261,7 @@ impl State {
         job::check(globals.all(), &self.folders)?;
         self.store.save_options(&globals.stored())?;
         self.globals = globals;
-        Ok(((), vec![Effect::LimitAll(self.limit()), Effect::Parallel(self.most_active())]))
+        Ok(((), vec![Effect::LimitAll]))
     }
 
     /// Changes options of the daemon, because the daemon has read its configuration again. `change` has the
@@ -275,7 +275,7 @@ impl State {
         job::check(globals.all(), &self.folders)?;
         self.store.save_options(&globals.stored())?;
         self.globals = globals;
-        Ok(((), vec![Effect::LimitAll(self.limit()), Effect::Parallel(self.most_active())]))
+        Ok(((), vec![Effect::LimitAll]))
     }
 
     /// Returns the limit of all downloads together in bytes a second, or `None` if there is no limit.

@@ -14,7 +14,7 @@ use crate::network;
 use crate::options::Options;
 use crate::queue::Sequence;
 use downhaul_engine::core::event::Failure;
-use downhaul_engine::{ErrorKind, Event, EventKind, Job, JobId, Progress};
+use downhaul_engine::{ErrorKind, Event, EventKind, IDLE_MOST, Job, JobId, Progress};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -25,10 +25,6 @@ const AWAY: &str = ". Move that file away, then resume the download.";
 /// The highest number of active downloads, even if a client requests more. Each of them has its own plan in
 /// memory, and all of them share the connections of the session.
 const ACTIVE_MOST: usize = 1000;
-
-/// If this many active downloads wait and leave their places to others ([`State::may_begin`]), no other
-/// download begins, because the library starts no more jobs either.
-const IDLE_MOST: usize = 64;
 
 /// A job of the library.
 pub(super) struct Run {
@@ -148,6 +144,9 @@ impl State {
         // A client may have removed the download, and added another one with the same identifier.
         let entry = self.queue.get(gid).filter(|entry| entry.times.0 == made.times.0);
         let Some(entry) = entry.cloned() else { return Vec::new() };
+        if let Some(live) = self.live.get_mut(&gid).filter(|_| !is_stopping) {
+            live.on_event(&event.kind, now);
+        }
         match &event.kind {
             // A client has changed the URLs or the options since the job was made. For instance, another
             // digest is expected now. The result of the old job proves nothing, so the next job checks the
@@ -162,10 +161,6 @@ impl State {
             {
                 let entry = Entry { path: Some(path.into()), total: *size, ..(*entry).clone() };
                 self.save_or_keep(entry);
-                Vec::new()
-            }
-            EventKind::Retrying { error, attempt, wait, .. } if !is_stopping => {
-                self.live.entry(gid).and_modify(|live| live.set_wait(error, *attempt, *wait, now));
                 Vec::new()
             }
             // A download that was just paused may still become complete.
@@ -190,16 +185,20 @@ impl State {
         }
     }
 
-    /// Adds a measurement of the progress of all active downloads.
-    pub fn measure(&mut self, samples: &[Progress]) {
-        let now = Instant::now();
+    /// Adds a measurement of the progress of all active downloads. Returns true if the wait of one of them is
+    /// over. Another download may then begin, if too many waited before.
+    pub fn measure(&mut self, samples: &[Progress]) -> bool {
+        let (now, mut has_waited) = (Instant::now(), false);
         for sample in samples {
             if let Some(run) = self.runs.get(&sample.job).filter(|run| !run.is_stopping)
                 && let Some(live) = self.live.get_mut(&run.gid)
             {
+                let waited = live.wait.is_some();
                 live.measure(now, sample);
+                has_waited |= waited && live.wait.is_none();
             }
         }
+        has_waited
     }
 
     /// Returns the job of the library that a download has, even if the job was told to stop.
@@ -216,9 +215,9 @@ impl State {
     }
 
     /// Returns true if `one` and `other`, which are the same download before and after a change, have the
-    /// same folder and name in their options.
+    /// same folder, and the same name in their options.
     pub(super) fn has_same_name(&self, one: &Entry, other: &Entry) -> bool {
-        ["dir", "out"].into_iter().all(|name| self.value(one, name) == self.value(other, name))
+        self.folder(one) == self.folder(other) && self.value(one, "out") == self.value(other, "out")
     }
 }
 

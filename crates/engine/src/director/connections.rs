@@ -213,8 +213,7 @@ impl Director {
         }
     }
 
-    /// Returns how many more connections may go through the proxy of a source. The proxy counts as one host
-    /// for all connections through it.
+    /// Returns how many more connections may go through the proxy of a source. A proxy counts as one host.
     fn room_at_proxy(&self, spec: &Job, source: usize) -> usize {
         let proxy_of = |spec: &Job, source: usize| {
             let settings = self.networks.get(spec.network).settings;
@@ -228,10 +227,11 @@ impl Director {
         self.settings.max_per_host.saturating_sub(self.running.values().map(through).sum())
     }
 
-    /// Drives all running jobs again, if one of them needed a connection and could not open one.
+    /// Drives active jobs again, if one could not open a connection. Idle jobs continue when there is room.
     pub(super) fn drive_waiting(&mut self) {
         if std::mem::take(&mut self.connections.wanted) {
             let mut ids = self.ids();
+            ids.retain(|id| self.running.get(id).is_some_and(|one| !one.plan.is_idle()));
             // Jobs that have no connection come first.
             let order = |one: &Running| (!one.plan.is_starving(), Reverse(one.priority));
             ids.sort_by_key(|id| self.running.get(id).map(order));

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 /// If this many jobs wait for the user, a host or another run, or are paused, no further job starts. So a
 /// user who was away for a long time has only a limited number of questions to answer.
-pub(super) const IDLE_MOST: usize = 64;
+pub const IDLE_MOST: usize = 64;
 
 /// The number of active jobs, until a measurement shows if more active jobs are faster.
 pub(super) const FILES_LEAST: usize = 4;
