@@ -52,12 +52,20 @@ const RECORDS: [&str; 2] = [".lock", ".jsonl"];
 /// The facts that were read from lists.
 #[derive(Default)]
 struct Wanted {
-    /// The expected digests of files, by their paths.
-    files: BTreeMap<PathBuf, Vec<Expected>>,
+    /// What the lists state about each file, by its path.
+    files: BTreeMap<PathBuf, Stated>,
     /// True if a line that describes a file could not be read, so that its file is not verified.
     lacks_files: bool,
     /// The first JSON line that could not be read, in words for the user.
     mistake: Option<String>,
+}
+
+/// The statements of lists about one file.
+#[derive(Default)]
+struct Stated {
+    digests: Vec<Expected>,
+    /// The size in a lock file, in bytes.
+    size: Option<u64>,
 }
 
 /// Compares the files that a checksum list or a lock file names. If `what` is a folder, uses the lists and
@@ -73,8 +81,8 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint)
     };
     let mut exit = if wanted.lacks_files { Exit::Usage } else { Exit::Success };
     let mut counts = BTreeMap::new();
-    for (path, expected) in &wanted.files {
-        let (word, detail, one) = check(path, expected);
+    for (path, stated) in &wanted.files {
+        let (word, detail, one) = check(path, stated);
         exit = exit.min(one);
         *counts.entry(word).or_insert(0_u64) += 1;
         if quiet && one == Exit::Success {
@@ -114,11 +122,22 @@ fn repair(list: &Path, folder: Option<&Path>) -> String {
     command
 }
 
-/// Compares one file with its digests. Returns the word that is shown, a detail and the exit status.
-fn check(path: &Path, expected: &[Expected]) -> (&'static str, String, Exit) {
+/// Compares one file with its digests or, if it has none, with its size. Returns the word that is shown, a
+/// detail and the exit status.
+fn check(path: &Path, Stated { digests: expected, size }: &Stated) -> (&'static str, String, Exit) {
     let algorithms = digest::distinct(expected.iter().map(|one| one.digest.algorithm));
     if fs::symlink_metadata(path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
         return ("MISSING", String::new(), Exit::Failed);
+    }
+    if expected.is_empty() {
+        return match (fs::metadata(path), size) {
+            (Err(error), _) => ("UNREADABLE", format!("  ({error})"), Exit::Disk),
+            (Ok(there), Some(size)) if there.len() != *size => {
+                ("FAILED", format!("  ({} bytes instead of {size})", there.len()), Exit::Mismatch)
+            }
+            (Ok(_), Some(_)) => ("UNVERIFIED", "  (size matches, no digest)".into(), Exit::Success),
+            (Ok(_), None) => ("UNVERIFIED", "  (no size, no digest)".into(), Exit::Success),
+        };
     }
     let computed = match digests_of(path, &algorithms) {
         Ok(computed) => computed,
@@ -206,10 +225,11 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<b
     let name = list.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let folder = folder.or(list.parent()).unwrap_or(Path::new(""));
     let Wanted { files, lacks_files, mistake } = wanted;
-    let mut want = |file: &str, digest| {
-        let expected = Expected { digest, from: name.clone() };
+    let mut want = |file: &str, digests: Vec<Digest>, size| {
         let file = file.strip_prefix("./").unwrap_or(file);
-        files.entry(path_of(folder, file)).or_default().push(expected);
+        let stated = files.entry(path_of(folder, file)).or_default();
+        stated.size = size;
+        stated.digests.extend(digests.into_iter().map(|digest| Expected { digest, from: name.clone() }));
     };
     let mut recorded = Recorded::default();
     if Form::of(list) == Form::Table && text.starts_with(csv::header().as_bytes()) {
@@ -229,7 +249,7 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<b
         match of_list(&line) {
             Ok(Some((file, digests))) => {
                 records += 1;
-                digests.into_iter().for_each(|digest| want(&file, digest));
+                want(&file, digests, None);
             }
             Ok(None) => without_digest += 1,
             Err(why) => {
@@ -251,23 +271,23 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<b
     // A digest without a name belongs to the file that the list is named after.
     let alone = list.file_stem().unwrap_or_default().to_string_lossy();
     for entry in sums.entries() {
-        want(if entry.name.is_empty() { &alone } else { &entry.name }, entry.digest.clone());
+        want(if entry.name.is_empty() { &alone } else { &entry.name }, vec![entry.digest.clone()], None);
     }
     report_lines("warning", sums.unread(), &name, "could not be read");
     Ok(false)
 }
 
-/// The digests in a lock file. If several lines are about one file, the last line is used, unless only an
-/// earlier line has a strong digest of the same file. Lines about failures are not used.
+/// The digests and sizes in a lock file. If several lines are about one file, the last line is used, unless
+/// only an earlier line has a strong digest of the same file. Lines about failures are not used.
 #[derive(Default)]
-struct Recorded(BTreeMap<String, (Line, Vec<Digest>)>);
+struct Recorded(BTreeMap<String, (Line, Vec<Digest>, Option<u64>)>);
 
 impl Recorded {
     fn add(&mut self, entry: Entry) {
         let (line, digests) = (entry.line(), entry.digests());
-        let adds = self.0.get(&entry.out).is_none_or(|(known, _)| !line.adds_nothing_to(*known));
+        let adds = self.0.get(&entry.out).is_none_or(|(known, ..)| !line.adds_nothing_to(*known));
         if line != Line::Failed && adds {
-            self.0.insert(entry.out, (line, digests));
+            self.0.insert(entry.out, (line, digests, entry.size));
         }
     }
 
@@ -284,10 +304,10 @@ impl Recorded {
         Ok(unread)
     }
 
-    /// Passes each file and each of its digests to `want`.
-    fn want(self, want: &mut impl FnMut(&str, Digest)) {
-        for (file, (_, digests)) in self.0 {
-            digests.into_iter().for_each(|digest| want(&file, digest));
+    /// Passes each file, its digests and its size to `want`.
+    fn want(self, want: &mut impl FnMut(&str, Vec<Digest>, Option<u64>)) {
+        for (file, (_, digests, size)) in self.0 {
+            want(&file, digests, size);
         }
     }
 }

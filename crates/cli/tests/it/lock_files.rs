@@ -102,6 +102,28 @@ fn a_lock_file_that_cannot_be_written_is_reported() {
 }
 
 #[test]
+fn verify_compares_the_size_of_a_file_of_which_the_lock_file_has_no_digest() {
+    let (server, place) = (Server::start(), Place::new());
+    let kept = server.url("well_behaved/2000/kept");
+    assert_eq!(place.run(&["-q", &kept]).status, 0);
+    for form in ["set.lock", "set.csv"] {
+        let new = server.url("well_behaved/1000/new");
+        assert_eq!(place.run(&["-q", &kept, &new, "--record", form]).status, 0);
+        let verify = || {
+            let out = place.run(&["verify", form]);
+            (out.status, String::from_utf8_lossy(&out.stdout).lines().next().unwrap_or_default().to_string())
+        };
+        let whole = place.file("kept").expect("the file");
+        assert_eq!(verify(), (0, "UNVERIFIED kept  (size matches, no digest)".into()));
+        place.write("kept", "");
+        assert_eq!(verify(), (3, "FAILED    kept  (0 bytes instead of 2000)".into()));
+        std::fs::remove_file(place.path().join("kept")).expect("removed");
+        assert_eq!(verify(), (1, "MISSING   kept".into()));
+        place.write("kept", whole);
+    }
+}
+
+#[test]
 fn verify_compares_the_files_on_the_disk() {
     let place = Place::new();
     for name in ["d/good", "d/bad", "d/e/f"] {

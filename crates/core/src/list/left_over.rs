@@ -90,7 +90,7 @@ impl LeftOver {
     }
 }
 
-/// Returns the keys that [`take`] reads. `has_template` is true if a template makes the names.
+/// Returns the keys that `take` reads. `has_template` is true if a template makes the names.
 pub fn keys(job: &Job, has_template: bool) -> Map<String, Value> {
     let mut keys = Map::new();
     if let Some(name) = &job.url_name {
