@@ -91,7 +91,7 @@ fn pauses_do_not_count_as_a_low_speed() {
     let known: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
     let origin = server.url("").trim_end_matches('/').to_string();
     let goodput = known["hosts"][origin]["start"]["best"]["goodput"].as_f64();
-    assert!(goodput.is_none_or(|goodput| goodput > 1e5), "{text}");
+    assert!(goodput.is_none_or(|goodput| goodput > 2e3), "{text}");
 }
 
 #[test]

@@ -109,6 +109,8 @@ pub(super) struct Usage {
     latency_known: bool,
     /// True if the host is far away.
     pub(super) is_far: bool,
+    /// True if there was a long pause without a connection in the current window.
+    was_idle: bool,
 }
 
 impl Controller {
@@ -151,6 +153,7 @@ impl Controller {
                 bytes: 0,
                 latency_known: false,
                 is_far: false,
+                was_idle: false,
             },
             steps: Vec::new(),
         }
@@ -240,11 +243,11 @@ impl Controller {
             return;
         }
         let bytes = self.usage.bytes;
-        self.window = self.window.take().and_then(|window| window.resume(now, latency));
         let Some(window) = &mut self.window else {
             self.window = Some(MeasurementWindow::begin(now, bytes));
             return;
         };
+        self.usage.was_idle = window.on_progress(now, latency);
         let Some(goodput) = window.goodput(now, bytes, latency) else { return };
         let ramp = !self.has_held && matches!(self.phase, Phase::Ramp | Phase::Recheck { .. });
         if window.is_full(now, latency, ramp) {
@@ -366,9 +369,10 @@ impl Controller {
     }
 
     /// Records that the target is the best one so far. `settled` is true if no other target is tried for now.
-    /// With several files, nothing is recorded, because the number of files affects the comparison.
+    /// With several files, nothing is recorded, because the number of files affects the comparison. After a
+    /// long pause, the goodput says little about the host, so nothing is recorded then.
     pub(super) fn keep_best(&mut self, goodput: f64, settled: bool) {
-        if self.usage.files < 2 {
+        if self.usage.files < 2 && !self.usage.was_idle {
             let goodput = settled.then_some(goodput);
             self.best = Some(Level { number: self.target, goodput, far: self.usage.is_far });
         }

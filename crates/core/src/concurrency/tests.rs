@@ -25,20 +25,6 @@ fn settle(controller: &mut Controller, seconds: u64, goodput: impl Fn(usize) -> 
     targets
 }
 
-#[test]
-fn the_time_without_a_connection_is_not_measured() {
-    let mut controller = Controller::new(16);
-    for step in 0..20 {
-        let now = Duration::from_millis(step * 500);
-        controller.on_opened(true);
-        for milliseconds in [0, 1] {
-            controller.on_progress(now + Duration::from_millis(milliseconds), 50, Duration::ZERO);
-        }
-        controller.on_closed(true);
-    }
-    assert!(controller.steps().is_empty(), "{:?}", controller.steps());
-}
-
 /// Returns the end of the current hold, or zero.
 fn held_until(controller: &Controller) -> Duration {
     if let Phase::Hold { until, .. } = controller.phase { until } else { Duration::ZERO }

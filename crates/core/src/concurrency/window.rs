@@ -35,6 +35,10 @@ const SLOW_START_WINDOWS: u32 = 3;
 /// number doubles with each round trip.
 const FIRST_FLIGHT: f64 = 14600.0;
 
+/// A pause without a connection is long if it is longer than this time and two latencies. Between two
+/// segments of a file, there is a pause of about one latency.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// A span of time in which the goodput at one target is measured.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct MeasurementWindow {
@@ -52,6 +56,8 @@ pub(super) struct MeasurementWindow {
     last: Duration,
     /// True if no connection was open at some time since then.
     is_paused: bool,
+    /// True if there was a long pause without a connection in this window.
+    was_idle: bool,
 }
 
 /// The result of a window.
@@ -70,8 +76,16 @@ pub(super) struct Measurement {
 impl MeasurementWindow {
     /// Begins the first window at a target.
     pub(super) fn begin(now: Duration, bytes: u64) -> Self {
-        let (previous, windows_before, is_paused) = (None, 0, false);
-        MeasurementWindow { first: now, start: now, bytes, previous, windows_before, last: now, is_paused }
+        MeasurementWindow {
+            first: now,
+            start: now,
+            bytes,
+            previous: None,
+            windows_before: 0,
+            last: now,
+            is_paused: false,
+            was_idle: false,
+        }
     }
 
     /// Records that no connection is open.
@@ -79,12 +93,13 @@ impl MeasurementWindow {
         self.is_paused = true;
     }
 
-    /// Records that bytes arrived. Returns `None` if there was a long pause without a connection, such as the
-    /// wait before a retry. Such a pause says nothing about the speed of the host. The next segment of a file
-    /// begins after a short pause, which is measured.
-    pub(super) fn resume(self, now: Duration, latency: Duration) -> Option<Self> {
-        let is_long = now.saturating_sub(self.last) > LENGTH + latency * 2;
-        (!self.is_paused || !is_long).then_some(MeasurementWindow { last: now, is_paused: false, ..self })
+    /// Records that bytes arrived. Returns true if there was a long pause without a connection in this
+    /// window, such as the wait before a retry.
+    pub(super) fn on_progress(&mut self, now: Duration, latency: Duration) -> bool {
+        let is_long = now.saturating_sub(self.last) > PAUSE + latency * 2;
+        self.was_idle |= self.is_paused && is_long;
+        (self.last, self.is_paused) = (now, false);
+        self.was_idle
     }
 
     /// Returns the goodput since the start of this window. Returns `None` if the window is too short to show
@@ -124,6 +139,7 @@ impl MeasurementWindow {
             bytes,
             previous: Some(goodput),
             windows_before: self.windows_before + 1,
+            was_idle: false,
             ..*self
         };
         Measurement { goodput, previous, settled, caught_up }
