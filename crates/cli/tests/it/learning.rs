@@ -78,22 +78,6 @@ fn the_next_run_opens_the_best_number_of_connections_at_once() {
     assert!(connections(server.requests_for("/second?").iter()) > 8, "{}", out.stderr);
 }
 
-/// Between the tries of the small files, there are pauses in which nothing is requested.
-#[test]
-fn pauses_do_not_count_as_a_low_speed() {
-    let (server, place) = (Server::start(), Place::in_memory());
-    let small = (0..17).map(|n| server.url(&format!("truncated_body/93/small{n}")));
-    let urls: Vec<String> = small.chain([server.url("well_behaved/250000/large")]).collect();
-    place.write("list", urls.join("\n"));
-    let out = place.run(&["-i", "list", "-d", "out"]);
-    assert_eq!(out.status, 0, "{}", out.stderr);
-    let text = fs::read_to_string(place.hosts()).unwrap_or_default();
-    let known: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-    let origin = server.url("").trim_end_matches('/').to_string();
-    let goodput = known["hosts"][origin]["start"]["best"]["goodput"].as_f64();
-    assert!(goodput.is_none_or(|goodput| goodput > 2e3), "{text}");
-}
-
 #[test]
 fn what_an_earlier_run_found_is_not_used_if_the_user_says_so() {
     let (server, place) = (Server::start(), Place::in_memory());

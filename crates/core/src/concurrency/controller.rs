@@ -109,8 +109,6 @@ pub(super) struct Usage {
     latency_known: bool,
     /// True if the host is far away.
     pub(super) is_far: bool,
-    /// True if there was a long pause without a connection in the current window.
-    was_idle: bool,
 }
 
 impl Controller {
@@ -153,7 +151,6 @@ impl Controller {
                 bytes: 0,
                 latency_known: false,
                 is_far: false,
-                was_idle: false,
             },
             steps: Vec::new(),
         }
@@ -213,9 +210,6 @@ impl Controller {
     pub fn on_closed(&mut self, last: bool) {
         self.usage.connections = self.usage.connections.saturating_sub(1);
         self.usage.files = self.usage.files.saturating_sub(usize::from(last));
-        if self.in_use() == 0 {
-            self.window.iter_mut().for_each(MeasurementWindow::pause);
-        }
     }
 
     /// Records an observation of a plan, and changes the target if the observation is a reason for a change.
@@ -247,7 +241,6 @@ impl Controller {
             self.window = Some(MeasurementWindow::begin(now, bytes));
             return;
         };
-        self.usage.was_idle = window.on_progress(now, latency);
         let Some(goodput) = window.goodput(now, bytes, latency) else { return };
         let ramp = !self.has_held && matches!(self.phase, Phase::Ramp | Phase::Recheck { .. });
         if window.is_full(now, latency, ramp) {
@@ -369,10 +362,9 @@ impl Controller {
     }
 
     /// Records that the target is the best one so far. `settled` is true if no other target is tried for now.
-    /// With several files, nothing is recorded, because the number of files affects the comparison. After a
-    /// long pause, the goodput says little about the host, so nothing is recorded then.
+    /// With several files, nothing is recorded, because the number of files affects the comparison.
     pub(super) fn keep_best(&mut self, goodput: f64, settled: bool) {
-        if self.usage.files < 2 && !self.usage.was_idle {
+        if self.usage.files < 2 {
             let goodput = settled.then_some(goodput);
             self.best = Some(Level { number: self.target, goodput, far: self.usage.is_far });
         }

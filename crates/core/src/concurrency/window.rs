@@ -35,10 +35,6 @@ const SLOW_START_WINDOWS: u32 = 3;
 /// number doubles with each round trip.
 const FIRST_FLIGHT: f64 = 14600.0;
 
-/// A pause without a connection is long if it is longer than this time and two latencies. Between two
-/// segments of a file, there is a pause of about one latency.
-const PAUSE: Duration = Duration::from_millis(20);
-
 /// A span of time in which the goodput at one target is measured.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct MeasurementWindow {
@@ -52,12 +48,6 @@ pub(super) struct MeasurementWindow {
     previous: Option<f64>,
     /// The number of earlier windows at this target.
     windows_before: u32,
-    /// The time when bytes last arrived.
-    last: Duration,
-    /// True if no connection was open at some time since then.
-    is_paused: bool,
-    /// True if there was a long pause without a connection in this window.
-    was_idle: bool,
 }
 
 /// The result of a window.
@@ -76,30 +66,7 @@ pub(super) struct Measurement {
 impl MeasurementWindow {
     /// Begins the first window at a target.
     pub(super) fn begin(now: Duration, bytes: u64) -> Self {
-        MeasurementWindow {
-            first: now,
-            start: now,
-            bytes,
-            previous: None,
-            windows_before: 0,
-            last: now,
-            is_paused: false,
-            was_idle: false,
-        }
-    }
-
-    /// Records that no connection is open.
-    pub(super) fn pause(&mut self) {
-        self.is_paused = true;
-    }
-
-    /// Records that bytes arrived. Returns true if there was a long pause without a connection in this
-    /// window, such as the wait before a retry.
-    pub(super) fn on_progress(&mut self, now: Duration, latency: Duration) -> bool {
-        let is_long = now.saturating_sub(self.last) > PAUSE + latency * 2;
-        self.was_idle |= self.is_paused && is_long;
-        (self.last, self.is_paused) = (now, false);
-        self.was_idle
+        MeasurementWindow { first: now, start: now, bytes, previous: None, windows_before: 0 }
     }
 
     /// Returns the goodput since the start of this window. Returns `None` if the window is too short to show
@@ -135,12 +102,11 @@ impl MeasurementWindow {
         let slow_start = latency.mul_f64(2.0 + flights.max(1.0).log2());
         let caught_up = now >= self.first + slow_start;
         *self = MeasurementWindow {
+            first: self.first,
             start: now,
             bytes,
             previous: Some(goodput),
             windows_before: self.windows_before + 1,
-            was_idle: false,
-            ..*self
         };
         Measurement { goodput, previous, settled, caught_up }
     }
