@@ -239,8 +239,12 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<b
         return Ok(true);
     }
     let (mut records, mut unread, mut without_digest) = (0, 0, 0);
-    let numbered = (1..).zip(input::lines(text.as_slice()));
-    for (number, line) in numbered.filter(|(_, line)| line.trim_start().starts_with('{')) {
+    for (number, line) in (1..).zip(input::lines(text.as_slice())) {
+        if !line.trim_start().starts_with('{') {
+            // A crash can leave NUL bytes in place of a line.
+            unread += usize::from(line.contains('\0'));
+            continue;
+        }
         if let Some(entry) = Entry::read(&line) {
             records += 1;
             recorded.add(entry);

@@ -136,11 +136,16 @@ impl Entry {
         Entry::read(line).filter(Entry::has_strong_digest)
     }
 
-    /// Reads a line. Returns `None` if the line is not a line of a lock file. A line of a lock file has a
-    /// status and a number of tries. A line without these may come from an early version of downhaul, and is
-    /// read only if it has a strong digest.
+    /// Reads a line. Returns `None` if the line is not a line of a lock file, or if one of its digests is
+    /// malformed. A line of a lock file has a status and a number of tries. A line without these may come
+    /// from an early version of downhaul, and is read only if it has a strong digest.
     pub fn read(line: &str) -> Option<Entry> {
         let entry: Entry = serde_json::from_str(line).ok()?;
+        let is_digest = |(name, hex): (&String, &Value)| {
+            let Some(algorithm) = Algorithm::from_name(name) else { return true };
+            hex.as_str().is_some_and(|hex| Digest::from_hex(algorithm, hex).is_some())
+        };
+        entry.digests.iter().all(is_digest).then_some(())?;
         (entry.is_recorded() || entry.has_strong_digest()).then_some(entry)
     }
 

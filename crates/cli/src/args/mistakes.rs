@@ -48,7 +48,7 @@ fn hide_secret(command: &clap::Command, error: &mut clap::Error) {
         Some(ContextValue::String(value)) => value.as_str(),
         _ => "",
     };
-    let shown = if value.contains("://") { show::not_a_url(value) } else { "***".into() };
+    let shown = if value.contains("://") { show::given(value).into_owned() } else { "***".into() };
     let may_be_secret = |arg: &Arg| arg.get_long() == Some(name) && secrets::may_be_secret(arg);
     let takes_none = error.kind() == ErrorKind::TooManyValues;
     let is_pasted = option.starts_with('<') && value.contains(char::is_whitespace);

@@ -5,7 +5,7 @@
 //! entry with a status.
 
 use super::{Entry, Status, digest_key};
-use crate::digest::Algorithm;
+use crate::digest::{Algorithm, Digest};
 use crate::event::rfc3339;
 use serde_json::Value;
 
@@ -78,6 +78,9 @@ pub fn read(row: &str) -> Option<Entry> {
     }
     let text = |cell: &String| Some(cell.clone()).filter(|cell| !cell.is_empty());
     let digests = Algorithm::all().zip(&cells[COLUMNS.len()..]).filter(|(_, hex)| !hex.is_empty());
+    let digest = |(one, hex): (Algorithm, &String)| {
+        Digest::from_hex(one, hex).map(|_| (digest_key(one), Value::from(hex.as_str())))
+    };
     Some(Entry {
         status: Some(Status::from_name(&cells[0])?),
         url: cells[1].clone(),
@@ -94,7 +97,7 @@ pub fn read(row: &str) -> Option<Entry> {
         validator: text(&cells[12]),
         record: None,
         extra: serde_json::from_str(&cells[13]).unwrap_or_default(),
-        digests: digests.map(|(one, hex)| (digest_key(one), Value::from(hex.as_str()))).collect(),
+        digests: digests.map(digest).collect::<Option<_>>()?,
     })
 }
 

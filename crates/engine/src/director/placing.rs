@@ -73,7 +73,9 @@ impl Director {
         let quick =
             spec.expected.is_empty() && remote.as_ref().is_none_or(|remote| remote.digests.is_empty());
         // The server may give the file another name later, and a list may have another digest for that name.
-        let preliminary = may_be_renamed(&spec, &self.settings.naming);
+        let preliminary = spec.destination == Destination::Server;
+        // Without checksum lists, only the name could change what the file is.
+        let is_known = !preliminary || (!self.seeks_facts && !may_be_renamed(&spec, &self.settings.naming));
         let (duplicates, settings) = (self.duplicates.clone(), self.settings.clone());
         let demands = running.plan.demands();
         let (job, by_name) = (spec.clone(), (places.clone(), identity.clone()));
@@ -86,9 +88,9 @@ impl Director {
                 let remote = remote.as_deref();
                 let wanted = Wanted { job: id, spec: &spec, identity: &identity, remote, known: &known };
                 let (path, place) = places.choose(&wanted)?;
-                let place = match preliminary {
-                    true => place,
-                    false => duplicates.instead(&path, place, &wanted, (&demands, &settings))?,
+                let place = match is_known {
+                    true => duplicates.instead(&path, place, &wanted, (&demands, &settings))?,
+                    false => place,
                 };
                 let place = match place {
                     Place::Free { path, left } => Place::Free { path, left: left && sure },
