@@ -72,7 +72,9 @@ impl Director {
         // The work is quick, unless an existing file may be read to compute its digests.
         let quick =
             spec.expected.is_empty() && remote.as_ref().is_none_or(|remote| remote.digests.is_empty());
-        // The server may give the file another name later, and a list may have another digest for that name.
+        // If the server may give the file another name later, the name from the URL is preliminary: a
+        // checksum list may have another digest for the other name. So an error of the checksum lists is not
+        // a failure yet.
         let preliminary = may_be_renamed(&spec, &self.settings.naming);
         let (duplicates, settings) = (self.duplicates.clone(), self.settings.clone());
         let demands = running.plan.demands();
