@@ -27,8 +27,8 @@ pub(crate) struct Line {
 }
 
 /// Returns a job as a line of a list. An error becomes a comment. `url_name` is the name that the file gets
-/// if the server states no other name. It is `None` if a later run finds this name without it. `settings` are
-/// the settings of the session.
+/// if the server states no other name. It is `None` if the URL or the job already gives this name. `settings`
+/// are the settings of the session.
 pub(crate) fn line(job: &Result<Job, Error>, url_name: Option<SafeName>, settings: &Settings) -> Line {
     match job {
         Ok(job) if url_name.is_none() => line_of(job, settings),

@@ -12,18 +12,18 @@ use downhaul_engine::core::name::SafeName;
 use downhaul_engine::core::settings::Settings;
 use std::collections::BTreeMap;
 
-/// The names with a number, of the files that are not complete.
+/// The numbered names of the files that are not complete.
 #[derive(Default)]
 pub(super) struct UrlNames {
     names: Option<RunNames>,
     /// The number of jobs for which [`UrlNames::reserve`] was called.
     jobs: u64,
-    /// The names with a number, by the numbers of their jobs.
+    /// The numbered names. Each key is the number of a job.
     numbered: BTreeMap<u64, SafeName>,
 }
 
 impl UrlNames {
-    /// Returns the names of a run with these settings.
+    /// Returns a value without names, for a run with these settings.
     pub(super) fn new(settings: &Settings) -> UrlNames {
         UrlNames { names: Some(RunNames::new(settings)), ..UrlNames::default() }
     }
@@ -46,7 +46,7 @@ impl UrlNames {
         }
     }
 
-    /// Forgets the name of a file that is complete.
+    /// Forgets the name of the file of a job for which nothing is left to do.
     pub(super) fn forget(&mut self, job: JobId) {
         self.numbered.remove(&job.get());
     }

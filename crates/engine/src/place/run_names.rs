@@ -17,7 +17,7 @@ pub struct RunNames {
 }
 
 impl RunNames {
-    /// Returns the names of a session with these settings.
+    /// Returns a value without names, for a session with these settings.
     pub fn new(settings: &Settings) -> RunNames {
         let mut settings = settings.clone();
         settings.naming.windows |= cfg!(windows);

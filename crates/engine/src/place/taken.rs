@@ -3,10 +3,10 @@
 //! Invariant: no two files of a run have the same final path, partial file or journal, and none has the path
 //! of the log. If lists or URLs give several files the same name, the numbers in their new names depend only
 //! on the order of the input. If servers give the same name, the numbers depend on the order of the
-//! responses. No file has the path of a folder that another file needs: the later one of the two gets a
-//! number, in the name of the file or of the folder. The paths of a job that has ended are free again with
-//! [`releases_names`](downhaul_core::settings::Settings::releases_names). The first path of such a job is
-//! also free again if no other job of the list can have it.
+//! responses. No file has the path of a folder that another file needs. If the name of the later one of these
+//! two files may change, the name of this file or of its folder gets a number. The paths of a job that has
+//! ended are free again with [`releases_names`](downhaul_core::settings::Settings::releases_names). The first
+//! path of such a job is also free again if no other job of the list can have it.
 
 use super::hashes::Hashes;
 use downhaul_core::event::JobId;
