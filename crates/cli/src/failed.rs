@@ -48,7 +48,7 @@ use std::time::{Duration, Instant};
 /// The writer for the file of `--failed`.
 type Target<'f> = BufWriter<&'f File>;
 
-/// The most jobs that are written although they were never started. A pattern such as `[1-9999999999]` may
+/// The most jobs that were never started and are written nevertheless. A pattern such as `[1-9999999999]` may
 /// stand for very many jobs.
 const UNSTARTED_MOST: u64 = 1_000_000;
 
@@ -91,14 +91,14 @@ impl Pending {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reserves the name of the next job, in the order in which the session gets the jobs. Returns the name
-    /// for the line of the job, as [`line`] needs it.
+    /// Reserves the name of the next job, in the order in which the session gets the jobs. Returns the
+    /// argument `url_name` of [`line`] for this job.
     pub(crate) fn reserve(&self, job: &Result<Job, Error>) -> Option<SafeName> {
         self.known().names.reserve(job)
     }
 
-    /// Stores that a part of the input begins after this number of jobs of the session. The parts must begin
-    /// in their order.
+    /// Stores that the jobs of a part of the input are passed to the session from now on. `before` is the
+    /// number of jobs that the session got before them. The parts must begin in their order.
     pub(crate) fn begin(&self, part: usize, before: u64) {
         let mut known = self.known();
         known.parts.resize_with(part, PartSoFar::default);
@@ -136,14 +136,15 @@ impl Pending {
         }
     }
 
-    /// Stores that lines of a stream were left out because they have mistakes.
+    /// Stores how many lines of a stream were left out because they have mistakes.
     pub(crate) fn leave_out(&self, part: usize, lines: u64) {
         if let Some(part) = self.known().parts.get_mut(part) {
             part.left_out = lines;
         }
     }
 
-    /// Stores an event of a job. `is_done` is true if nothing is left to do for the job.
+    /// Stores that a job had an event. `is_done` is true if the event says that nothing is left to do for the
+    /// job, because its file is complete or another job of the run downloads this file.
     fn note(&self, job: JobId, is_done: bool) {
         let mut known = self.known();
         known.ended.note(job, is_done);

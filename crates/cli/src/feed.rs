@@ -198,7 +198,11 @@ impl Feed {
         }
     }
 
-    /// Returns a job with the login that its line requests, and with the request that the options set.
+    /// Returns a job as the session gets it: without http URLs of hosts whose key is pinned, with the login
+    /// that its line requests, and with the method, the body and the range of the options.
+    ///
+    /// # Errors
+    /// Returns an error if one of these changes is not possible for the job.
     fn prepared(&self, job: Result<Job, Error>) -> Result<Job, Error> {
         let job = plain_http::without_unpinned(job?, &self.settings)?;
         self.asks.apply(logins::with_login_of(job, &self.settings)?, &self.settings)

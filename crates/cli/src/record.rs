@@ -103,7 +103,8 @@ struct Running {
     url: String,
     /// The name that the user or a list gave, or an empty text if the name comes from the server or the URL.
     name: String,
-    /// The path of the file. It is the same as `name` until the download starts.
+    /// The path of the file. Until the download starts, it is the path that `name` leads to, or an empty text
+    /// if `name` is empty.
     path: String,
     /// The URL whose response is used. It is the same as `url` until the download starts.
     answered: String,

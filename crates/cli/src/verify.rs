@@ -316,7 +316,10 @@ impl Recorded {
     }
 }
 
-/// Returns the name and the digests in a line of a JSON list that has both.
+/// Returns the name and the digests in a line of a JSON list. Returns `None` if the line lacks one of them.
+///
+/// # Errors
+/// Returns the error of the list if the line has a mistake.
 fn of_list(line: &str) -> Result<Option<(String, Vec<Digest>)>, Error> {
     let Some(job) = list::line(line.as_bytes())? else { return Ok(None) };
     let Destination::Name(name) = &job.destination else { return Ok(None) };
@@ -324,7 +327,8 @@ fn of_list(line: &str) -> Result<Option<(String, Vec<Digest>)>, Error> {
     Ok((!digests.is_empty()).then(|| (name.to_string(), digests)))
 }
 
-/// Shows what is true of a number of lines of a list. Returns false, and shows nothing, if the number is 0.
+/// Shows a message about `number` lines of a list. `what` is the rest of the sentence, such as `could not be
+/// read`. Returns false, and shows nothing, if `number` is 0.
 fn report_lines(severity: &str, number: usize, list: &str, what: &str) -> bool {
     let lines = if number == 1 { "line" } else { "lines" };
     if number > 0 {

@@ -132,7 +132,7 @@ pub enum EventKind {
         of: u32,
         /// The wait before the next attempt, in seconds.
         wait: f64,
-        /// True if another job may run in place of this one during the wait. There are two usual reasons: the
+        /// True if another job may run in place of this job during the wait. There are two usual reasons: the
         /// host requires a pause, or another run is working on the file.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         idle: bool,

@@ -101,11 +101,11 @@ pub struct Job {
     /// True if the job is a line of a lock file. If several lines of the lock file have the same name, a
     /// later line replaces an earlier line. A later line without a strong digest is left out instead.
     pub is_recorded: bool,
-    /// True if the job is a line of a list of `--failed`. The options that change addresses and given names
-    /// were applied before the line was written, so they are not applied again.
+    /// True if the job is a line of a list of `--failed`. The options that change URLs and given names were
+    /// applied before the line was written, so they are not applied again.
     pub is_left_over: bool,
     /// The name of the file below the output folder if the server states no other name. An earlier run chose
-    /// it, for example because another file of that run had the name in the URL.
+    /// this name, for example because another file of that run had the name that the URL gives.
     pub url_name: Option<SafeName>,
     /// The facts about the file, if an earlier run fetched it. The job is then skipped without a request.
     pub done: Option<Kept>,

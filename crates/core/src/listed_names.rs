@@ -5,7 +5,8 @@
 //! (`a (1).bin` of `a.bin`), or the path of its partial file or journal (`a.bin.part`).
 //!
 //! Invariant: if the path of a file could clash with the path of another file in the list, the file does not
-//! count as the only file with its name.
+//! count as the only file with its name. The same is true if the path of a file could clash with a folder of
+//! another file.
 
 use crate::job::Job;
 use crate::name::{JOURNAL, LONGEST, NEW_JOURNAL, Naming, NumberForm, PART, same_file_key, unnumbered};
@@ -45,7 +46,7 @@ pub fn key(path: &str) -> u64 {
 /// response.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ListedNames {
-    /// The keys of the names that several files have, in ascending order.
+    /// The keys of the names that several files have, or that a file and a folder have, in ascending order.
     repeated: Vec<u64>,
     /// The keys of all names, as a Bloom filter.
     filter: Vec<u64>,
@@ -78,16 +79,16 @@ impl ListedNames {
         self.naming.name_for(job, None).is_some_and(|name| self.is_only_path(name.as_str()))
     }
 
-    /// For a path that was added: returns true only if the path was added once, and no other path that could
-    /// clash with it was added. For a path that was not added, the result is usually false, and only by
-    /// chance true.
+    /// For a path that was added: returns true only if the path was added once, no other path that could
+    /// clash with it was added, and no path that could clash with one of its folders was added. For a path
+    /// that was not added, the result is usually false, and only by chance true.
     fn is_only_path(&self, path: &str) -> bool {
         let file = path.rsplit('/').next().unwrap_or(path);
         // The partial file and the journal of a file with a longer name have only the beginning of this name
         // in their names. Paths that clash with such a file cannot be found by their keys.
         file.len() + NEW_JOURNAL.len() <= LONGEST
             && self.may_have(path)
-            && !path.match_indices('/').any(|(at, _)| self.may_have(&path[..at]))
+            && !path.match_indices('/').any(|(at, _)| self.repeated.binary_search(&key(&path[..at])).is_ok())
             && self.repeated.binary_search(&key(path)).is_err()
     }
 

@@ -1,5 +1,5 @@
-//! Reads JSON whose objects have each key only once. Other readers of JSON use the last value of a key, so
-//! one of two different digests would be ignored.
+//! Reads JSON, and refuses an object that has a key twice. Other readers of JSON use the last value of such a
+//! key. With them, one of two different digests would be ignored.
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
@@ -13,7 +13,7 @@ pub(crate) fn read(text: &[u8]) -> serde_json::Result<Value> {
     serde_json::from_slice(text).map(|Unique(value)| value)
 }
 
-/// Reads an object, for a field of a type that serde reads.
+/// Reads an object. This function is for the attribute `deserialize_with` of serde.
 pub(crate) fn map<'de, D: Deserializer<'de>>(from: D) -> Result<Map<String, Value>, D::Error> {
     match from.deserialize_map(UniqueVisitor)? {
         Value::Object(keys) => Ok(keys),

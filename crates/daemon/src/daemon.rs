@@ -254,7 +254,8 @@ impl Daemon {
                 Effect::Delete(deletion) => deletion.carry_out(&self.0.settings),
                 Effect::Limit(job, rate) => self.0.session.set_job_rate_limit(job, rate),
                 Effect::LimitAll => {
-                    // The lock is held, so that of two changes at the same time, the later one is in effect.
+                    // The lock of the state is held until both limits are set. So after two changes at the
+                    // same time, the limits are those of the later change.
                     let state = self.state();
                     self.0.session.set_rate_limit(state.limit());
                     self.0.session.set_parallel(state.most_active());

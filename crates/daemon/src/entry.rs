@@ -163,7 +163,8 @@ impl Former {
 }
 
 impl Entry {
-    /// Makes a new download one that failed before it began.
+    /// Marks a new download as failed before it began. `error` has the code and the message of the failure.
+    /// `now` is the time in milliseconds since the Unix epoch.
     pub fn fail(&mut self, error: (String, String), now: u64) {
         (self.state, self.error, self.times) = (State::Error, Some(error), (now, Some(now)));
     }

@@ -19,8 +19,9 @@ pub struct Wait {
     pub until: u64,
     /// The failure that led to the wait: its code, such as `http.busy`, and the message.
     pub error: (String, String),
-    /// True if another download may run meanwhile. This is so if the next attempt costs no retry, for example
-    /// because the host asked for a pause, or because another run is working on the file.
+    /// True if another download may run during the wait, because the host requires a pause, or because
+    /// another run is working on the file. The other run can be the last run of this download, which has not
+    /// ended yet.
     pub is_idle: bool,
 }
 
@@ -65,7 +66,8 @@ impl Live {
         }
     }
 
-    /// Applies an event of the download. Each event ends its wait. A retry may begin the next wait.
+    /// Applies an event of the download. Each event ends the wait of the download, and a retry may begin the
+    /// next wait. `now` is the time in milliseconds since the Unix epoch.
     pub fn on_event(&mut self, event: &EventKind, now: u64) {
         self.wait = None;
         if let EventKind::Retrying { error, wait, idle, .. } = event {
@@ -73,8 +75,8 @@ impl Live {
         }
     }
 
-    /// Records that the download waits for `seconds` after this failure. `is_idle` is true if another
-    /// download may run meanwhile.
+    /// Records that the download waits for `seconds` after this failure. If `seconds` is 0, there is no wait.
+    /// `is_idle` is true if another download may run during the wait.
     fn set_wait(&mut self, error: &Failure, seconds: f64, is_idle: bool, now: u64) {
         let wait = Duration::try_from_secs_f64(seconds).unwrap_or_default();
         let until = now.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));

@@ -70,8 +70,8 @@ pub fn settings(base: &Settings, options: &Options) -> Result<Settings, Fault> {
     Ok(settings)
 }
 
-/// Returns options that have the same effect as some of these settings. Clients see them. A value that aria2
-/// does not allow is left out.
+/// Returns options that have the same effect as some of these settings. Clients see them. If aria2 does not
+/// allow a number, the option has the nearest number that aria2 allows.
 pub fn options(of: &Settings) -> Options {
     let tries = if of.retries == u32::MAX { 0 } else { u64::from(of.retries) + 1 };
     let most = of.connections.unwrap_or_default() as u64;
@@ -87,7 +87,7 @@ pub fn options(of: &Settings) -> Options {
     let mut options = Options::default();
     let _ = options.set("user-agent", &of.user_agent);
     for (name, number) in numbers {
-        // The setting of a value within the range of its option does not fail.
+        // This call does not fail, because the number is within the range of its option.
         let _ = options.set(name, &within_range(name, number).to_string());
     }
     options

@@ -77,8 +77,8 @@ impl Queue {
     /// identifier begins in the same way.
     ///
     /// # Errors
-    /// Returns a fault if no download has this identifier, or if several identifiers begin in this way. The
-    /// message of the fault is that of aria2.
+    /// Returns a fault if `text` does not have the form of an identifier, if no download has this identifier,
+    /// or if several identifiers begin in this way. The message of the fault is that of aria2.
     pub fn find(&self, text: &str) -> Result<&Arc<Entry>, Fault> {
         let range = Gid::range_of_prefix(text).ok_or_else(|| Fault::invalid_gid(text))?;
         let mut found = self.entries.range(range.0..=range.1);

@@ -195,8 +195,9 @@ impl State {
         self.with_started(&self.options_of(entry)).shown(false)
     }
 
-    /// Returns options, and those options that have the effect of the settings and are not set. If one of the
-    /// two limits of connections is set, the settings have no effect on the other one.
+    /// Adds to these options those that show the settings with which the daemon was started. An option that
+    /// is set already stays. If one of the two limits of connections is set, no limit is added, because the
+    /// settings then have no effect on the other limit.
     fn with_started(&self, options: &Options) -> Options {
         const LIMITS: [&str; 2] = ["max-connection-per-server", "split"];
         match LIMITS.iter().any(|name| options.is_set(name)) {
@@ -321,8 +322,9 @@ impl State {
         self.after_end(&[gid])
     }
 
-    /// Counts those of these downloads that have ended, and forgets the oldest results. Returns the effects
-    /// of forgetting them.
+    /// Counts the downloads of `gids` that have ended, and removes what is known about their progress. Then
+    /// forgets the oldest results, if there are more than the option `max-download-result` allows. Returns
+    /// the effects of forgetting them.
     fn after_end(&mut self, gids: &[Gid]) -> Vec<Effect> {
         for gid in gids {
             if self.queue.get(*gid).is_some_and(|entry| entry.state.is_over()) {

@@ -6,11 +6,12 @@
 //! blocking tasks read and write, and send reports to the director.
 //!
 //! Invariant: each job is in the queue, or lent to the threads for small files, or running, or over. A job
-//! becomes active only while fewer jobs are active than `Director::parallel` allows. If no number was set,
-//! the director chooses the number itself. Running jobs that are not active are paused, or they wait: for an
-//! answer of the user, for the end of a pause that a host required, or for another run that is working on the
-//! file. [`Connections`] counts the connections, to each host and in all. A job without a connection gets a
-//! connection before another job gets an additional one.
+//! becomes active only while fewer jobs are active than `Director::parallel` allows. A program can change
+//! this number during the session. If no number was set, the director chooses the number itself. Running jobs
+//! that are not active are paused, or they wait: for an answer of the user, for the end of a pause that a
+//! host required, or for another run that is working on the file. [`Connections`] counts the connections, to
+//! each host and in all. A job without a connection gets a connection before another job gets an additional
+//! one.
 //!
 //! The methods of [`Director`] are in several files: [`starting`] decides which jobs start, [`lending`] lends
 //! jobs with small files to other threads, and [`ending`] ends jobs and the session. [`control`] carries out

@@ -21,7 +21,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The number of locks for publishing. It is larger than the usual number of files that end at the same time.
+/// The number of locks for publishing. Different files may need the same lock. This number is larger than the
+/// usual number of files that are complete at the same time, so they seldom wait for each other.
 const LOCKS: usize = 32;
 
 /// The complete files of a session, and the way in which other files are made from them.
@@ -31,9 +32,9 @@ pub(crate) struct Duplicates {
     /// The output folder.
     folder: PathBuf,
     originals: Mutex<Originals>,
-    /// The locks of files that are being published. The digest of a file decides which lock it needs.
+    /// The locks of files that are being published. The SHA-256 of a file decides which lock the file needs.
     publishing: [Mutex<()>; LOCKS],
-    /// True if the file system could not share blocks.
+    /// True if `--dedup reflink` was used, and the file system could not share blocks.
     is_unable: AtomicBool,
 }
 
@@ -48,7 +49,7 @@ pub(crate) struct Wish<'a> {
     pub(crate) is_data: bool,
     pub(crate) identity: &'a Identity,
     pub(crate) publishing: Publishing,
-    /// Files of earlier runs. According to the archive that lists them, each has one of the digests.
+    /// Files of earlier runs. According to their archive, each of them has a digest of the job.
     pub(crate) archived: &'a [Kept],
     /// True if the file was not downloaded, so that a copy saves the download.
     pub(crate) may_copy: bool,
@@ -89,16 +90,19 @@ impl Duplicates {
         }
     }
 
-    /// Waits until no other file with these digests is being published. So of two equal files that are
-    /// complete at the same time, the second one finds the first one. Blocks the thread.
+    /// Waits until no other file with the same SHA-256 is being published, and returns a lock that makes such
+    /// files wait. So of two equal files that are complete at the same time, the second one can be made from
+    /// the first one. Returns `None` at once if `--dedup` is off, or if `digests` has no SHA-256. Blocks the
+    /// thread.
     pub(crate) fn publish_alone(&self, digests: &[Digest]) -> Option<MutexGuard<'_, ()>> {
         let digest = digests.iter().find(|digest| digest.algorithm == Algorithm::Sha256)?;
         let number = usize::from(*digest.bytes.first()?) % LOCKS;
         self.is_on().then(|| self.publishing[number].lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Makes a file from another file with the same digest. Returns `None` if there is no such file, or if
-    /// the file cannot be made from it. Blocks the thread.
+    /// Makes a file from another file with the same digest. Returns how the file was made, and the original.
+    /// Returns `None` if no original is known, or if the file cannot be made from any of them. Blocks the
+    /// thread.
     ///
     /// # Errors
     /// Returns the error of the system if the file cannot be written.
@@ -264,8 +268,8 @@ fn made(method: Method, original: Original) -> (MadeFrom, Original) {
     (MadeFrom::new(method, original.path.to_string_lossy()), original)
 }
 
-/// Returns a file of an earlier run as an original, if it has one of these strong digests. It is not known if
-/// the file was changed since then.
+/// Returns a file of an earlier run as an original, if one of these digests is strong and the archive has it
+/// for the file. It is not known if the file was changed after that run.
 fn archived(kept: &Kept, digests: &[Digest]) -> Option<Original> {
     let is_wanted = |digest: &Digest| digest.algorithm.is_strong() && digests.contains(digest);
     kept.digests.iter().any(is_wanted).then_some(())?;

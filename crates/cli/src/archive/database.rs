@@ -33,11 +33,12 @@ const TABLES: &str = "
 /// The most files with one digest that a lookup returns.
 const EQUAL_MOST: usize = 16;
 
-/// The files of an archive that are the file of a job.
+/// The result of the search for the file of a job in an archive.
 pub(super) enum Found {
     /// The file that was downloaded from a URL of the job.
     ByUrl(Archived),
-    /// The newest files with a digest of the job, newest first. There are none if the archive lacks the file.
+    /// The newest files that have a digest of the job, newest first. If the archive has no such file, there
+    /// are none.
     ByDigest(Vec<Archived>),
 }
 

@@ -34,8 +34,9 @@ pub(super) fn not_read(command: &clap::Command, mut error: clap::Error) -> NoArg
 /// Hides the value in an error message if it may be a secret. The value is hidden in these cases:
 ///
 /// - The option takes secrets. Even a malformed value may be a secret.
-/// - The value contains `://` or `@`, because it may be a URL with a login or a token. An example is the URL
-///   of a proxy that a user of curl gives with `-x`.
+/// - The value contains `@`, because it may have a login. An example is the proxy that a user of curl gives
+///   with `-x`. If the value also contains `://`, it may be a URL, and the next rule applies.
+/// - The value contains `://`. Then only the parts of the URL that may be secret are hidden.
 /// - The option takes no value.
 /// - The argument is not an option and has blanks, because it may be a pasted command of curl.
 fn hide_secret(command: &clap::Command, error: &mut clap::Error) {

@@ -7,7 +7,7 @@ use downhaul_engine::core::event::JobId;
 #[derive(Default)]
 pub(super) struct Ended {
     bits: Vec<u64>,
-    /// The highest number of a job that had an event.
+    /// The highest number among the jobs that had an event. Such a job may still have something left to do.
     pub(super) last: u64,
 }
 
@@ -16,7 +16,7 @@ impl Ended {
         (usize::try_from(job / 64).unwrap_or(usize::MAX), 1 << (job % 64))
     }
 
-    /// Stores an event of a job. `is_done` is true if nothing is left to do for the job.
+    /// Stores that a job had an event. `is_done` is true if nothing is left to do for the job.
     pub(super) fn note(&mut self, job: JobId, is_done: bool) {
         self.last = self.last.max(job.get());
         if is_done {

@@ -26,9 +26,9 @@ pub(crate) struct Line {
     pub(super) lost: Option<String>,
 }
 
-/// Returns a job as a line of a list. An error becomes a comment. `url_name` is the name of the file if the
-/// server states no other name, and if the URL alone does not give this name. `settings` are the settings of
-/// the session.
+/// Returns a job as a line of a list. An error becomes a comment. `url_name` is the name that the file gets
+/// if the server states no other name. It is `None` if the URL or the job already gives this name. `settings`
+/// are the settings of the session.
 pub(crate) fn line(job: &Result<Job, Error>, url_name: Option<SafeName>, settings: &Settings) -> Line {
     match job {
         Ok(job) if url_name.is_none() => line_of(job, settings),
@@ -41,8 +41,8 @@ pub(crate) fn line(job: &Result<Job, Error>, url_name: Option<SafeName>, setting
     }
 }
 
-/// Writes the comment for lines that were left out because they have mistakes, if there are any. Without the
-/// comment, the file could look as if all files of the list were complete.
+/// Writes a comment with the number of lines that were left out because they have mistakes, if it is not 0.
+/// Without this comment, the written list could look as if all files of the input were complete.
 pub(super) fn write_left_out(lines: u64, to: &mut dyn Write) -> io::Result<()> {
     match lines {
         0 => Ok(()),

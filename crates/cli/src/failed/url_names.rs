@@ -1,7 +1,8 @@
-//! [`UrlNames`]: the names of files that got a number, because other files of the run have their names.
+//! [`UrlNames`]: the names that got a number (`a (1).bin`), because other files of the run have the names
+//! without a number.
 //!
-//! Without these names, a later run with the list could not know which numbers its files have, because the
-//! list lacks the files that are complete.
+//! The list of `--failed` has these names. It lacks the files that are complete, so a later run with the list
+//! could not find the numbers itself.
 
 use downhaul_engine::RunNames;
 use downhaul_engine::core::error::Error;
@@ -11,18 +12,18 @@ use downhaul_engine::core::name::SafeName;
 use downhaul_engine::core::settings::Settings;
 use std::collections::BTreeMap;
 
-/// The names of files that got a number, and that are not complete.
+/// The numbered names of the files that are not complete.
 #[derive(Default)]
 pub(super) struct UrlNames {
     names: Option<RunNames>,
-    /// The number of jobs whose names were reserved, in the order of the input.
+    /// The number of jobs for which [`UrlNames::reserve`] was called.
     jobs: u64,
-    /// The names by the numbers of their jobs.
+    /// The numbered names. Each key is the number of a job.
     numbered: BTreeMap<u64, SafeName>,
 }
 
 impl UrlNames {
-    /// Returns the names of a run with these settings.
+    /// Returns a value without names, for a run with these settings.
     pub(super) fn new(settings: &Settings) -> UrlNames {
         UrlNames { names: Some(RunNames::new(settings)), ..UrlNames::default() }
     }
@@ -35,8 +36,9 @@ impl UrlNames {
         Some(name)
     }
 
-    /// Returns the name of the job with this number, if the name got a number. The jobs that the session did
-    /// not get must be passed in the order of the input.
+    /// Returns the name of the file of a job, if the name got a number. `number` is the number of the job. If
+    /// the session did not get the job, its name is reserved now, so such jobs must be passed in the order of
+    /// the input.
     pub(super) fn of(&mut self, number: u64, job: &Result<Job, Error>) -> Option<SafeName> {
         match number <= self.jobs {
             true => self.numbered.get(&number).cloned(),
@@ -44,7 +46,7 @@ impl UrlNames {
         }
     }
 
-    /// Forgets the name of a file that is complete.
+    /// Forgets the name of the file of a job for which nothing is left to do.
     pub(super) fn forget(&mut self, job: JobId) {
         self.numbered.remove(&job.get());
     }

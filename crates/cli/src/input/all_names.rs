@@ -79,7 +79,10 @@ impl AllNames {
         let given = given_name(job);
         let listed = self.naming.name_for(job, None).map(|name| name.to_string());
         let listed = listed.filter(|listed| given.as_ref() != Some(listed));
-        given.into_iter().chain(listed).for_each(|name| self.add_file(&name, FILE, UNIQUE));
+        for name in given.into_iter().chain(listed) {
+            self.add_file(&name, FILE, UNIQUE);
+            self.add_folders(&name);
+        }
     }
 
     fn add_file(&mut self, name: &str, kind: u64, what: u64) {

@@ -14,8 +14,8 @@ pub(super) const SAME: &str = "have the same name";
 /// follows the word `would`.
 const A_FILE_AND_A_FOLDER: &str = "need a file and a folder of the same name";
 
-/// Describes the clash of two jobs if the name of one job is the name of a side file of the other job. The
-/// text follows the word `would`.
+/// Describes the clash of two jobs if the file of one job would have the name of a side file (a partial file
+/// or journal) of the other job. The text follows the word `would`.
 const A_SIDE_FILE: &str =
     "clash, because the partial file or the journal of one would have the name of the other";
 

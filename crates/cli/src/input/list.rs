@@ -373,7 +373,7 @@ impl fmt::Display for List {
 }
 
 /// Gives a job the name that a template makes, if there is a template. Before that, the job gets the number
-/// of its line, unless the line states the number that it had in an earlier list.
+/// of its line, unless the line is from a list of `--failed` and states the number in the earlier list.
 pub(super) fn named(naming: &Naming, (number, job): AtLine) -> AtLine {
     let job = job.and_then(|mut job| {
         if job.line == 0 {

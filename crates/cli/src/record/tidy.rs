@@ -19,8 +19,9 @@ use std::path::Path;
 pub(super) const AT_ONCE: usize = 1_000_000;
 
 /// If `had_lines` is true, the file has lines of earlier runs, and this function removes the lines that later
-/// lines replace. It also sorts the lines of the last run by their jobs. `file` is the open lock file, and
-/// `order` has the jobs of its last lines.
+/// lines replace. It also sorts the lines of the last run by their jobs. If a line of the last run adds
+/// nothing to an earlier line, the earlier line is kept instead, and gets the place of the removed line.
+/// `file` is the open lock file, and `order` has the jobs of its last lines.
 pub(super) fn tidy(
     mut file: File,
     path: &Path,
@@ -72,7 +73,7 @@ pub(super) fn tidy(
 #[derive(Default)]
 struct Dropped {
     lines: Bits,
-    /// For each earlier line that counts instead of lines of the last run, the last of these lines.
+    /// For each earlier line that is kept instead of lines of the last run, the last of the removed lines.
     instead: HashMap<u64, u64>,
 }
 

@@ -308,7 +308,7 @@ pub(crate) fn stopped(summary: &Summary, all: Option<u64>, again: &Again) -> Str
     }
     let ended = summary.finished + summary.skipped + failed;
     let unfinished = all.unwrap_or_default().saturating_sub(ended).max(summary.stopped);
-    if summary.reached.is_some() {
+    if summary.reached.is_some() && summary.resumable == 0 {
         let (label, command) = again.to_resume();
         return format!("{text}{} not started.\n{label}{command}\n", files(unfinished));
     }

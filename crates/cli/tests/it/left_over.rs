@@ -1,4 +1,5 @@
-//! The list of `--failed`, when it is read with the same options: the same URLs, under the same names.
+//! Tests of the list of `--failed`: a later run with this list and the same options downloads the same URLs
+//! under the same names.
 
 use crate::common::Place;
 use crate::list_forms::both_ways;

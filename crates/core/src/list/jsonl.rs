@@ -1,7 +1,7 @@
 //! Reads JSON lines, such as `{"url": "...", "out": "...", "sha256": "..."}`. Unknown keys are passed on to
 //! the events, but the values of keys such as `password` and the secrets in URLs are hidden. `header_keys`
-//! reads the keys for headers, `option_keys` reads the keys for options, and `required_keys` reads the
-//! required size and the chunk hashes.
+//! reads the keys for headers, `option_keys` reads the keys for options, `required_keys` reads the required
+//! size and the chunk hashes, and `left_over` reads the keys that only a list of `--failed` has.
 //!
 //! Invariant: if the name of a key suggests a digest and its value is a text, this value is used as a digest,
 //! causes an error, or causes a note. There is one exception: if the job has a strong digest, no note is
@@ -240,7 +240,7 @@ fn urls(keys: &mut Map<String, Value>, addresses: &Addresses) -> Result<Job, Err
 }
 
 /// Hides the secrets in the value of an unknown key, and also the secrets within objects and arrays.
-fn hide(name: &str, value: &mut Value) {
+pub(super) fn hide(name: &str, value: &mut Value) {
     if is_for_a_secret(name, value) {
         *value = HIDDEN.into();
         return;

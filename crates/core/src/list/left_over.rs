@@ -5,15 +5,16 @@
 //! again. If the server may state the name, the line has the facts from which the options make the name.
 
 use super::bad;
+use super::jsonl::hide;
 use crate::error::Error;
 use crate::job::Job;
 use crate::name::SafeName;
 use serde_json::{Map, Value};
 
-/// A key that each line has, and its value. They show that `--failed` wrote the line.
+/// A key that each line has, and the value of the key. Together, they show that `--failed` wrote the line.
 const LISTED_BY: (&str, &str) = ("listed_by", "--failed");
 
-/// The beginning of each line.
+/// The beginning of each line that is not a comment.
 const BEGINNING: &str = "{\"listed_by\":\"--failed\",";
 
 /// The beginning of each comment that `--failed` writes.
@@ -25,11 +26,11 @@ const URL_NAME: &str = "url_name";
 /// The key for [`Job::line`].
 const LINE: &str = "line";
 
-/// The key for [`Job::extra`]. A column of a table may have the same name as a key with a meaning, so the
-/// columns are in an object of their own.
+/// The key for [`Job::extra`]. The keys and columns that downhaul does not know are in an object of their
+/// own, because a column of a table may have the same name as a key of JSON lines that downhaul knows.
 const EXTRA: &str = "extra";
 
-/// The values of the keys in one line.
+/// The values that these keys have in one line.
 pub(super) struct LeftOver {
     url_name: Option<SafeName>,
     line: u64,
@@ -47,8 +48,8 @@ pub fn is_line(text: &str) -> bool {
     text.starts_with(COMMENT) || serde_json::from_str(text).is_ok_and(|keys| is_left_over(&keys))
 }
 
-/// Returns true if a list with this beginning is a list of `--failed`. Such a list has the form of lines,
-/// also if the options state another form for the list of the earlier run.
+/// Returns true if a list with this beginning is a list of `--failed`. Such a list has JSON lines, even if
+/// the options state another form, because the options describe the list of the earlier run.
 pub(super) fn begins(text: &str) -> bool {
     let text = text.trim_start();
     text.starts_with(BEGINNING) || text.starts_with(COMMENT)
@@ -61,7 +62,11 @@ pub fn line(mut keys: Map<String, Value>) -> String {
     format!("{BEGINNING}{}", text.strip_prefix('{').unwrap_or_default())
 }
 
-/// Takes the keys out of a line. Returns `None` if `--failed` did not write the line.
+/// Takes these keys out of a line, and returns their values. Returns `None` if `--failed` did not write the
+/// line.
+///
+/// # Errors
+/// Returns `list.line` if the value of `url_name` is not a safe name.
 pub(super) fn take(keys: &mut Map<String, Value>) -> Result<Option<LeftOver>, Error> {
     if !is_left_over(keys) {
         return Ok(None);
@@ -84,7 +89,8 @@ pub(super) fn take(keys: &mut Map<String, Value>) -> Result<Option<LeftOver>, Er
 
 impl LeftOver {
     /// Adds the values to the job of the line.
-    pub(super) fn apply(self, job: &mut Job) {
+    pub(super) fn apply(mut self, job: &mut Job) {
+        self.extra.iter_mut().for_each(|(name, value)| hide(name, value));
         (job.is_left_over, job.url_name, job.line) = (true, self.url_name, self.line);
         job.extra.extend(self.extra);
     }

@@ -69,7 +69,8 @@ impl<R: BufRead> Rows<R> {
         self.lacks_line_end
     }
 
-    /// Makes the reader keep the blanks around the texts of the cells that it reads from now on.
+    /// Makes the reader keep the blanks around the texts of the cells that it reads from now on, and the line
+    /// ends within quotations.
     pub(super) fn keep_blanks(&mut self) {
         self.keeps_blanks = true;
     }

@@ -68,8 +68,9 @@ impl Default for Naming {
 
 impl Naming {
     /// Returns the name of a job's file below the output folder. `remote` describes the response. If no
-    /// response has arrived, the name is made from the URL. Returns `None` if the user gave a path, or if the
-    /// file goes to standard output, to a pipe or to a writer of a program.
+    /// response has arrived, the name is [`Job::url_name`], or is made from the URL if that field is `None`.
+    /// Returns `None` if the user gave a path, or if the file goes to standard output, to a pipe or to a
+    /// writer of a program.
     pub fn name_for(&self, spec: &Job, remote: Option<&Remote>) -> Option<SafeName> {
         let given = spec.urls.first()?;
         match (&spec.destination, remote) {
@@ -97,8 +98,9 @@ impl Naming {
     }
 
     /// Applies the template to a job of a list. If the list gives the file a name, the job gets the name that
-    /// the template makes from this name. Otherwise, this function only checks that the template can be used,
-    /// because the final name is not known yet.
+    /// the template makes from this name, unless the list is one of `--failed` ([`Job::is_left_over`]). If
+    /// the list gives no name, this function only checks that the template can be used, because the final
+    /// name is not known yet.
     ///
     /// # Errors
     /// Returns `name.unsafe` if the template cannot make a name for the job, for example because the job

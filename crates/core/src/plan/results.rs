@@ -385,7 +385,8 @@ impl Plan {
         self.sources.forget();
     }
 
-    /// Reports a retry. The state of the plan is already that of the wait.
+    /// Reports a retry. If the plan waits before the retry, the caller sets the state of the wait first,
+    /// because the event says if another job may run during the wait.
     pub(super) fn tell_retry(&mut self, error: &Error, attempt: u32, wait: Duration, from: u64) {
         self.actions.push_back(Action::Tell(EventKind::Retrying {
             error: Failure::from(error),

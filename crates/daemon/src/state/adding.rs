@@ -17,8 +17,8 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// At most this many failed downloads are added for the entries of a document that cannot be used. The last
-/// one counts the other entries.
+/// The most failed downloads that are added for entries of a document that cannot be used. If more entries
+/// cannot be used, the message of the last failed download has the number of the other ones.
 const FAILED_MOST: usize = 100;
 
 /// The options of an [`Item`] that have an effect only when it is added: the identifier of the download, and
@@ -58,7 +58,8 @@ impl State {
     }
 
     /// Adds the downloads of a document, as [`State::add_all`] does. If an entry of the document cannot be
-    /// used, it becomes a download that failed.
+    /// used, it becomes a download that failed. If there are more than [`FAILED_MOST`] such entries, the
+    /// others are only counted.
     ///
     /// # Errors
     /// Returns the fault of the first entry if no entry can be used. Also returns a fault if the downloads
@@ -69,7 +70,8 @@ impl State {
     }
 
     /// Returns an [`Entry`] for each item of a document. If an item cannot be used, its entry is a download
-    /// that failed.
+    /// that failed. There are at most [`FAILED_MOST`] failed downloads. Further items that cannot be used get
+    /// no entry.
     ///
     /// # Errors
     /// Returns the fault of the first item if no item can be used.
@@ -139,8 +141,9 @@ impl State {
         gids.iter().map(|&gid| Effect::Tell(notice(gid), gid)).collect()
     }
 
-    /// Returns the entry of a new download, and a fault if the download cannot be used. `new` are the
-    /// identifiers of the other downloads that are added together with it.
+    /// Returns the entry of a new download. Also returns a fault if the item has one, or if a URL, an option
+    /// or the identifier cannot be used. `new` are the identifiers of the other downloads that are added
+    /// together with this one.
     fn entry_of(&self, item: Item, now: u64, new: &HashSet<Gid>) -> (Entry, Result<(), Fault>) {
         let own = item.options.of_downloads();
         let gid = own.get("gid").map_or_else(|| Ok(self.free_gid(new)), |text| self.chosen_gid(text, new));

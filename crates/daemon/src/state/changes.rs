@@ -201,8 +201,8 @@ impl State {
         Ok(())
     }
 
-    /// Remembers the path, and the former URLs and options of a download, if the new job may use another
-    /// partial file.
+    /// Stores the path, the former URLs and the former options of a download in `after`, if the new job
+    /// (`job`) may use another partial file.
     fn remember(&self, before: &Entry, after: &mut Entry, job: &Job) {
         let Some(path) = before.path.clone() else { return };
         let old = job::of(before, &self.options_of(before), &self.folders);

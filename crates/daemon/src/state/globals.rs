@@ -6,6 +6,9 @@
 //! configuration. Only the options that clients have set are stored. A value that a client sets in this run
 //! has precedence over all others, until the daemon reads its configuration again and the value of this
 //! option in the configuration has changed.
+//!
+//! Most settings of the library are not options here: `downhaul daemon` passes only `-j` and `--limit-rate`
+//! as options, and `downhaul aria2c` passes the options of aria2.
 
 use crate::folders::Folders;
 use crate::options::Options;

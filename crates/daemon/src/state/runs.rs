@@ -186,7 +186,7 @@ impl State {
     }
 
     /// Adds a measurement of the progress of all active downloads. Returns true if the wait of one of them is
-    /// over. Another download may then begin, if too many waited before.
+    /// over. If [`IDLE_MOST`] downloads waited before, another download may then begin.
     pub fn measure(&mut self, samples: &[Progress]) -> bool {
         let (now, mut has_waited) = (Instant::now(), false);
         for sample in samples {

@@ -227,7 +227,7 @@ impl Director {
         self.settings.max_per_host.saturating_sub(self.running.values().map(through).sum())
     }
 
-    /// Drives active jobs again, if one could not open a connection. Idle jobs continue when there is room.
+    /// Drives the active jobs again, if a job could not open a connection. Idle jobs keep waiting.
     pub(super) fn drive_waiting(&mut self) {
         if std::mem::take(&mut self.connections.wanted) {
             let mut ids = self.ids();

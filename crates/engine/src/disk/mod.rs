@@ -128,9 +128,9 @@ pub trait Disk: Send + std::marker::Sync {
         Ok(Duplicated::Unable)
     }
 
-    /// Removes what a killed run of this job left beside an existing file, if no other run can use it: a
-    /// journal without a partial file, a partial file without a journal, or the partial files of a file in a
-    /// container.
+    /// Removes the files that a killed run left beside an existing file, and that no run can use: a journal
+    /// without a partial file, a partial file of this job without a journal, or the partial files of a file
+    /// in a container. `identity` is the identity of the job.
     fn tidy(&self, target: &Path, identity: &Identity);
 
     /// Returns how many bytes are free for a file at this path, if that is known.

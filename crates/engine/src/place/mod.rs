@@ -352,14 +352,15 @@ impl Places {
         Some(self.at(spec, &self.settings.naming.name_for(spec, remote)?))
     }
 
-    /// Returns the path of a file with this name below the output folder.
+    /// Returns the path of a file with this name below the output folder. If the name may change, folders of
+    /// the path may get numbers ([`ReservedPaths::in_folders`](taken::ReservedPaths::in_folders)).
     fn at(&self, spec: &Job, name: &SafeName) -> PathBuf {
         let path = self.settings.output_of(spec).join(name.as_str());
         if self.may_change(spec) { self.taken.in_folders(path) } else { path }
     }
 
-    /// Returns true if the name of a job's file may get a number, because the user did not give it or wants
-    /// such a number.
+    /// Returns true if the name of a job's file may get a number, because the user gave no name or set
+    /// `--if-exists rename`.
     fn may_change(&self, spec: &Job) -> bool {
         spec.destination == Destination::Server || self.settings.if_exists_of(spec) == IfExists::Rename
     }

@@ -1,4 +1,4 @@
-//! [`RunNames`]: the names of the files of a run, without the run.
+//! [`RunNames`]: finds the names that the files of a run get before the first response, without running it.
 
 use super::{Places, Reserved};
 use crate::disk::file::ReadOnlyFiles;
@@ -12,12 +12,12 @@ use std::sync::Arc;
 #[doc(hidden)]
 pub struct RunNames {
     places: Places,
-    /// The number of jobs so far.
+    /// The number of jobs whose names were reserved.
     jobs: u64,
 }
 
 impl RunNames {
-    /// Returns the names of a session with these settings.
+    /// Returns a value without names, for a session with these settings.
     pub fn new(settings: &Settings) -> RunNames {
         let mut settings = settings.clone();
         settings.naming.windows |= cfg!(windows);

@@ -3,10 +3,10 @@
 //! Invariant: no two files of a run have the same final path, partial file or journal, and none has the path
 //! of the log. If lists or URLs give several files the same name, the numbers in their new names depend only
 //! on the order of the input. If servers give the same name, the numbers depend on the order of the
-//! responses. No file has the path of a folder that another file needs: the later one of the two gets a
-//! number, in the name of the file or of the folder. The paths of a job that has ended are free again with
-//! [`releases_names`](downhaul_core::settings::Settings::releases_names). The first path of such a job is
-//! also free again if no other job of the list can have it.
+//! responses. No file has the path of a folder that another file needs. If the name of the later one of these
+//! two files may change, the name of this file or of its folder gets a number. The paths of a job that has
+//! ended are free again with [`releases_names`](downhaul_core::settings::Settings::releases_names). The first
+//! path of such a job is also free again if no other job of the list can have it.
 
 use super::hashes::Hashes;
 use downhaul_core::event::JobId;
@@ -124,7 +124,8 @@ impl ReservedPaths {
         }
     }
 
-    /// Returns a path, with numbers in the names of those folders that are files of this run.
+    /// Returns this path. A folder of the path gets a number if a file of this run has the path of the
+    /// folder.
     pub(super) fn in_folders(&self, path: PathBuf) -> PathBuf {
         let names = self.names();
         if self.has_folders(&names, &path) { path } else { self.numbered_folders(&names, &path) }
@@ -205,7 +206,7 @@ impl ReservedPaths {
         unknown.all(|(_, key)| !self.is_of_a_file(names, &key))
     }
 
-    /// Returns the path in [`ReservedPaths::in_folders`].
+    /// Returns the path with the numbers that [`ReservedPaths::in_folders`] describes.
     fn numbered_folders(&self, names: &Names, path: &Path) -> PathBuf {
         let (Some(folder), Some(file)) = (path.parent(), path.file_name()) else { return path.into() };
         let folder = self.numbered_folders(names, folder);
@@ -214,14 +215,15 @@ impl ReservedPaths {
         free.unwrap_or(folder).join(file)
     }
 
-    /// Returns true if the path with this key is reserved for a file, or for a side file of one.
+    /// Returns true if the path with this key is reserved for a file, or is that of a side file of such a
+    /// path.
     fn is_of_a_file(&self, names: &Names, key: &str) -> bool {
         let owners = ENDINGS.into_iter().filter_map(|ending| key.strip_suffix(ending));
         owners.chain([key]).any(|key| names.taken.contains(self.hasher.hash_one(key)))
     }
 
-    /// Returns true if neither this path nor the path of one of its side files is reserved, also not for a
-    /// folder, and if this path is not that of a side file of a reserved path. `key` is the key of the path.
+    /// Returns true if this path and the paths of its side files are neither reserved nor folders of reserved
+    /// paths, and if this path is not that of a side file of a reserved path. `key` is the key of this path.
     fn is_free(&self, names: &Names, path: &Path, mut key: String) -> bool {
         let name = path.file_name().unwrap_or_default();
         if name.len() + LONGEST_ENDING.len() <= LONGEST {

@@ -219,8 +219,8 @@ pub(super) fn no_container(form: Form) -> io::Error {
     )
 }
 
-/// The error for a container with its final name that does not end as downhaul ends it. `part` is the path
-/// that it had before it was complete.
+/// The error for a container that has its final name, but does not end as downhaul ends a container. `part`
+/// is the path that the container had before it was complete.
 pub(super) fn not_whole(form: Form, container: &File, part: &Path) -> io::Error {
     match is_ours(form, container) {
         Ok(true) => {}

@@ -1,6 +1,6 @@
 //! Removes the partial files that earlier runs left, if they are not needed any more.
 //!
-//! Invariant: a partial file of another job, or one on which another run is working, is not removed.
+//! Invariant: a partial file of another job is not removed, and no partial file on which a run is working.
 
 use super::{RECORD, UNFINISHED, exists, has_bytes, is_locked, is_still_at, remove, start_of};
 use crate::disk::{failure, platform};
@@ -11,7 +11,7 @@ use std::io;
 use std::path::Path;
 
 /// Removes the partial file with a tag that a killed run of this job left, if it has no journal. Such a file
-/// cannot be resumed. A run that is working on the file keeps it.
+/// cannot be resumed. The file is kept if another run is working on it.
 pub(super) fn remove_useless(target: &Path, identity: &Identity) {
     let own = tagged_side_files(target, &identity.tag());
     let Ok(file) = platform::open_existing(&own.part) else { return };
@@ -50,7 +50,7 @@ pub(crate) fn delete_left(target: &Path, origins: &[Origin]) -> Result<(), Error
         for path in paths {
             remove(path);
             if exists(path) {
-                return Err(failure(&io::Error::other("it could not be removed"), path));
+                return Err(failure(&io::Error::other("the file could not be removed"), path));
             }
         }
     }
