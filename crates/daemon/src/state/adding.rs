@@ -58,7 +58,7 @@ impl State {
     }
 
     /// Adds the downloads of a document, as [`State::add_all`] does. If an entry of the document cannot be
-    /// used, it becomes a download that failed. If there are more than [`FAILED_MOST`] such entries, the
+    /// used, it becomes a download that failed. If there are more than `FAILED_MOST` such entries, the
     /// others are only counted.
     ///
     /// # Errors
