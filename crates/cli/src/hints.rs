@@ -136,9 +136,10 @@ const ADVICE: &[(&str, &str)] = &[
 const NOTHING_SAVED: &str = "Nothing was saved.";
 
 /// Returns advice if the bytes of a wrong file were written to standard output, a pipe or a device. `output`
-/// says where the bytes were written, for example `standard output`.
+/// says where the bytes were written, for example `standard output`. A missing signature is found before a
+/// byte is written.
 pub(crate) fn for_output(code: &str, output: &str) -> Option<String> {
-    let text = advice(code).filter(|text| text.contains(NOTHING_SAVED))?;
+    let text = advice(code).filter(|text| code != "signature.missing" && text.contains(NOTHING_SAVED))?;
     Some(text.replace(NOTHING_SAVED, &format!("Do not use any bytes that were written to {output}.")))
 }
 

@@ -194,7 +194,7 @@ fn signatures_are_verified_for_existing_files_and_standard_output() {
     // A pipe cannot be read again, but a signed list suffices for it.
     let out = place.run(&[&url, "-o", "-", "--signed-by", &key]);
     assert!(
-        out.status == 3 && out.stdout.is_empty() && out.stderr.contains("was written in order"),
+        out.status == 3 && out.stdout.is_empty() && out.stderr.contains("an output that is written in order"),
         "{}",
         out.stderr
     );
