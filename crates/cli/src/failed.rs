@@ -3,8 +3,8 @@
 //! list.
 //!
 //! The arguments and the lists of the run are read again at the end of the run, so that each file takes
-//! little memory: one bit, and one additional byte if the file is in a list. Only the lines of a stream are
-//! kept in memory.
+//! little memory: one bit, one additional byte if the file is in a list, and 18 bytes for some names. Only
+//! the lines of a stream are kept in memory.
 //!
 //! Invariant: FILE is written at the end of the run, as a whole. It is empty only if every file is complete,
 //! so for a script, an empty list means a success. An error in an input list becomes a comment. If FILE is

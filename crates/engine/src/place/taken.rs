@@ -185,8 +185,15 @@ impl ReservedPaths {
         if names.by.is_empty() {
             names.next.clear();
             names.numbered.clear();
-            names.folders.clear();
         }
+        self.keep_needed_folders(&mut names);
+    }
+
+    /// Forgets the folders that only paths of forgotten jobs needed.
+    fn keep_needed_folders(&self, names: &mut Names) {
+        names.folders.clear();
+        let paths: Vec<PathBuf> = names.by.values().flatten().cloned().collect();
+        paths.iter().for_each(|path| self.add_folders(names, path));
     }
 
     /// Adds the folders of a reserved path.
@@ -365,6 +372,21 @@ mod tests {
         assert!(
             !taken.take(JobId::new(20), Path::new("d")) && !taken.take(JobId::new(20), Path::new("d/n/r"))
         );
+    }
+
+    #[test]
+    fn a_folder_that_only_a_released_job_needed_is_a_free_name() {
+        let taken = ReservedPaths::new(&[], NumberForm::Parentheses);
+        let reserve = |job, path: &str| {
+            let reserved = taken.reserve(JobId::new(job), Path::new(path), job, false);
+            taken.keep_folders(JobId::new(job));
+            reserved
+        };
+        assert_eq!(reserve(1, "a/b"), Reserved::Path);
+        assert_eq!(reserve(2, "c/d"), Reserved::Path);
+        assert_eq!(reserve(3, "a"), Reserved::Taken);
+        taken.release(JobId::new(1));
+        assert_eq!((reserve(4, "a"), reserve(5, "c")), (Reserved::Path, Reserved::Taken));
     }
 
     proptest! {
