@@ -46,15 +46,15 @@ impl Asks {
     ///
     /// # Errors
     /// Returns the error `list.file` if no URL of the job may get the request.
-    pub(crate) fn apply(&self, job: Job, settings: &Settings) -> Result<Job, Error> {
-        let job = match &self.sends {
+    pub(crate) fn apply(&self, job: Box<Job>, settings: &Settings) -> Result<Box<Job>, Error> {
+        let mut job = match &self.sends {
             Some(sends) => with_sends(job, sends, settings)?,
             None => job,
         };
-        Ok(match self.range {
-            Some(range) => job.with_range(range),
-            None => job,
-        })
+        if let Some(range) = self.range {
+            *job = job.with_range(range);
+        }
+        Ok(job)
     }
 
     /// Returns true if the request has a body, or a method other than GET. Such a request may change
@@ -68,7 +68,7 @@ impl Asks {
 }
 
 /// Sets the request of a job, and removes the URLs that may not get it.
-fn with_sends(mut job: Job, sends: &Sends, settings: &Settings) -> Result<Job, Error> {
+fn with_sends(mut job: Box<Job>, sends: &Sends, settings: &Settings) -> Result<Box<Job>, Error> {
     let all = std::mem::take(&mut job.urls);
     let may_get_it = |url: &Url| job.is_given(settings, url);
     let (urls, others): (Vec<Url>, Vec<Url>) = all.into_iter().partition(may_get_it);
@@ -83,7 +83,8 @@ fn with_sends(mut job: Job, sends: &Sends, settings: &Settings) -> Result<Job, E
         job.notes.push(format!("the {method} request is not sent to {others}, which only a document names"));
     }
     job.urls = urls;
-    Ok(job.with_sends(sends.clone()))
+    *job = job.with_sends(sends.clone());
+    Ok(job)
 }
 
 /// Returns the bodies of an option, joined in their order. `between` is the text between two bodies.

@@ -93,7 +93,7 @@ impl Pending {
 
     /// Reserves the name of the next job, in the order in which the session gets the jobs. Returns the
     /// argument `url_name` of [`line`] for this job.
-    pub(crate) fn reserve(&self, job: &Result<Job, Error>) -> Option<SafeName> {
+    pub(crate) fn reserve(&self, job: &Result<Box<Job>, Error>) -> Option<SafeName> {
         self.known().names.reserve(job)
     }
 
@@ -358,7 +358,7 @@ fn write_change(name: &str, to: &mut Target<'_>) -> io::Result<Written> {
 /// input, after the jobs of the parts before. If there are fewer jobs than `count`, the part does not count
 /// as whole. If `count` is `u64::MAX`, the part counts as whole as soon as all its jobs were read.
 fn write_again(
-    jobs: impl Iterator<Item = Result<Job, Error>>,
+    jobs: impl Iterator<Item = Result<Box<Job>, Error>>,
     count: u64,
     (part, ended, names): (&PartSoFar, &Ended, &mut UrlNames),
     settings: &Settings,

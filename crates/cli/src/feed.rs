@@ -203,13 +203,13 @@ impl Feed {
     ///
     /// # Errors
     /// Returns an error if one of these changes is not possible for the job.
-    fn prepared(&self, job: Result<Job, Error>) -> Result<Job, Error> {
+    fn prepared(&self, job: Result<Box<Job>, Error>) -> Result<Box<Job>, Error> {
         let job = plain_http::without_unpinned(job?, &self.settings)?;
         self.asks.apply(logins::with_login_of(job, &self.settings)?, &self.settings)
     }
 
     /// Looks up a job in the archive. If the archive cannot be read, the job is downloaded.
-    fn look(&self, archive: &Finder, job: &mut Result<Job, Error>) -> Looked {
+    fn look(&self, archive: &Finder, job: &mut Result<Box<Job>, Error>) -> Looked {
         let looked = job.as_mut().ok().map_or(Ok(Looked::nothing()), |job| archive.look(job));
         looked.unwrap_or_else(|why| {
             if !self.shared.fail(Exit::Disk) {

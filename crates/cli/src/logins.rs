@@ -179,7 +179,7 @@ pub(crate) fn apply(args: &Args, settings: &mut Settings) {
 /// # Errors
 /// Returns `list.line` if there is no such login, or if it cannot be used for the job, for example because it
 /// may not be sent to a URL.
-pub(crate) fn with_login_of(mut job: Job, settings: &Settings) -> Result<Job, Error> {
+pub(crate) fn with_login_of(mut job: Box<Job>, settings: &Settings) -> Result<Box<Job>, Error> {
     let Some(name) = job.login_of.take() else { return Ok(job) };
     let at = show::url(&job.urls[0]);
     let bad = |why: String| Err(Error::new(ErrorKind::ListLine, &at, format!("`credentials`: {why}")));
@@ -210,11 +210,14 @@ pub(crate) fn with_login_of(mut job: Job, settings: &Settings) -> Result<Job, Er
     if (user.is_some() || bearer.is_some()) && job.headers.has("Authorization") {
         return bad("the line or the section already has a header Authorization".into());
     }
-    Ok(match (user, bearer) {
-        (Some(login), _) => job.with_credentials(&login.user, login.password.expose()),
-        (None, Some(token)) => job.with_header("Authorization", format!("Bearer {}", token.expose())),
-        (None, None) => job,
-    })
+    match (user, bearer) {
+        (Some(login), _) => *job = job.with_credentials(&login.user, login.password.expose()),
+        (None, Some(token)) => {
+            *job = job.with_header("Authorization", format!("Bearer {}", token.expose()));
+        }
+        (None, None) => {}
+    }
+    Ok(job)
 }
 
 /// Reads the files of logins in a section for hosts. The user is not asked for a password, because a run may

@@ -30,7 +30,7 @@ pub(crate) fn check_lists(lists: &[&Url], settings: &Settings) -> Result<(), Str
 ///
 /// # Errors
 /// Returns the error `tls.pin` if no other URL is left.
-pub(crate) fn without_unpinned(mut job: Job, settings: &Settings) -> Result<Job, Error> {
+pub(crate) fn without_unpinned(mut job: Box<Job>, settings: &Settings) -> Result<Box<Job>, Error> {
     if settings.pinned_keys.is_empty() {
         return Ok(job);
     }

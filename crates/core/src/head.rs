@@ -347,9 +347,20 @@ fn trimmed(text: &[u8]) -> &[u8] {
 /// Returns true for a character of a token (RFC 9110, section 5.6.2), such as the name of a header or a
 /// method.
 pub(crate) fn is_token(byte: u8) -> bool {
-    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.'
-        | b'^'..=b'`' | b'|' | b'~')
+    IS_TOKEN[usize::from(byte)]
 }
+
+/// The result of [`is_token`] for each byte. Each character of the names of headers is looked up here.
+static IS_TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = matches!(byte as u8, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'!' | b'#'..=b'\'' | b'*'
+            | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~');
+        byte += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests;

@@ -194,7 +194,7 @@ pub fn item_of(job: &Job) -> Result<Item, Fault> {
 ///
 /// # Errors
 /// Returns a fault if the rest of the document cannot be read.
-pub fn item_of_entry(job: Result<Job, Error>) -> Result<Item, Fault> {
+pub fn item_of_entry(job: Result<Box<Job>, Error>) -> Result<Item, Fault> {
     let (name, fault) = match job {
         Ok(job) => match item_of(&job) {
             Ok(item) => return Ok(item),

@@ -211,7 +211,7 @@ impl ChecksumDiscovery {
         let mut files: Vec<Job> = Vec::new();
         for (_, file) in Metalink::new(text) {
             match file {
-                Ok(file) => files.push(file),
+                Ok(file) => files.push(*file),
                 // This error concerns the whole document. All other errors concern one file. Such a file is
                 // left out, because the document may describe other files.
                 Err(error) if error.kind == ErrorKind::ListUnreadable => return Err(error.to_string()),

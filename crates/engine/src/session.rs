@@ -201,7 +201,7 @@ impl Session {
     /// faster than adding the jobs one by one. Waits while the queue is full. Returns the identifiers of the
     /// jobs that were added. If the session stops accepting jobs in the meantime, the remaining jobs are not
     /// added and have no identifier.
-    pub async fn add_all(&self, jobs: Vec<Result<Job, Error>>) -> Vec<JobId> {
+    pub async fn add_all(&self, jobs: Vec<Result<impl Into<Box<Job>>, Error>>) -> Vec<JobId> {
         let mut ids = Vec::with_capacity(jobs.len());
         let mut jobs = jobs.into_iter();
         while jobs.len() > 0 {
@@ -212,7 +212,7 @@ impl Session {
             let _order = self.jobs();
             for (place, job) in places.zip(jobs.by_ref()) {
                 let id = JobId::new(self.added.fetch_add(1, Ordering::Relaxed) + 1);
-                let job = job.and_then(with_url).and_then(|job| self.with_network(job)).map(Box::new);
+                let job = job.map(Into::into).and_then(with_url).and_then(|job| self.with_network(job));
                 place.send((id, job));
                 ids.push(id);
             }
@@ -222,7 +222,7 @@ impl Session {
 
     /// Returns the job, unless this session does not have its network. Such a job must not use another
     /// network, because the proxy of its own network would then be missing.
-    fn with_network(&self, job: Job) -> Result<Job, Error> {
+    fn with_network(&self, job: Box<Job>) -> Result<Box<Job>, Error> {
         if self.networks.has(job.network) {
             return Ok(job);
         }
@@ -374,7 +374,7 @@ impl Session {
 }
 
 /// Returns the job, unless it has no URL.
-fn with_url(job: Job) -> Result<Job, Error> {
+fn with_url(job: Box<Job>) -> Result<Box<Job>, Error> {
     let missing = || Error::new(ErrorKind::UrlInvalid, "", "the job has no URL");
     if job.urls.is_empty() { Err(missing()) } else { Ok(job) }
 }

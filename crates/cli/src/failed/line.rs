@@ -29,7 +29,7 @@ pub(crate) struct Line {
 /// Returns a job as a line of a list. An error becomes a comment. `url_name` is the name that the file gets
 /// if the server states no other name. It is `None` if the URL or the job already gives this name. `settings`
 /// are the settings of the session.
-pub(crate) fn line(job: &Result<Job, Error>, url_name: Option<SafeName>, settings: &Settings) -> Line {
+pub(crate) fn line(job: &Result<Box<Job>, Error>, url_name: Option<SafeName>, settings: &Settings) -> Line {
     match job {
         Ok(job) if url_name.is_none() => line_of(job, settings),
         Ok(job) => {
@@ -151,7 +151,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// Returns the jobs of a list in this form.
-    fn jobs(form: &str, text: &str) -> Vec<Job> {
+    fn jobs(form: &str, text: &str) -> Vec<Box<Job>> {
         let facts = Facts { form: Stated::from_name(form), ..Facts::default() };
         let jobs = facts.form(text.as_bytes()).jobs(text.as_bytes(), &facts).expect("a list");
         jobs.map(|(_, job)| job.unwrap_or_else(|e| panic!("{form}: {e}: {text}"))).collect()
@@ -226,7 +226,7 @@ mod tests {
                     let Line { text, lost } = line(&Ok(job.clone()), None, &Settings::default());
                     prop_assert_eq!(lost, None);
                     let again = list::line(text.as_bytes()).expect(&text).expect(&text);
-                    let (job, again) = (comparable(job), comparable(again));
+                    let (job, again) = (comparable(*job), comparable(again));
                     prop_assert!(job == again, "{}: {:?} and {:?} of {}", form, job, again, text);
                 }
             }

@@ -36,7 +36,7 @@ impl Sequence {
 }
 
 /// Returns a hash of the URLs, the given name, the size and the digests of a job, or of an error.
-pub(crate) fn hash_of(job: &Result<Job, Error>) -> u64 {
+pub(crate) fn hash_of(job: &Result<Box<Job>, Error>) -> u64 {
     match job {
         Ok(job) => {
             let urls: Vec<&str> = job.urls.iter().map(Url::as_str).collect();

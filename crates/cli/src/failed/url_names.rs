@@ -29,7 +29,7 @@ impl UrlNames {
     }
 
     /// Reserves the name of the next job of the input. Returns the name if it got a number.
-    pub(super) fn reserve(&mut self, job: &Result<Job, Error>) -> Option<SafeName> {
+    pub(super) fn reserve(&mut self, job: &Result<Box<Job>, Error>) -> Option<SafeName> {
         self.jobs += 1;
         let name = self.names.as_mut()?.next(job.as_ref().ok()?)?;
         self.numbered.insert(self.jobs, name.clone());
@@ -39,7 +39,7 @@ impl UrlNames {
     /// Returns the name of the file of a job, if the name got a number. `number` is the number of the job. If
     /// the session did not get the job, its name is reserved now, so such jobs must be passed in the order of
     /// the input.
-    pub(super) fn of(&mut self, number: u64, job: &Result<Job, Error>) -> Option<SafeName> {
+    pub(super) fn of(&mut self, number: u64, job: &Result<Box<Job>, Error>) -> Option<SafeName> {
         match number <= self.jobs {
             true => self.numbered.get(&number).cloned(),
             false => self.names.as_mut()?.next(job.as_ref().ok()?),

@@ -185,7 +185,7 @@ impl Checks {
     }
 
     /// Checks a line, and adds its job to the survey. Also counts the mistakes in lines that are left out.
-    fn check(&mut self, list: &mut Reading, line: u64, job: Result<Job, Error>) {
+    fn check(&mut self, list: &mut Reading, line: u64, job: Result<Box<Job>, Error>) {
         if let Ok(job) = &job {
             self.survey.add(job);
             self.needs_all |= job.is_recorded;
@@ -218,7 +218,7 @@ impl Checks {
             }
         };
         if checked.is_ok() {
-            let is_mine = self.survey.is_mine(list.count, job.as_ref().ok());
+            let is_mine = self.survey.is_mine(list.count, job.as_deref().ok());
             list.count += 1;
             list.of_shard += u64::from(is_mine);
             if let Some(kept) = list.kept.as_mut().filter(|_| is_mine) {

@@ -267,9 +267,10 @@ impl Opened {
             _ if form.is_document() => Box::new(distinct(jobs)),
             // In a list in a file, a line may state that its URLs come from a document.
             Content::File(_) => Box::new(jobs),
-            Content::Fetched(..) => {
-                Box::new(jobs.map(|(number, job)| (number, job.and_then(option_keys::of_a_document))))
-            }
+            Content::Fetched(..) => Box::new(jobs.map(|(number, mut job)| {
+                let marked = job.as_mut().map_or(Ok(()), |job| option_keys::mark_as_of_a_document(job));
+                (number, marked.and(job))
+            })),
         };
         let replaced = replaced.clone();
         let all = all.filter(move |(number, _)| replaced.is_empty() || !replaced.contains(number));
@@ -333,7 +334,7 @@ impl Iterator for Jobs {
             let (line, job) = self.next_of_all()?;
             let position = self.position;
             self.position += 1;
-            if self.shard.is_none_or(|shard| shard.has(position, job.as_ref().ok())) {
+            if self.shard.is_none_or(|shard| shard.has(position, job.as_deref().ok())) {
                 return Some((line, job));
             }
         }

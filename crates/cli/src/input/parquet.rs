@@ -148,7 +148,7 @@ impl Iterator for Rows {
                 self.row += 1;
                 let job: Option<std::result::Result<Job, Error>> = self.header.job(cells);
                 if let Some(job) = job {
-                    return Some((self.row, job));
+                    return Some((self.row, job.map(Box::new)));
                 }
             }
             if self.over {

@@ -204,13 +204,12 @@ impl Iterator for CheckedJobs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use downhaul_engine::core::job::Job;
     use std::thread;
 
     /// Returns jobs with line numbers from 1.
     fn jobs(number: u64) -> Jobs {
         let job = || downhaul_engine::core::list::line(b"http://h/a").expect("a line").expect("a job");
-        let all = (1..=number).map(move |line| (line, Ok::<Job, _>(job())));
+        let all = (1..=number).map(move |line| (line, Ok(Box::new(job()))));
         Jobs { all: Box::new(all), ..Jobs::new(false, None) }
     }
 

@@ -114,20 +114,20 @@ impl Arguments {
     /// Returns what is wrong, in words for the user.
     pub(super) fn check(&self, check: &mut dyn FnMut(u64, &Job) -> Result<(), String>) -> Result<(), String> {
         let mut jobs = (1..).zip(self.try_jobs().take(CHECKED_MOST));
-        jobs.try_for_each(|(number, job)| check(number, &job?))
+        jobs.try_for_each(|(number, job)| check(number, &*job?))
     }
 
     /// Returns the jobs, one after the other.
-    pub(crate) fn jobs(&self) -> impl Iterator<Item = Result<Job, Error>> {
+    pub(crate) fn jobs(&self) -> impl Iterator<Item = Result<Box<Job>, Error>> {
         self.try_jobs().map(|job| job.map_err(|why| Error::new(ErrorKind::UrlInvalid, "", why)))
     }
 
     /// Returns the jobs. If a job cannot be made, its item is an error that says what is wrong, in words for
     /// the user.
-    fn try_jobs(&self) -> impl Iterator<Item = Result<Job, String>> {
+    fn try_jobs(&self) -> impl Iterator<Item = Result<Box<Job>, String>> {
         let urls = self.patterns.iter().flat_map(Pattern::urls);
         urls.enumerate().map(|(index, one)| {
-            let mut job = job_for(&one.url)?;
+            let mut job = Box::new(job_for(&one.url)?);
             job.line = index as u64 + 1;
             match &self.naming {
                 Naming::Server => {

@@ -5,6 +5,10 @@
 
 use super::{BYTES_MOST, LINES_MOST, TRANSFER, is_token, trimmed};
 
+/// The number of bytes that are examined at once. It is the size of the vector registers of all x86-64 and
+/// AArch64 processors.
+const AT_ONCE: usize = 16;
+
 /// Returns true if these bytes begin with the head of a final response that is certainly valid. This check
 /// takes a tenth of the time of [`super::tidy`]. If the result is false, the head may be valid too, and
 /// [`super::tidy`] decides.
@@ -63,6 +67,12 @@ pub fn is_plain(bytes: &[u8]) -> bool {
 /// Returns the bytes after the end of the line at the beginning of `bytes`. Returns `None` if the line does
 /// not end with CR and LF, or has a control character other than a tab.
 fn after_line(bytes: &[u8]) -> Option<&[u8]> {
-    let end = bytes.iter().position(|&byte| (byte < b' ' && byte != b'\t') || byte == 0x7f)?;
+    let is_control = |byte: u8| (byte < b' ' && byte != b'\t') || byte == 0x7f;
+    // The compiler makes vector instructions of a loop over a fixed number of bytes that has no early end.
+    let plain = bytes
+        .chunks_exact(AT_ONCE)
+        .take_while(|some| !some.iter().fold(false, |any, &byte| any | is_control(byte)));
+    let start = plain.count() * AT_ONCE;
+    let end = start + bytes.get(start..)?.iter().position(|&byte| is_control(byte))?;
     bytes.get(end..)?.strip_prefix(b"\r\n")
 }

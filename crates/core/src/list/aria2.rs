@@ -49,7 +49,7 @@ pub struct Entries<R> {
 /// A job, and the options of the job that were read already.
 struct Entry {
     line: u64,
-    job: Result<Job, Error>,
+    job: Result<Box<Job>, Error>,
     folder: Option<String>,
     name: Option<String>,
     /// The user name and the password for the server.
@@ -131,7 +131,7 @@ impl<R: Read> Entries<R> {
     /// Begins a job, and returns the job before it, if there is one. `job` is an error if the line cannot be
     /// read. If such a line may have an option (`may_be_option`), its error becomes the error of the current
     /// job, and no new job begins.
-    fn begin(&mut self, job: Result<Job, Error>, may_be_option: bool) -> Option<AtLine> {
+    fn begin(&mut self, job: Result<Box<Job>, Error>, may_be_option: bool) -> Option<AtLine> {
         match (job, &mut self.current) {
             (Err(error), Some(entry)) if may_be_option => {
                 // An error that ends the list replaces an earlier error of the job, because all later jobs of
@@ -167,7 +167,7 @@ impl<R: Read> Entries<R> {
 }
 
 impl Entry {
-    fn new(line: u64, job: Result<Job, Error>) -> Entry {
+    fn new(line: u64, job: Result<Box<Job>, Error>) -> Entry {
         Entry { line, job, folder: None, name: None, login: (None, None), unused: Vec::new() }
     }
 
@@ -185,7 +185,7 @@ impl Entry {
             }
             if let (Some(user), password) = login {
                 let password = password.as_ref().map_or("", |password| password.expose());
-                job = job.with_credentials(&user, password);
+                *job = job.with_credentials(&user, password);
             }
             Ok(job)
         });
@@ -240,7 +240,7 @@ mod tests {
 
     fn read(text: &str) -> Vec<(u64, Result<Job, String>)> {
         Entries::new(text.as_bytes(), Addresses::default())
-            .map(|(line, job)| (line, job.map_err(|e| e.to_string())))
+            .map(|(line, job)| (line, job.map(|job| *job).map_err(|e| e.to_string())))
             .collect()
     }
 

@@ -114,7 +114,7 @@ impl<R: BufRead> Iterator for Array<R> {
         match self.read_element() {
             Ok(element) => {
                 self.over = element.is_none();
-                element.map(|(line, element)| (line, job(&element, &self.addresses)))
+                element.map(|(line, element)| (line, job(&element, &self.addresses).map(Box::new)))
             }
             Err(e) => {
                 self.over = true;
@@ -140,7 +140,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn read(text: &str) -> Vec<(u64, Result<String, String>)> {
-        let shown = |job: Result<Job, Error>| match job {
+        let shown = |job: Result<Box<Job>, Error>| match job {
             Ok(job) => Ok(job.urls[0].to_string()),
             Err(error) => Err(error.detail),
         };

@@ -35,7 +35,7 @@ pub fn jobs(text: impl Read, addresses: Addresses) -> impl Iterator<Item = AtLin
             ErrorKind::ListLine => Error { kind: ErrorKind::ListFile, ..error },
             _ => error,
         };
-        job.map_err(of_its_file).transpose().map(|job| (number, job))
+        job.map_err(of_its_file).transpose().map(|job| (number, job.map(Box::new)))
     })
 }
 

@@ -240,7 +240,7 @@ impl Section {
             let name = names.next().flatten();
             let job = match &self.mistake {
                 Some(mistake) => Err(mistake.clone()),
-                None => self.job(&url, name.as_deref(), addresses),
+                None => self.job(&url, name.as_deref(), addresses).map(Box::new),
             };
             jobs.push((line, job));
         }
@@ -285,7 +285,7 @@ mod tests {
     type Shown = (u64, Result<(String, String, usize), String>);
 
     fn read(text: &str) -> Vec<Shown> {
-        let shown = |job: Job| {
+        let shown = |job: Box<Job>| {
             let name = match &job.destination {
                 Destination::Name(name) => name.to_string(),
                 _ => String::new(),
@@ -354,7 +354,7 @@ mod tests {
     fn the_folder_the_rate_and_letters_in_one_word_are_read() {
         let text = "url=http://h/{a}\n-gso x\noutput-dir = /sub/\nurl=http://h/b\nlimit-rate 2M\n";
         let all = jobs(text.as_bytes(), &Addresses::default()).expect("UTF-8");
-        let jobs: Vec<&Job> = all.iter().map(|(_, job)| job.as_ref().expect("a job")).collect();
+        let jobs: Vec<&Job> = all.iter().map(|(_, job)| &**job.as_ref().expect("a job")).collect();
         assert_eq!(jobs[0].destination.given_name().as_deref(), Some("sub/x"));
         assert_eq!(jobs[1].folder.as_ref().map(SafeName::as_str), Some("sub"));
         assert_eq!((jobs[0].limit_rate, jobs[0].notes.len()), (Some(2 << 20), 0));

@@ -206,7 +206,10 @@ impl Form {
                     &document(text, described::LONGEST)?,
                     &addresses.or_base(facts.url.as_ref()),
                 );
-                Box::new(whole(jobs.map(|jobs| jobs.into_iter().map(|job| (0, job)).collect())).into_iter())
+                Box::new(
+                    whole(jobs.map(|jobs| jobs.into_iter().map(|job| (0, job.map(Box::new))).collect()))
+                        .into_iter(),
+                )
             }
             // If the document is too long, `Metalink` returns an error.
             Form::Metalink => {

@@ -112,7 +112,7 @@ pub(super) fn job_with(
     }
     option_keys::apply(options, &mut job)?;
     if job.named_by == NamedBy::Document {
-        job = option_keys::of_a_document(job)?;
+        option_keys::mark_as_of_a_document(&mut job)?;
     }
     header_keys::take(&mut keys, &mut job)?;
     required_keys::take(&mut keys, &mut job)?;

@@ -183,7 +183,7 @@ impl Metalink {
                 }
                 None
             }
-            Element::File => self.file.take().map(|file| (file.line, file.job())),
+            Element::File => self.file.take().map(|file| (file.line, file.job().map(Box::new))),
             _ => None,
         }
     }

@@ -35,7 +35,7 @@ use std::io;
 
 /// The number of a line, and the job or the error in this line. The number is 0 if a job or an error has no
 /// line of its own.
-pub type AtLine = (u64, Result<Job, Error>);
+pub type AtLine = (u64, Result<Box<Job>, Error>);
 
 /// The line that `conda list --explicit` writes before the URLs. Each of these URLs may have a digest in its
 /// fragment.
@@ -47,11 +47,11 @@ const EXPLICIT: &str = "@EXPLICIT";
 /// # Errors
 /// Returns `list.line`, `url.*` or `name.unsafe`. The caller adds the number of the line.
 pub fn line(bytes: &[u8]) -> Result<Option<Job>, Error> {
-    line_with(bytes, &Addresses::default())
+    Ok(line_with(bytes, &Addresses::default())?.map(|job| *job))
 }
 
 /// Reads one line of a list. `addresses` has the rules for the addresses in the line.
-fn line_with(bytes: &[u8], addresses: &Addresses) -> Result<Option<Job>, Error> {
+fn line_with(bytes: &[u8], addresses: &Addresses) -> Result<Option<Box<Job>>, Error> {
     // A comment may have any encoding.
     if bytes.trim_ascii_start().starts_with(b"#") {
         return Ok(None);
@@ -69,8 +69,8 @@ fn line_with(bytes: &[u8], addresses: &Addresses) -> Result<Option<Job>, Error> 
         return Ok(None);
     }
     match text.starts_with('{') {
-        true => jsonl::parse(text, addresses),
-        false => lines::parse(text, addresses).map(Some),
+        true => Ok(jsonl::parse(text, addresses)?.map(Box::new)),
+        false => Ok(Some(Box::new(lines::parse(text, addresses)?))),
     }
 }
 

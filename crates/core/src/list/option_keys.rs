@@ -81,13 +81,13 @@ pub(super) fn set_folder(job: &mut Job, text: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Marks a job as coming from a list that someone else may have written, and returns the job. Such a list
-/// cannot decide that existing files are replaced, or are kept without a check, so `if_exists` is removed.
-/// The list cannot choose a login of the user (a user name and a password) either.
+/// Marks a job as coming from a list that someone else may have written. Such a list cannot decide that
+/// existing files are replaced, or are kept without a check, so `if_exists` is removed. The list cannot choose
+/// a login of the user (a user name and a password) either.
 ///
 /// # Errors
 /// Returns `list.line` if the list chooses a login.
-pub fn of_a_document(mut job: Job) -> Result<Job, Error> {
+pub fn mark_as_of_a_document(job: &mut Job) -> Result<(), Error> {
     job.named_by = NamedBy::Document;
     if job.login_of.is_some() {
         return Err(bad("`credentials`: only a list on your disk or on standard input can choose a login"));
@@ -95,7 +95,7 @@ pub fn of_a_document(mut job: Job) -> Result<Job, Error> {
     if job.if_exists.take().is_some() {
         job.notes.push("`if_exists` is ignored, since someone else may have written the list".into());
     }
-    Ok(job)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -142,10 +142,11 @@ mod tests {
 
     #[test]
     fn a_list_of_someone_else_decides_less() {
-        let mine = job(r#""if_exists":"overwrite","priority":1"#).expect("a job");
-        let theirs = of_a_document(mine).expect("a job");
+        let mut theirs = job(r#""if_exists":"overwrite","priority":1"#).expect("a job");
+        mark_as_of_a_document(&mut theirs).expect("no login");
         assert_eq!((theirs.if_exists, theirs.priority, theirs.notes.len()), (None, 1, 1));
-        assert!(of_a_document(job(r#""credentials":"h""#).expect("a job")).is_err());
+        let mut with_login = job(r#""credentials":"h""#).expect("a job");
+        assert!(mark_as_of_a_document(&mut with_login).is_err());
         let stated = job(r#""if_exists":"overwrite","named_by":"document""#).expect("a job");
         assert_eq!(stated.if_exists, None);
     }

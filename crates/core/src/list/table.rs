@@ -232,7 +232,7 @@ impl<R: BufRead> Iterator for Table<R> {
                 return Some((0, Err(rows::unreadable(line, "the table ends within a row".into()))));
             }
             match row.and_then(|row| self.header.jobs(&row)) {
-                Ok(jobs) => self.waiting.extend(jobs.into_iter().map(|job| (line, job))),
+                Ok(jobs) => self.waiting.extend(jobs.into_iter().map(|job| (line, job.map(Box::new)))),
                 Err(error) => self.waiting.push_back((line, Err(error))),
             }
         }
@@ -263,7 +263,7 @@ mod tests {
         let separator = separator(text, &columns).expect("a table");
         let facts = Facts { columns, ..Facts::default() };
         let table = Table::new(text.as_bytes(), separator, &facts).expect("a first row");
-        table.map(|(line, job)| (line, job.map_err(|e| e.to_string()))).collect()
+        table.map(|(line, job)| (line, job.map(|job| *job).map_err(|e| e.to_string()))).collect()
     }
 
     /// Returns the line, the URL and the name of each job.

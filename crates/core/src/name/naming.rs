@@ -105,7 +105,7 @@ impl Naming {
     /// # Errors
     /// Returns `name.unsafe` if the template cannot make a name for the job, for example because the job
     /// lacks a value.
-    pub fn apply(&self, job: Job) -> Result<Job, Error> {
+    pub fn apply(&self, mut job: Box<Job>) -> Result<Box<Job>, Error> {
         let (Some(template), Some(url)) = (&self.template, job.urls.first()) else { return Ok(job) };
         let unusable = |why| {
             Error::new(
@@ -121,8 +121,8 @@ impl Naming {
             }
             Destination::Name(_) if job.is_left_over => Ok(job),
             Destination::Name(name) => {
-                let name = template.name(&job, name).map_err(unusable)?;
-                Ok(Job { destination: Destination::Name(name), ..job })
+                job.destination = Destination::Name(template.name(&job, name).map_err(unusable)?);
+                Ok(job)
             }
             Destination::Path(_) | Destination::Stdout | Destination::Stream(_) | Destination::Writer(_) => {
                 Ok(job)

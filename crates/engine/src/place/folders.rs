@@ -8,7 +8,7 @@
 use super::taken::{MOST_NUMBERED, numbered};
 use crate::disk::Disk;
 use downhaul_core::identity::Identity;
-use downhaul_core::name::{JOURNAL, LONGEST, NumberForm, PART, same_file_key, unnumbered};
+use downhaul_core::name::{JOURNAL, LONGEST, NEW_JOURNAL, NumberForm, PART, same_file_key, unnumbered};
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::hash::{BuildHasher, RandomState};
@@ -18,6 +18,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// The highest number of names that are remembered for one folder, and for all folders together. More names
 /// would take many megabytes, and reading them would take as long as thousands of checks.
 const NAMES_MOST: usize = 200_000;
+
+/// The longest tag in the name of a partial file, in bytes, with the dot before it
+/// ([`tagged_side_files`](downhaul_core::name::tagged_side_files)).
+const TAG_MOST: usize = 17;
 
 /// The highest number of folders that are remembered. Files of one folder are usually next to each other in a
 /// list.
@@ -38,7 +42,8 @@ pub(super) struct Folders {
 /// The names that were in a folder.
 #[derive(Default)]
 struct Seen {
-    /// The hashes of all names, or `None` if the folder could not be read or has too many names.
+    /// The hashes of all names, and of the names of the files to which partial files and journals belong. It
+    /// is `None` if the folder could not be read or has too many names.
     names: Option<HashSet<u64>>,
     /// The numbers of names such as `name (1).ext`, by the hash of the name without the number.
     numbers: HashMap<u64, Vec<u32>>,
@@ -74,19 +79,10 @@ impl Folders {
         if names.is_empty() {
             return true;
         }
-        let (name, tag) = (name.to_string_lossy(), identity.tag());
+        let name = name.to_string_lossy();
         // The partial file and the journal of a file with such a long name have other names, which are not
         // checked here.
-        if name.len() + tag.len() + ".part.journal.new".len() >= LONGEST {
-            return false;
-        }
-        let mut all = name.to_string();
-        let mut is_free = |endings: &[&str]| {
-            all.truncate(name.len());
-            all.extend(endings.iter().copied());
-            !names.contains(&self.hash(&all))
-        };
-        is_free(&[]) && is_free(&[PART]) && is_free(&[JOURNAL]) && is_free(&[".", &tag, PART])
+        name.len() + TAG_MOST + NEW_JOURNAL.len() < LONGEST && !names.contains(&self.hash(&name))
     }
 
     /// Records that another run uses this path.
@@ -135,7 +131,11 @@ impl Folders {
                     seen.numbers.entry(self.hash(&base)).or_default().push(number);
                 }
             }
-            seen.names = Some(names.iter().map(|name| self.hash(name)).collect());
+            let mut hashes = HashSet::new();
+            for name in names.iter().map(|name| same_file_key(name)) {
+                hashes.extend(files_of(&name).map(|name| self.hash(name)));
+            }
+            seen.names = Some(hashes);
             for numbers in seen.numbers.values_mut() {
                 numbers.sort_unstable();
                 numbers.dedup();
@@ -165,4 +165,12 @@ impl Folders {
     fn seen(&self) -> MutexGuard<'_, HashMap<OsString, Arc<Seen>>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns this name, and if it is the name of a partial file or a journal, also the names of the files to
+/// which the partial file or the journal may belong: the name without the ending, and without a tag too.
+fn files_of(name: &str) -> impl Iterator<Item = &str> {
+    let file = name.strip_suffix(PART).or_else(|| name.strip_suffix(JOURNAL));
+    let untagged = file.and_then(|file| file.rsplit_once('.')).map(|(file, _)| file);
+    [Some(name), file, untagged].into_iter().flatten()
 }

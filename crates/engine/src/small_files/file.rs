@@ -82,7 +82,7 @@ pub(super) async fn download(
     };
     let since = clock::instant();
     let saving = whole.map(|whole| Saving { tools, lent: &lent, plan, whole, sent, path: PathBuf::new() });
-    if let Some(saved) = saving.and_then(|saving| on_disk(saves, || saving.run(&opened.remote))) {
+    if let Some(saved) = saving.and_then(|mut saving| on_disk(saves, || saving.run(&opened.remote))) {
         let took = tools.clock.now().saturating_sub(sent);
         spent.publish = since.elapsed();
         let (id, spec, is_shared) = (lent.id, lent.spec, opened.remote.is_shared);
@@ -197,7 +197,7 @@ pub(crate) struct Saved {
 impl Saving<'_> {
     /// Carries out the actions of the plan. Returns `None` if this function cannot carry out one of them, or
     /// if the action fails. In these cases, no byte of the file is on the disk.
-    fn run(mut self, remote: &Remote) -> Option<Saved> {
+    fn run(&mut self, remote: &Remote) -> Option<Saved> {
         let settings = &self.tools.settings;
         let mut now = self.sent;
         if settings.mirrors && remote.links != Links::default() {
@@ -239,7 +239,8 @@ impl Saving<'_> {
                     continue;
                 }
                 Action::Finish(Outcome::Finished) => {
-                    return Some(Saved { path: self.path, bytes, events, observations });
+                    let path = std::mem::take(&mut self.path);
+                    return Some(Saved { path, bytes, events, observations });
                 }
                 // The whole body has arrived, so there is nothing to stop.
                 Action::Drop { .. } => continue,

@@ -28,7 +28,7 @@ fn read(document: &str) -> Vec<String> {
     Metalink::new(document.into()).map(|(line, job)| format!("{line} {}", shown(job))).collect()
 }
 
-fn shown(job: Result<Job, Error>) -> String {
+fn shown(job: Result<Box<Job>, Error>) -> String {
     let job = match job {
         Ok(job) => job,
         Err(error) => return error.to_string(),
