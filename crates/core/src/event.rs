@@ -717,7 +717,7 @@ pub(crate) mod rfc3339 {
         to.collect_str(&text(*ms))
     }
 
-    /// Returns a time in milliseconds since the Unix epoch as a text.
+    /// Returns the text of a time that is in milliseconds since the Unix epoch.
     pub fn text(ms: u64) -> String {
         // The year of a later time has more than four digits, which RFC 3339 does not allow.
         let ms = if ms < YEAR_10000 { ms } else { 0 };
@@ -727,7 +727,8 @@ pub(crate) mod rfc3339 {
         format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
     }
 
-    /// Reads such a text. Returns `None` if it is malformed, or if the time is before the Unix epoch.
+    /// Reads a time in RFC 3339. Returns milliseconds since the Unix epoch, or `None` if the text is
+    /// malformed or the time is before the epoch.
     pub fn read(text: &str) -> Option<u64> {
         let at: jiff::Timestamp = text.parse().ok()?;
         u64::try_from(at.as_millisecond()).ok()

@@ -73,9 +73,9 @@ pub struct Job {
     /// If `named_by` says that the URLs come from a document, the user may still have given some of them.
     /// These are the origins of those URLs, such as `https://host:8443`.
     pub given_origins: BTreeSet<String>,
-    /// The host whose login is used, if the line of a list has `credentials`. This is the name of a section
-    /// for hosts, or of an entry in the netrc file. The program adds the login to `headers`. A session does
-    /// not read this field.
+    /// The value of `credentials` in the line of a list. It is the name of a section for hosts in the
+    /// configuration, or of an entry in the netrc file. The command-line program adds the login in this
+    /// section or entry to `headers`. A session does not read this field.
     pub login_of: Option<String>,
     /// The request that is sent, if it is not a plain GET. It is sent to the origins of `urls` and to no
     /// other origins.

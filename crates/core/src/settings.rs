@@ -28,9 +28,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use url::Url;
 
-/// The settings of a session. [`Settings::default`] returns the defaults of the library. The program uses
-/// other values for some fields, such as [`Settings::parallel`]. Fields can be assigned, or set with the
-/// `with_` methods.
+/// The settings of a session. [`Settings::default`] returns the defaults of the library. The command-line
+/// program uses other values for some fields, such as [`Settings::parallel`]. Fields can be assigned, or set
+/// with the `with_` methods.
+///
+/// A *given URL* is a URL that the user gave. URLs from documents and redirects are not given URLs.
 ///
 /// ```
 /// # use downhaul_core::settings::Settings;

@@ -37,10 +37,10 @@ impl Abilities {
     pub const ALL: Abilities = Abilities { ranges: true, validator: true, size: true };
 }
 
-/// Checks a source of a file that has this content and does not change. `able` are the abilities that the
-/// source must show. This function requests the whole file, and, in other requests, only the facts about the
-/// file. It requests ranges inside the file, at its end and beyond its end, and several ranges at once. It
-/// also drops responses before their end.
+/// Checks a source of a file that has this content and does not change. `able` has the abilities that the
+/// source must show. This function requests the whole file, only the facts about the file, and ranges inside
+/// the file, at its end and beyond its end. It also sends several requests at once, and drops responses before
+/// their end.
 ///
 /// # Errors
 /// Returns the rule that is broken.

@@ -359,7 +359,6 @@ impl Sim {
         self.deliver(plan, index);
     }
 
-    /// Delivers bytes over a connection.
     fn deliver(&mut self, plan: &mut Plan, index: usize) {
         let now = self.now;
         let connection = &mut self.connections[index];

@@ -57,8 +57,7 @@ pub struct Controller {
     /// never above this number either.
     tolerated: Option<usize>,
     /// True if the host refused more connections than `ceiling`. Then `ceiling` is also a limit for the
-    /// number of connections that the user set for each file. Otherwise, the number of the user may be above
-    /// it.
+    /// number of connections that the user set for each file. Otherwise, that number may be above `ceiling`.
     limited: bool,
     pub(super) target: usize,
     /// In [`Phase::Ramp`], the target doubles without a measurement while it is lower than this number. The
@@ -67,11 +66,9 @@ pub struct Controller {
     /// The number of files that arrived since the target was last doubled.
     arrived: usize,
     pub(super) phase: Phase,
-    /// The current measurement.
     pub(super) window: Option<MeasurementWindow>,
     /// The length of the next hold.
     pub(super) next_hold: Duration,
-    /// True if there was a hold already.
     pub(super) has_held: bool,
     /// The direction of the trial after the next hold.
     pub(super) next_trial: Direction,
@@ -107,7 +104,6 @@ pub(super) struct Usage {
     pub(super) bytes: u64,
     /// True after the latency of the host was taken into account.
     latency_known: bool,
-    /// True if the host is far away.
     pub(super) is_far: bool,
 }
 
@@ -294,7 +290,6 @@ impl Controller {
         self.ceiling = self.target;
     }
 
-    /// Returns true if the target may be raised.
     pub(super) fn may_rise(&self) -> bool {
         self.target < self.ceiling()
     }
@@ -317,7 +312,6 @@ impl Controller {
     /// Records a step for `--explain`.
     pub(super) fn record(&mut self, at: Duration, to: usize, goodput: f64, why: StepReason) {
         if self.steps.len() == STEPS_MOST {
-            // The first and the last steps are kept.
             self.steps.remove(STEPS_MOST / 2);
         }
         self.steps.push(Step { at, from: self.target, to, goodput, why });

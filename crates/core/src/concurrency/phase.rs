@@ -178,7 +178,6 @@ impl Controller {
         }
     }
 
-    /// Makes the decision after a trial of more connections.
     fn decide_more(
         &mut self,
         now: Duration,
@@ -227,7 +226,6 @@ impl Controller {
         }
     }
 
-    /// Makes the decision after a trial of fewer connections.
     fn decide_fewer(
         &mut self,
         now: Duration,

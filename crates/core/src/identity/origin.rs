@@ -221,10 +221,10 @@ pub(crate) fn is_same_url(one: &Url, other: &Url) -> bool {
 }
 
 /// Returns true if `shown` and `url` are equal except for their signatures. `shown` is the URL from which the
-/// response came in an earlier run, without its secrets. If it hides secrets, they may differ from the
-/// secrets in `url`. The result is then true only if `shown` is the URL of the source itself, because the
-/// caller has compared the origins of the source and of the partial file before. `origin` is the origin of
-/// the source.
+/// response came in an earlier run, without its secrets. If `shown` hides secrets, the hidden secrets may
+/// differ from the secrets in `url`. The result is then true only if `shown` is the URL of the source itself,
+/// because the caller has compared the origins of the source and of the partial file before. `origin` is the
+/// origin of the source.
 pub(crate) fn is_same_place(shown: &str, url: &Url, origin: Option<Origin>) -> bool {
     let Ok(before) = Url::parse(shown) else { return false };
     let Ok(now) = Url::parse(&show::url(url)) else { return false };
@@ -277,7 +277,6 @@ fn is_in(names: &[&str], name: &str) -> bool {
     names.contains(&name)
 }
 
-/// Returns the first eight bytes of a hash.
 fn short(hash: blake3::Hash) -> [u8; 8] {
     let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();
     [a, b, c, d, e, f, g, h]

@@ -50,8 +50,8 @@ pub(super) struct Identity {
     /// which it started again. If the download continues from an earlier run, the facts in the journal take
     /// the place of the first response.
     first: Option<FirstResponse>,
-    /// The response with which the download began before it started again. It is kept if its size is still
-    /// useful for comparison.
+    /// The response with which the download began before it started again. It is kept only if its size can
+    /// be compared with the size of the file that is fetched now.
     before: Option<FirstResponse>,
     /// The unfinished file of another tool, until the comparison of its end with the server's file begins.
     adopting: Option<Adopted>,
@@ -61,7 +61,7 @@ pub(super) struct Identity {
     changes: u32,
     /// True if bytes were joined without a validator. Then only a digest shows if they are of one version.
     joined_unproven: bool,
-    /// The header lines of the last response that could not be read. The event `started` reports the lines of
+    /// The header lines that could not be read in the last response. The event `started` reports the lines of
     /// the first accepted response.
     unread: Vec<String>,
     /// Files of this size or larger, and files of unknown size, have a journal. With `None`, no file has a
@@ -109,7 +109,6 @@ impl Identity {
         self.joined_unproven
     }
 
-    /// Counts a change of the server's file during the download.
     pub(super) fn count_change(&mut self) {
         self.changes += 1;
     }
@@ -385,7 +384,6 @@ impl Identity {
         }
     }
 
-    /// Returns the warnings and forgets them.
     pub(super) fn take_warnings(&mut self) -> Vec<String> {
         self.remote.as_mut().map(|file| std::mem::take(&mut file.warnings)).unwrap_or_default()
     }

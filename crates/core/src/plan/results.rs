@@ -344,7 +344,6 @@ impl Plan {
         }
     }
 
-    /// Carries out the user's answer to a question.
     pub(super) fn answered(&mut self, now: Duration, answer: Answer) {
         let State::Asking { error, since } = &self.state else { return };
         let (error, since) = (error.clone(), *since);

@@ -215,7 +215,6 @@ impl Sources {
         }
     }
 
-    /// Ends the suspicion against the source.
     pub(super) fn clear_suspicion(&mut self, source: usize) {
         if let Some(one) = self.all.get_mut(source) {
             one.out = one.out.filter(|why| *why != Out::Suspected);
@@ -246,7 +245,6 @@ impl Sources {
         self.all.get(source).is_some_and(|one| one.out.is_none())
     }
 
-    /// Returns true if it is known that the source sent wrong bytes.
     pub(super) fn sent_wrong_bytes(&self, source: usize) -> bool {
         self.all.get(source).is_some_and(|one| one.out == Some(Out::SentWrongBytes))
     }

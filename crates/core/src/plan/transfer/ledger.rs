@@ -310,7 +310,6 @@ impl SegmentLedger {
         Some((assignment, None))
     }
 
-    /// Updates the typical rate with a new measurement.
     fn add_rate(&mut self, rate: f64) {
         self.typical = typical_rate(self.typical, rate);
     }

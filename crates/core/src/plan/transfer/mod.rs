@@ -83,7 +83,6 @@ impl Transfer {
         &self.ledger
     }
 
-    /// Returns the size of the file, if known.
     pub(super) fn size(&self) -> Option<u64> {
         self.ledger.size
     }
@@ -358,7 +357,6 @@ impl Transfer {
         self.note_progress();
     }
 
-    /// Drops all workers.
     pub(super) fn drop_all(&mut self, actions: &mut Actions) {
         actions.extend(self.ledger.release_all().into_iter().map(|worker| Action::Drop { worker }));
     }
