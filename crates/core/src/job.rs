@@ -520,7 +520,7 @@ pub enum IfExists {
     /// wanted file. Otherwise fail.
     Check,
     /// Keep the existing file and do not download, even if it may have other content than the wanted file.
-    /// Fail if a digest, a size or chunk hashes were given that the file does not match.
+    /// Fail if the file does not match a digest, a size or chunk hashes that were given.
     Skip,
     /// Download, and replace the file when the new one is complete.
     Overwrite,

@@ -207,8 +207,8 @@ pub struct Settings {
     pub unix_socket: Option<PathBuf>,
     /// True if addresses of private networks and of this machine are refused in three cases: a redirect from
     /// a public host leads to the address, a document or a server named the URL, or the host had a public
-    /// address before. The program allows such addresses unless `--no-private` is given, because some users
-    /// need them for VPNs and private name servers.
+    /// address before. The command-line program sets this field only with `--no-private`, because some users
+    /// need such addresses for VPNs and private name servers.
     pub refuse_private: bool,
     /// True if a host is reached over https only, after the host requested this in the session
     /// (`Strict-Transport-Security`).
@@ -413,9 +413,9 @@ setters! {
     with_hsts hsts bool,
 }
 
-/// The reaction to a failure of a job (`--on-error`). In two cases, the job continues with each of these
-/// values, and the user is not asked. First, a failure may pass, and at least 64 KiB of new bytes that can be
-/// kept arrived since the count of retries last began at 0. Second, the host of the job needs a pause.
+/// The reaction to a failure of a job (`--on-error`). In two cases, the job continues with any of these
+/// values, and the user is not asked. First, the failure may pass, at least 64 KiB of new bytes arrived since
+/// all retries last became available, and these bytes can be kept. Second, the host of the job needs a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnError {
     /// The user is asked after each failure that may be retried, while retries are left. The job waits for

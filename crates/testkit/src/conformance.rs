@@ -39,8 +39,8 @@ impl Abilities {
 
 /// Checks a source of a file that has this content and does not change. `able` has the abilities that the
 /// source must show. This function requests the whole file, only the facts about the file, and ranges inside
-/// the file, at its end and beyond its end. It also sends several requests at once, and drops responses before
-/// their end.
+/// the file, at its end and beyond its end. It also sends several requests at once, and drops responses
+/// before their end.
 ///
 /// # Errors
 /// Returns the rule that is broken.

@@ -25,7 +25,7 @@ pub struct Learned {
     pub refused: bool,
     /// The number of connections that was best for large files.
     pub best: Option<Level>,
-    /// The number of files, downloaded at the same time, that was best for a list of files.
+    /// The number of files at once that was best for a list of files.
     pub files: Option<Level>,
     /// The HTTP version over which the last list of small files with https URLs came.
     pub http: Option<Spoke>,
@@ -35,7 +35,7 @@ pub struct Learned {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Level {
-    /// The number.
+    /// The number of connections, or of files at once.
     pub number: usize,
     /// The goodput with this number, in bytes a second. It is `None` if the run ended before its comparison
     /// of numbers was complete. Another number may then be better.

@@ -25,8 +25,8 @@ const SIGNING: &[&str] = &[
     VISITOR,
 ];
 
-/// The parameter that [`Origin::of_variant`] adds to a URL for the facts that show who sends the request. For
-/// the server, the sender is a visitor. Like a signature, these facts differ between the users of a server.
+/// The parameter that [`Origin::of_variant`] adds to a URL for the facts that show who sends the request.
+/// Like a signature, these facts differ between the users of a server.
 const VISITOR: &str = "downhaul-visitor";
 
 /// The parameter that [`Origin::of_variant`] adds to a URL for the facts that choose the content.
@@ -62,7 +62,6 @@ impl Key {
         Key { bytes, id: [one, other] }
     }
 
-    /// Returns a hasher with this key.
     pub(super) fn hasher(&self) -> blake3::Hasher {
         blake3::Hasher::new_keyed(&self.bytes)
     }

@@ -46,8 +46,8 @@ pub enum Action {
         /// The instructions to begin the partial file, or `None` if it must not be begun yet.
         begin: Option<Begin>,
     },
-    /// Begin the partial file: remove its old journal, discard its bytes unless `keep` is true, and start a
-    /// new journal if the file has one. A plan may return this action several times. The answer is `Begun`.
+    /// Begin the partial file: remove its old journal, discard its bytes unless `keep` is true, and start the
+    /// new journal, if any. A plan may return this action several times. The answer is `Begun`.
     Begin(Begin),
     /// Compare an old partial file with its journal. The answers are `ClaimChecked`, then `JournalChecked`.
     CheckJournal {
@@ -142,7 +142,7 @@ pub struct Begin {
 /// Something that happened, or a command to the plan.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
-    /// Facts about the file that come from other places than its responses. Facts from lists and signatures
+    /// Facts about the file that do not come from the heads of its responses. Facts from lists and signatures
     /// arrive before `Placed`. Other facts may arrive later.
     Found(Findings),
     /// The result of `Look`.
@@ -215,7 +215,7 @@ pub enum Input {
     Published(Result<String, Error>),
     /// The user's answer to a question.
     Answer(Answer),
-    /// Changes the reaction to failures.
+    /// A new reaction to failures.
     OnError(OnError),
     /// Pauses the job (`true`), or lets it continue (`false`).
     Pause(bool),
@@ -359,8 +359,8 @@ pub struct Rules {
 /// The rules for dividing a file into segments. All values are in bytes.
 #[derive(Debug, Clone)]
 pub struct Sizes {
-    /// The smallest wanted length of a segment. If the window is kept in memory, many connections may have
-    /// shorter segments.
+    /// The smallest wanted length of a segment. With many connections and a window in memory, segments may be
+    /// shorter.
     pub segment_least: u64,
     /// A segment is usually split only if at least this many bytes are taken from it.
     pub split_least: u64,

@@ -42,7 +42,7 @@ pub(super) struct Joining<'p> {
     pub(super) expected: &'p [Expected],
 }
 
-/// The file that is being fetched.
+/// The known facts about the file that is being fetched.
 #[derive(Debug)]
 pub(super) struct Identity {
     remote: Option<RemoteFile>,
@@ -218,8 +218,7 @@ impl Identity {
     /// the `present` bytes on the disk, and must not belong to another version of the file.
     ///
     /// # Errors
-    /// Returns `remote.changed` if the response is not valid. If the job fails with this error, the download
-    /// starts again. The response to its next request shows the new state of the file.
+    /// Returns `remote.changed` if the response is not valid.
     pub(super) fn validate_whole(
         &self,
         assignment: &Assignment,

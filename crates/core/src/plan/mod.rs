@@ -58,7 +58,7 @@
 //! |---|---|---|
 //! | `transfer` | the segment ledger, assignments, hedges | which worker fetches which segment next |
 //! | `identity` | validator, size, what is adopted or resumed | if new bytes may be joined to written ones |
-//! | `verification` | digests, chunk hashes, suspected mirrors | if bytes are right, or who sent wrong ones |
+//! | `verification` | digests, chunk hashes, suspects | if bytes are right, or which mirror sent wrong ones |
 //! | `retry_policy` | retries, pauses | what follows a failure |
 //! | `sources` | what is known about each source | which source is used |
 //!

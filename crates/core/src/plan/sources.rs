@@ -26,7 +26,6 @@ pub(super) enum Out {
     /// The source failed too often, is much slower than another one, refuses the file, or seems to have
     /// another file. It is used again after a failure of the job, or if no other source is left.
     Dropped,
-    /// The source sent wrong bytes.
     SentWrongBytes,
     /// The bytes of the source are being replaced by bytes of other sources. The result shows if the replaced
     /// bytes were wrong.

@@ -33,7 +33,6 @@ pub(super) enum Verdict {
     StopAll,
 }
 
-/// The retries of one job.
 #[derive(Debug, Clone)]
 pub(super) struct Budget {
     retries: u32,

@@ -87,7 +87,6 @@ impl SegmentLedger {
         self.assignments.iter_mut().find(|one| one.worker == worker)
     }
 
-    /// Assigns these bytes to a worker.
     pub(super) fn assign(
         &mut self,
         now: Duration,
@@ -118,7 +117,6 @@ impl SegmentLedger {
         }
     }
 
-    /// Ends a worker's segment at `end`.
     pub(super) fn set_end(&mut self, worker: WorkerId, end: u64) {
         if let Some(assignment) = self.get_mut(worker) {
             assignment.end = Some(end);

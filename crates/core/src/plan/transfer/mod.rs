@@ -33,7 +33,6 @@ use next_assignment::NextAssignment;
 use std::ops::Range;
 use std::time::Duration;
 
-/// The transfer of one file.
 #[derive(Debug)]
 pub(super) struct Transfer {
     ledger: SegmentLedger,
@@ -350,7 +349,6 @@ impl Transfer {
         actions.push_back(Action::Drop { worker });
     }
 
-    /// Drops all workers of a source.
     pub(super) fn drop_source(&mut self, source: usize, actions: &mut Actions) {
         let workers = self.ledger.release_from(source);
         actions.extend(workers.into_iter().map(|worker| Action::Drop { worker }));
@@ -371,7 +369,6 @@ impl Transfer {
         actions.push_back(Action::Discard { number: self.generation, ranges });
     }
 
-    /// Records that the disk has discarded these bytes.
     pub(super) fn discarded(&mut self, ranges: &[Range<u64>]) {
         self.ledger.discarded(ranges);
     }

@@ -262,7 +262,6 @@ impl Transfer {
         }
     }
 
-    /// Returns the number of connections of a source that are receiving.
     pub(in crate::plan) fn receiving_from(&self, source: usize) -> usize {
         self.ledger.assignments().iter().filter(|one| one.receiving && one.source == source).count()
     }

@@ -183,8 +183,9 @@ impl Expectations {
             Some(Look::Fragment) if says_html => Some(ErrorKind::ContentHtml),
             Some(Look::LfsPointer) => Some(ErrorKind::ContentPointer),
             Some(Look::Other) if says_html => {
-                warnings
-                    .push("the server says that it is an HTML page, but it does not look like one".into());
+                warnings.push(
+                    "the server says that the file is an HTML page, but it does not look like one".into(),
+                );
                 None
             }
             _ => None,

@@ -81,7 +81,6 @@ pub(super) struct WrongChunk {
     pub(super) mixes: bool,
 }
 
-/// The decision about a wrong chunk.
 #[derive(Debug)]
 pub(super) enum ChunkDecision {
     /// The chunk is fetched from any mirror except this one.
@@ -246,7 +245,6 @@ impl Verification {
         self.chunks.as_mut()?.next(written, size)
     }
 
-    /// Returns true while a chunk is read back.
     pub(super) fn is_reading_back(&self) -> bool {
         self.chunks.as_ref().is_some_and(Chunks::is_reading)
     }

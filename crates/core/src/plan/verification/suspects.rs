@@ -23,7 +23,6 @@ pub(super) struct Suspects {
 }
 
 impl Suspects {
-    /// Returns true if a mirror was suspected.
     pub(super) fn any(&self) -> bool {
         !self.all.is_empty()
     }
