@@ -20,10 +20,10 @@ use std::ops::Range;
 use std::time::Duration;
 
 /// The reason in the event of a job whose file was left to another run.
-const LEFT: &str = "another run is working on this file";
+const LEFT: &str = "is left to another run, which is working on the file";
 
 /// The reason in the event of a job whose file another job of the run downloads.
-const SAME: &str = "is given twice, with the same URL: it is fetched once";
+const SAME: &str = "is given twice with the same URL, so it is fetched once";
 
 /// The version of the JSON form. Within a version, fields may be added, but no field is removed or changed.
 pub const VERSION: u8 = 1;

@@ -22,8 +22,8 @@ pub const AUTO_MOST: usize = 64;
 const FAR: Duration = Duration::from_millis(10);
 
 /// If the first byte of a far host needs at least this time, [`FAR_TARGET`] connections start at once. The
-/// first connection would need half a second or more until its slow start is over. The time to the first byte
-/// includes at least two round trips, because the connection is made first.
+/// reason is that the slow start of the first connection would take half a second or more. The time to the
+/// first byte includes at least two round trips, because the connection is made first.
 const SHORT_ENOUGH: Duration = Duration::from_millis(150);
 
 /// The first target for a host that is far away, unless one connection alone fills the line. It is half of

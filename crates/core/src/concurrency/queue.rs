@@ -38,8 +38,8 @@ const GROWN: f64 = 0.1;
 /// millisecond, and a scheduler delays single packets by some milliseconds.
 const GROWN_BY: Duration = Duration::from_millis(5);
 
-/// The number of recent round trips of which the shortest one is used. While a server pauses between bytes,
-/// single round trips seem longer, because they include the pause.
+/// The shortest of this many recent round trips is used. While a server pauses between bytes, single round
+/// trips seem longer, because they include the pause.
 const RECENT: usize = 3;
 
 /// The queue before the line to a host.

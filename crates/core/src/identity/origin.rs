@@ -92,15 +92,15 @@ pub struct Hashes {
     file: [u8; 8],
 }
 
-/// The relation between two URLs.
+/// The relation between two URLs and their requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Relation {
-    /// The URLs are equal.
+    /// The URLs are equal, and so are the requests.
     Same,
     /// The URLs are equal except for their signatures, or the requests have different facts about who sends
     /// them, such as tokens or cookies.
     SignedDifferently,
-    /// The URLs differ.
+    /// The URLs differ, or the requests may get different files.
     Different,
     /// The URLs were hashed with different keys and cannot be compared.
     Unknown,

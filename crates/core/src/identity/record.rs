@@ -36,7 +36,7 @@ pub struct Further {
 }
 
 impl Further {
-    /// Returns `record`, the record of the job whose file has this name, together with the name.
+    /// Returns the record of the job whose file has this name.
     pub fn new(name: &str, record: Record) -> Further {
         Further { name: crc32c(name.as_bytes()), record }
     }
