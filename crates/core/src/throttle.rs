@@ -95,8 +95,8 @@ pub fn is_refusal(kind: ErrorKind) -> bool {
 /// Returns the time until a quota is renewed, if it is used up. These headers are read: `RateLimit:
 /// "api";r=0;t=55` (draft-ietf-httpapi-ratelimit-headers-10), `RateLimit: limit=9, remaining=0, reset=55`
 /// (draft 07), and `RateLimit-Remaining: 0` with `RateLimit-Reset` (draft 02). The last form also occurs with
-/// names that begin with `X-RateLimit-` or `X-Rate-Limit-`. That form is older than the drafts, and its reset
-/// value is either a wait or a time.
+/// names that begin with `X-RateLimit-` or `X-Rate-Limit-`. These names are older than the drafts, and their
+/// reset value is either a wait or a time.
 fn used_up(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     // Most responses have no such header, and then none of the names is looked up.
     headers.keys().find(|name| name.as_str().as_bytes().windows(4).any(|part| part == b"rate"))?;

@@ -76,8 +76,7 @@ pub struct Controller {
     /// measurement did not confirm, and fewer connections were never measured. Steps down then follow each
     /// other without a hold.
     pub(super) steps_down: bool,
-    /// The target above which the whole download became slower, when this last happened. It is 0 if this
-    /// never happened.
+    /// The last target above which the whole download became slower, or 0 if there was no such target.
     pub(super) collapsed_above: usize,
     /// The level of an earlier run, until the first measurement shows if it is still right.
     pub(super) known: Option<Level>,
@@ -319,7 +318,7 @@ impl Controller {
 
     /// Chooses the first target when the latency of the host is known. For a host that is far away, this is
     /// [`FAR_TARGET`]. If the response of such a host begins within [`SHORT_ENOUGH`], the slow start of the
-    /// first connection is watched before, and the target stays at 1 if this connection fills the line. If an
+    /// first connection is watched first, and the target stays at 1 if this connection fills the line. If an
     /// earlier run found a higher number to be the best, that number becomes the first target at once.
     fn set_first_target(&mut self, now: Duration, latency: Duration) {
         if std::mem::replace(&mut self.usage.latency_known, true) {

@@ -68,7 +68,7 @@ impl Level {
         self.goodput.is_some_and(|then| goodput >= then * CONFIRMED.0 && goodput <= then * CONFIRMED.1)
     }
 
-    /// Returns true if `other` differs so little from this stored level that it does not have to be stored.
+    /// Returns true if `other` is so similar to this stored level that `other` does not have to be stored.
     pub(crate) fn is_similar(&self, other: &Level) -> bool {
         let is_near = match (self.goodput, other.goodput) {
             (Some(one), Some(other)) => (one - other).abs() <= one * SIMILAR,

@@ -1,5 +1,5 @@
-//! The number of files that are requested from a host in a second, after the host refused some files because
-//! it got too many requests.
+//! Limits the number of files that are requested from a host in a second, after the host refused some files
+//! because it got too many requests.
 //!
 //! The rate changes by additive increase and multiplicative decrease, in the way in which TCP connections
 //! find their share of a line (Chiu and Jain 1989). A refusal sets the rate to half of the rate at which the
@@ -43,8 +43,8 @@ pub(super) struct RequestRate {
     /// Before this time, no request is sent for a file that has no connection. Requests for further
     /// connections of a file do not wait.
     next: Duration,
-    /// Below this rate, each served file doubles the limit. It is the limit that the first refusal after the
-    /// last served file has set.
+    /// While the limit is below this number, each served file doubles the limit. The number is the limit that
+    /// the first refusal after the last served file has set.
     doubles_to: f64,
     /// The time when the rate was last lowered. A refusal of a request that was sent before this time does
     /// not lower the rate again.

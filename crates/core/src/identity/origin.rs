@@ -1,5 +1,5 @@
-//! URLs and requests in the form in which they are recorded. They are keyed hashes, which show if two URLs
-//! are equal, or equal except for their signatures.
+//! Keyed hashes of URLs and requests, for journals and records. The hashes show if two URLs are equal, or
+//! equal except for their signatures.
 //!
 //! Invariant: no secret of a URL or a request can be read from its hashes, as long as the key is secret.
 

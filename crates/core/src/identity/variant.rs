@@ -132,7 +132,7 @@ fn is_of_visitor(name: &str, value: &Secret) -> bool {
 /// Facts that are added to a keyed hash.
 struct Facts<'k> {
     key: &'k Key,
-    /// The hasher. It is `None` as long as there are no facts.
+    /// `None` as long as there are no facts.
     hasher: Option<blake3::Hasher>,
 }
 

@@ -312,7 +312,7 @@ impl Identity {
     /// Checks that another tool's unfinished file can be a beginning of the file in this response.
     ///
     /// # Errors
-    /// Returns `resume.damaged` if it cannot be such a beginning.
+    /// Returns `resume.damaged` if the sizes do not fit.
     pub(super) fn check_adopted(&self, remote: &Remote, origin: Option<Origin>) -> Result<(), Error> {
         self.adopting.as_ref().map_or(Ok(()), |left| adopted_start(remote, origin, left).map(drop))
     }

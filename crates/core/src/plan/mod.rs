@@ -13,8 +13,8 @@
 //!    to step 2. You may call `on` several times before the next call of `next`.
 //! 4. After [`Action::Finish`], the job is over. Stop.
 //!
-//! `now` is the time since a fixed moment that the driver chooses. It must never decrease. `allowances` says
-//! how many connections may be opened to the host of each source, in the order of the sources.
+//! `now` is the time since a fixed moment that the driver chooses. `now` must never decrease. `allowances`
+//! says how many connections may be opened to the host of each source, in the order of the sources.
 //!
 //! # Which input answers which action
 //!

@@ -119,7 +119,7 @@ impl Sources {
     }
 
     /// Makes all sources usable again, except `than` and the sources that sent wrong bytes. Returns false if
-    /// no other source is usable then.
+    /// none of the others is usable.
     pub(super) fn revive_others(&mut self, than: usize) -> bool {
         self.revive();
         self.take_out(than, Out::Dropped);

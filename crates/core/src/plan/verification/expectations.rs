@@ -84,8 +84,8 @@ impl Expectations {
         }
     }
 
-    /// Removes the digests from servers and the kind of content. They may belong to another version of the
-    /// file than the one that is downloaded next.
+    /// Removes the digests from servers and the kind of content, because another version of the file may be
+    /// downloaded next.
     pub(super) fn forget(&mut self) {
         self.all = self.given.clone();
         self.look = None;
