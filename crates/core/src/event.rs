@@ -200,10 +200,12 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
         extra: serde_json::Map<String, serde_json::Value>,
     },
-    /// The file was not downloaded, for one of these reasons: the existing file of this name is kept, an
-    /// earlier run downloaded the file (`--archive`), the file was made from another file (`--dedup`),
-    /// another job of this run downloads the file, or another run is working on the file (`--if-locked
-    /// skip`).
+    /// The file was not downloaded, for one of these reasons:
+    /// - The existing file of this name is kept.
+    /// - An earlier run downloaded the file (`--archive`).
+    /// - The file was made from another file (`--dedup`).
+    /// - Another job of this run downloads the file.
+    /// - Another run is working on the file (`--if-locked skip`).
     #[non_exhaustive]
     Skipped {
         /// The path of the file in the reason: the existing file, the file that the earlier run downloaded,

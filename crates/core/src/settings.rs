@@ -105,9 +105,8 @@ pub struct Settings {
     pub timeout: Duration,
     /// The longest time for each of these steps: a name lookup, an attempt to connect, and a TLS handshake.
     pub connect_timeout: Duration,
-    /// The longest time for one file, including all retries. Some times do not count: the time in which a
-    /// question to the user is open, in which the job is paused, or in which another run is working on the
-    /// file.
+    /// The longest time for one file, including all retries. The time in which a question is open, the job is
+    /// paused, or another run is working on the file does not count.
     pub max_time: Option<Duration>,
     /// A transfer that receives fewer bytes than this number within [`MIN_SPEED_WINDOW`] is too slow, and its
     /// connection fails with `net.slow`.

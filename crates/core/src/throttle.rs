@@ -1,10 +1,13 @@
 //! Decides what to do if a host says that it gets too many requests: *pause*, use *fewer* connections, or
 //! *fail*.
 //!
-//! [`read_waits`] reads how long a client must wait after a response, and [`decide`] makes the decision. This
-//! file treats these as signs of too many requests: the statuses 425, 429 and 503, `Retry-After` with any
-//! failure, quotas that are used up (`RateLimit` and its older forms), and bans by hosts that count
-//! connections.
+//! [`read_waits`] reads how long a client must wait after a response, and [`decide`] makes the decision.
+//! These are signs of too many requests:
+//!
+//! - the statuses 425, 429 and 503;
+//! - `Retry-After` with any failure;
+//! - quotas that are used up (`RateLimit` and its older forms);
+//! - bans by hosts that count connections.
 //!
 //! Invariant: [`decide`] returns no pause that is longer than [`LONGEST_PAUSE`]. If a host names a longer
 //! wait, the decision is to fail.

@@ -153,8 +153,8 @@ impl Controller {
 
     /// Starts at the level that an earlier run found. A controller of files starts at this level at once. A
     /// controller of connections waits for the first bytes, which show if the host is as far away as it was
-    /// then. A number that is not above the usual first target is not used: if it were wrong, the start would
-    /// be slow, and if it is right, the search finds it soon. Call this function before all others.
+    /// then. A number that is not above the usual first target is not used: a wrong number would make the
+    /// start slow, and the search finds a right number soon. Call this function before all others.
     pub fn start_at(&mut self, level: Level) {
         self.known = Some(level);
         if !self.usage.may_stop {

@@ -30,9 +30,9 @@ const INCREASE: f64 = 1.0;
 /// The length of the spans of time in which served requests are counted.
 const SPAN: Duration = Duration::from_secs(1);
 
-/// If a host refuses a file with status 425, 429 or 503, states no time to wait, and had sent bytes at most
-/// this long before the refusal, downhaul assumes that the host got too many requests. The time is longer
-/// than the gap between two files at common limits, and shorter than the time that a server needs to restart.
+/// A host that refuses a file with status 425, 429 or 503, and states no time to wait, may get too many
+/// requests. downhaul assumes this if the host sent bytes at most this long before the refusal. The time is
+/// longer than the gap between two files at common limits, and shorter than the restart of most servers.
 const SERVES: Duration = Duration::from_secs(10);
 
 /// The rate of requests for files to one host.

@@ -233,8 +233,7 @@ pub(crate) fn is_same_place(shown: &str, url: &Url, origin: Option<Origin>) -> b
 }
 
 /// Returns true if a URL has a signature, which may have expired. Such a URL has the parameters of a known
-/// kind of signature, or it has both a parameter for the time when it expires and a parameter for a signature
-/// or a hash.
+/// kind of signature. Or it has a parameter for its time of expiry, and one for a signature or a hash.
 pub fn is_signed(url: &Url) -> bool {
     let Some(query) = url.query() else { return false };
     let has = |names: &[&str]| {

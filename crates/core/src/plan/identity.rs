@@ -94,9 +94,9 @@ impl Identity {
         self.remote.as_ref().is_some_and(|file| file.html)
     }
 
-    /// Returns true if further bytes may be joined to the written ones. This requires that ranges of the file
-    /// can be requested, that the file did not change too often, and that a validator or a digest will show
-    /// if all these bytes belong together. `digest_tells` is true if a digest will show this.
+    /// Returns true if further bytes may be joined to the written ones: ranges of the file can be requested,
+    /// and the file did not change too often. A validator or a digest must also show if all these bytes
+    /// belong together. `digest_tells` is true if a digest will show this.
     pub(super) fn may_join(&self, digest_tells: bool) -> bool {
         self.remote.as_ref().is_some_and(|file| {
             let shown = file.start.validator != Validator::Unknown || digest_tells;

@@ -9,9 +9,8 @@ use crate::transcript::Transcript;
 use std::sync::Arc;
 use url::Url;
 
-/// If the size in a later response is less than the size in the first response divided by this number,
-/// downhaul assumes that the later response contains something else, such as an error message or a web page.
-/// The sizes of two versions of a file usually differ by less.
+/// A later response whose size is less than the first size divided by this number does not count as a version
+/// of the file. It is probably an error message or a web page.
 const FAR_SMALLER: u64 = 16;
 
 /// The file as the server has it, according to the response or the journal with which the download started.

@@ -217,11 +217,14 @@ impl RetryPolicy {
     }
 }
 
-/// Returns true if another mirror should be tried. Another mirror cannot help if the cause is this machine or
-/// the request, if the path could not be chosen, if the bytes of suspected mirrors were replaced in vain, or
-/// if failures of this kind are never retried. There is one exception: a server that asks for a very long
-/// wait gets no further request, but another mirror is tried if no written bytes can be continued. If the
-/// next request can continue after the written bytes, another mirror is tried only when the job would
+/// Returns true if another mirror should be tried. Another mirror cannot help in these cases:
+/// - The cause is this machine or the request.
+/// - The path could not be chosen.
+/// - The digest is still wrong after bytes of suspected mirrors were replaced.
+/// - Failures of this kind are never retried. There is one exception: if a server asks for a very long wait
+///   and no written bytes can be continued, another mirror is tried.
+///
+/// If the next request can continue after the written bytes, another mirror is tried only when the job would
 /// otherwise give up.
 fn mirror_may_help(error: &Error, verdict: Verdict, situation: Situation) -> bool {
     let theirs = matches!(error.kind.blame(), Blame::Remote | Blame::Content);
