@@ -203,8 +203,8 @@ impl Sources {
     }
 
     /// Makes the source unusable. If it was the current one, the first usable source becomes the current one.
-    /// If no source is usable, the current one stays. If it is known already that the source sent wrong
-    /// bytes, this stays known, and `why` has no effect.
+    /// If no source is usable, the current one stays. If the source is known to have sent wrong bytes, `why`
+    /// has no effect.
     pub(super) fn take_out(&mut self, source: usize, why: Out) {
         if let Some(one) = self.all.get_mut(source).filter(|one| one.out != Some(Out::SentWrongBytes)) {
             one.out = Some(why);

@@ -53,7 +53,7 @@ pub(super) struct Transfer {
     generation: u32,
     /// The number of bytes that were received in this run.
     received: u64,
-    /// The highest number of valid bytes from this run so far. A new start of the download does not lower it.
+    /// The highest number of valid bytes from this run so far. It stays when the download starts again.
     best: u64,
     /// The written bytes that were on the disk before this run, from an earlier run or another tool. They do
     /// not count as progress of this run. Bytes that are found to be wrong are removed from this set.
