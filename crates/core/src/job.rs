@@ -109,8 +109,8 @@ pub struct Job {
     pub url_name: Option<SafeName>,
     /// The facts about the file, if an earlier run fetched it. The job is then skipped without a request.
     pub done: Option<Kept>,
-    /// Files of earlier runs that have a digest of this job. With [`Dedup`](crate::dedup::Dedup), the file of
-    /// this job is made from the first of these files that still exists unchanged.
+    /// Files of earlier runs with a digest that this job expects. With [`Dedup`](crate::dedup::Dedup), the
+    /// file of this job is made from the first of these files that still exists unchanged.
     pub archived: Vec<Kept>,
 }
 

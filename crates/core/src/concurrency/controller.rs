@@ -101,7 +101,7 @@ pub(super) struct Usage {
     pub(super) files: usize,
     /// The number of bytes that all connections have received in this run.
     pub(super) bytes: u64,
-    /// True after the latency of the host was taken into account.
+    /// True after the latency of the host was used to choose the first target.
     latency_known: bool,
     pub(super) is_far: bool,
 }
@@ -252,9 +252,9 @@ impl Controller {
         self.window = None;
     }
 
-    /// Records a refused connection. If the present number of connections is below the ceiling, it becomes
-    /// the ceiling. If the refusal may be an accident (it is not `deliberate`), this happens only after two
-    /// failures in a row.
+    /// Records a refused connection. If the present number of connections is below the ceiling, this number
+    /// becomes the ceiling. If the refusal may be an accident (it is not `deliberate`), the ceiling changes
+    /// only after two failures in a row.
     fn on_refused(&mut self, now: Duration, wait: Duration, deliberate: bool) {
         self.on_broken(now, wait);
         let in_use = self.in_use();

@@ -43,9 +43,9 @@ const FELL: f64 = 0.9;
 const FROM_AFAR: usize = 4;
 
 /// After a trial of a larger target that gained too little, the smaller target is measured again. If its
-/// goodput is then more than this many times the goodput of the larger target, the host seems to punish many
-/// connections. More connections are tried once more, but not before the longest hold is over. If the same
-/// happens again at the same smaller target, more connections are never tried again.
+/// goodput is then more than this many times the goodput of the larger target, the host seems to become
+/// slower with many connections. More connections are tried once more, but not before the longest hold is
+/// over. If the same happens again at the same smaller target, more connections are never tried again.
 const COLLAPSE: f64 = 2.0;
 
 /// The length of the first hold, and the greatest length of a hold. The length doubles with each hold. After

@@ -69,9 +69,8 @@ impl Expectations {
         self.notes.extend(notes.into_iter().filter(|note| !self.notes.contains(note)).collect::<Vec<_>>());
     }
 
-    /// Prepares for the version of the file that is downloaded from now on, also at the first start and when
-    /// a partial file is continued. `stated` are the digests that the server stated for this version. They
-    /// replace the digests that servers stated before.
+    /// Replaces the digests that servers stated before with the digests in `stated`, and forgets the kind of
+    /// content.
     pub(super) fn begin(&mut self, stated: &[Expected]) {
         self.forget();
         self.learn(stated);

@@ -126,9 +126,9 @@ impl Verification {
         self.verify != Verify::Off && self.is_readable
     }
 
-    /// Prepares for the version of the file that is downloaded from now on, also at the first start and when
-    /// a partial file is continued. `stated` are the digests that the server stated for this version. They
-    /// replace the digests that servers stated before.
+    /// Prepares for a version of the file, when the download starts, starts again or continues a partial
+    /// file. `stated` has the digests that the server stated for this version. They replace the digests that
+    /// servers stated before.
     pub(super) fn begin(&mut self, stated: &[Expected]) {
         self.expectations.begin(stated);
     }
