@@ -134,8 +134,8 @@ pub struct Settings {
     pub user: Option<Login>,
     /// A bearer token (RFC 6750) for the origin of each given URL, and for no other origin.
     pub bearer: Option<Secret>,
-    /// The logins in a netrc file, for the origins of the given URLs, and for hosts to which their redirects
-    /// or a document lead.
+    /// The logins in a netrc file. They are for the origins of the given URLs, and for the hosts of redirects
+    /// and of URLs in documents.
     pub netrc: Option<Netrc>,
     /// The cookies of the run. Cookies that servers set are added.
     pub cookies: Cookies,

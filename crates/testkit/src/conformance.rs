@@ -60,8 +60,8 @@ pub async fn check_file(source: &dyn Source, content: &[u8], able: Abilities) ->
 }
 
 /// Checks a source whose file gets the content `after` when `change` is called. If the server states
-/// validators, the response with the new bytes must have a new validator, and each range of the new bytes
-/// must have the same new validator. A request with the old validator must not get the response `Unchanged`.
+/// validators, the response with the new bytes must have a new validator. Each range of the new bytes must
+/// have this validator too. A request with the old validator must not get the response `Unchanged`.
 ///
 /// # Errors
 /// Returns the rule that is broken.
