@@ -12,7 +12,7 @@
 //!
 //! Explanations and hints for users are in the CLI crate. `docs/errors.md` is generated from this list.
 //!
-//! This file is long because of that list.
+//! This file is long because it is the list of all kinds of failures.
 
 use std::fmt;
 use std::time::Duration;
@@ -335,8 +335,8 @@ pub struct Error {
     /// The size of the server's file in bytes, if the refusal of a range states this size (RFC 9110, section
     /// 15.5.17).
     pub size: Option<u64>,
-    /// The HTTP status of the response, if it is the reason for the failure. The status is reported, but no
-    /// decision depends on it.
+    /// The HTTP status of the response, if it is the reason for the failure. No decision depends on the value
+    /// of the status.
     pub http_status: Option<u16>,
 }
 

@@ -20,10 +20,10 @@ use std::ops::Range;
 use std::time::Duration;
 
 /// The reason in the event of a job whose file was left to another run.
-const LEFT: &str = "another run is working on this file";
+const LEFT: &str = "is left to another run, which is working on the file";
 
 /// The reason in the event of a job whose file another job of the run downloads.
-const SAME: &str = "is given twice, with the same URL: it is fetched once";
+const SAME: &str = "is given twice with the same URL, so it is fetched once";
 
 /// The version of the JSON form. Within a version, fields may be added, but no field is removed or changed.
 pub const VERSION: u8 = 1;
@@ -200,10 +200,12 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
         extra: serde_json::Map<String, serde_json::Value>,
     },
-    /// The file was not downloaded, for one of these reasons: the existing file of this name is kept, an
-    /// earlier run downloaded the file (`--archive`), the file was made from another file (`--dedup`),
-    /// another job of this run downloads the file, or another run is working on the file (`--if-locked
-    /// skip`).
+    /// The file was not downloaded, for one of these reasons:
+    /// - The existing file of this name is kept.
+    /// - An earlier run downloaded the file (`--archive`).
+    /// - The file was made from another file (`--dedup`).
+    /// - Another job of this run downloads the file.
+    /// - Another run is working on the file (`--if-locked skip`).
     #[non_exhaustive]
     Skipped {
         /// The path of the file in the reason: the existing file, the file that the earlier run downloaded,
@@ -717,7 +719,7 @@ pub(crate) mod rfc3339 {
         to.collect_str(&text(*ms))
     }
 
-    /// Returns a time in milliseconds since the Unix epoch as a text.
+    /// Returns the text of a time that is in milliseconds since the Unix epoch.
     pub fn text(ms: u64) -> String {
         // The year of a later time has more than four digits, which RFC 3339 does not allow.
         let ms = if ms < YEAR_10000 { ms } else { 0 };
@@ -727,7 +729,8 @@ pub(crate) mod rfc3339 {
         format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
     }
 
-    /// Reads such a text. Returns `None` if it is malformed, or if the time is before the Unix epoch.
+    /// Reads a time in RFC 3339. Returns milliseconds since the Unix epoch, or `None` if the text is
+    /// malformed or the time is before the epoch.
     pub fn read(text: &str) -> Option<u64> {
         let at: jiff::Timestamp = text.parse().ok()?;
         u64::try_from(at.as_millisecond()).ok()

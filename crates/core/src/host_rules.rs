@@ -51,7 +51,7 @@ impl HostPattern {
         if host.contains(['/', '?', '#', '@', '*', '\\', ' ']) || is_below && host.is_empty() {
             return Err(FORMS.into());
         }
-        // The URL library removes the usual port of a scheme.
+        // The URL library removes the usual port of a scheme, so the port 443 is found in the text.
         let url = Url::parse(&format!("{}://{host}/", scheme.unwrap_or("https"))).map_err(|_| FORMS)?;
         let port = url.port().or_else(|| host.ends_with(":443").then_some(443));
         let host = url.host_str().ok_or(FORMS)?.to_string();

@@ -73,9 +73,9 @@ pub struct Job {
     /// If `named_by` says that the URLs come from a document, the user may still have given some of them.
     /// These are the origins of those URLs, such as `https://host:8443`.
     pub given_origins: BTreeSet<String>,
-    /// The host whose login is used, if the line of a list has `credentials`. This is the name of a section
-    /// for hosts, or of an entry in the netrc file. The program adds the login to `headers`. A session does
-    /// not read this field.
+    /// The value of `credentials` in the line of a list. It is the name of a section for hosts in the
+    /// configuration, or of an entry in the netrc file. The command-line program adds the login in this
+    /// section or entry to `headers`. A session does not read this field.
     pub login_of: Option<String>,
     /// The request that is sent, if it is not a plain GET. It is sent to the origins of `urls` and to no
     /// other origins.
@@ -109,8 +109,8 @@ pub struct Job {
     pub url_name: Option<SafeName>,
     /// The facts about the file, if an earlier run fetched it. The job is then skipped without a request.
     pub done: Option<Kept>,
-    /// Files of earlier runs that have a digest of this job. With [`Dedup`](crate::dedup::Dedup), the file of
-    /// this job is made from the first of these files that still exists unchanged.
+    /// Files of earlier runs with a digest that this job expects. With [`Dedup`](crate::dedup::Dedup), the
+    /// file of this job is made from the first of these files that still exists unchanged.
     pub archived: Vec<Kept>,
 }
 
@@ -520,7 +520,7 @@ pub enum IfExists {
     /// wanted file. Otherwise fail.
     Check,
     /// Keep the existing file and do not download, even if it may have other content than the wanted file.
-    /// Fail if a digest, a size or chunk hashes were given that the file does not match.
+    /// Fail if the file does not match a digest, a size or chunk hashes that were given.
     Skip,
     /// Download, and replace the file when the new one is complete.
     Overwrite,

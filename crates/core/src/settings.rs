@@ -28,9 +28,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use url::Url;
 
-/// The settings of a session. [`Settings::default`] returns the defaults of the library. The program uses
-/// other values for some fields, such as [`Settings::parallel`]. Fields can be assigned, or set with the
-/// `with_` methods.
+/// The settings of a session. [`Settings::default`] returns the defaults of the library. The command-line
+/// program uses other values for some fields, such as [`Settings::parallel`]. Fields can be assigned, or set
+/// with the `with_` methods.
+///
+/// A *given URL* is a URL that the user gave. URLs from documents and redirects are not given URLs.
 ///
 /// ```
 /// # use downhaul_core::settings::Settings;
@@ -103,9 +105,8 @@ pub struct Settings {
     pub timeout: Duration,
     /// The longest time for each of these steps: a name lookup, an attempt to connect, and a TLS handshake.
     pub connect_timeout: Duration,
-    /// The longest time for one file, including all retries. Some times do not count: the time in which a
-    /// question to the user is open, in which the job is paused, or in which another run is working on the
-    /// file.
+    /// The longest time for one file, including all retries. The time in which a question is open, the job is
+    /// paused, or another run is working on the file does not count.
     pub max_time: Option<Duration>,
     /// A transfer that receives fewer bytes than this number within [`MIN_SPEED_WINDOW`] is too slow, and its
     /// connection fails with `net.slow`.
@@ -133,8 +134,8 @@ pub struct Settings {
     pub user: Option<Login>,
     /// A bearer token (RFC 6750) for the origin of each given URL, and for no other origin.
     pub bearer: Option<Secret>,
-    /// The logins in a netrc file, for the origins of the given URLs, and for hosts to which their redirects
-    /// or a document lead.
+    /// The logins in a netrc file. They are for the origins of the given URLs, and for the hosts of redirects
+    /// and of URLs in documents.
     pub netrc: Option<Netrc>,
     /// The cookies of the run. Cookies that servers set are added.
     pub cookies: Cookies,
@@ -205,8 +206,8 @@ pub struct Settings {
     pub unix_socket: Option<PathBuf>,
     /// True if addresses of private networks and of this machine are refused in three cases: a redirect from
     /// a public host leads to the address, a document or a server named the URL, or the host had a public
-    /// address before. The program allows such addresses unless `--no-private` is given, because some users
-    /// need them for VPNs and private name servers.
+    /// address before. The command-line program sets this field only with `--no-private`, because some users
+    /// need such addresses for VPNs and private name servers.
     pub refuse_private: bool,
     /// True if a host is reached over https only, after the host requested this in the session
     /// (`Strict-Transport-Security`).
@@ -411,9 +412,9 @@ setters! {
     with_hsts hsts bool,
 }
 
-/// The reaction to a failure of a job (`--on-error`). In two cases, the job continues with each of these
-/// values, and the user is not asked. First, a failure may pass, and at least 64 KiB of new bytes that can be
-/// kept arrived since the count of retries last began at 0. Second, the host of the job needs a pause.
+/// The reaction to a failure of a job (`--on-error`). In two cases, the job continues with any of these
+/// values, and the user is not asked. First, the failure may pass, at least 64 KiB of new bytes arrived since
+/// all retries last became available, and these bytes can be kept. Second, the host of the job needs a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnError {
     /// The user is asked after each failure that may be retried, while retries are left. The job waits for

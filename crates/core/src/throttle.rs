@@ -1,10 +1,13 @@
 //! Decides what to do if a host says that it gets too many requests: *pause*, use *fewer* connections, or
 //! *fail*.
 //!
-//! [`read_waits`] reads how long a client must wait after a response, and [`decide`] makes the decision. This
-//! file treats these as signs of too many requests: the statuses 425, 429 and 503, `Retry-After` with any
-//! failure, quotas that are used up (`RateLimit` and its older forms), and bans by hosts that count
-//! connections.
+//! [`read_waits`] reads how long a client must wait after a response, and [`decide`] makes the decision.
+//! These are signs of too many requests:
+//!
+//! - the statuses 425, 429 and 503;
+//! - `Retry-After` with any failure;
+//! - quotas that are used up (`RateLimit` and its older forms);
+//! - bans by hosts that count connections.
 //!
 //! Invariant: [`decide`] returns no pause that is longer than [`LONGEST_PAUSE`]. If a host names a longer
 //! wait, the decision is to fail.
@@ -95,8 +98,8 @@ pub fn is_refusal(kind: ErrorKind) -> bool {
 /// Returns the time until a quota is renewed, if it is used up. These headers are read: `RateLimit:
 /// "api";r=0;t=55` (draft-ietf-httpapi-ratelimit-headers-10), `RateLimit: limit=9, remaining=0, reset=55`
 /// (draft 07), and `RateLimit-Remaining: 0` with `RateLimit-Reset` (draft 02). The last form also occurs with
-/// names that begin with `X-RateLimit-` or `X-Rate-Limit-`. That form is older than the drafts, and its reset
-/// value is either a wait or a time.
+/// names that begin with `X-RateLimit-` or `X-Rate-Limit-`. These names are older than the drafts, and their
+/// reset value is either a wait or a time.
 fn used_up(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     // Most responses have no such header, and then none of the names is looked up.
     headers.keys().find(|name| name.as_str().as_bytes().windows(4).any(|part| part == b"rate"))?;

@@ -37,10 +37,10 @@ impl Abilities {
     pub const ALL: Abilities = Abilities { ranges: true, validator: true, size: true };
 }
 
-/// Checks a source of a file that has this content and does not change. `able` are the abilities that the
-/// source must show. This function requests the whole file, and, in other requests, only the facts about the
-/// file. It requests ranges inside the file, at its end and beyond its end, and several ranges at once. It
-/// also drops responses before their end.
+/// Checks a source of a file that has this content and does not change. `able` has the abilities that the
+/// source must show. This function requests the whole file, only the facts about the file, and ranges inside
+/// the file, at its end and beyond its end. It also sends several requests at once, and drops responses
+/// before their end.
 ///
 /// # Errors
 /// Returns the rule that is broken.
@@ -60,8 +60,8 @@ pub async fn check_file(source: &dyn Source, content: &[u8], able: Abilities) ->
 }
 
 /// Checks a source whose file gets the content `after` when `change` is called. If the server states
-/// validators, the response with the new bytes must have a new validator, and each range of the new bytes
-/// must have the same new validator. A request with the old validator must not get the response `Unchanged`.
+/// validators, the response with the new bytes must have a new validator. Each range of the new bytes must
+/// have this validator too. A request with the old validator must not get the response `Unchanged`.
 ///
 /// # Errors
 /// Returns the rule that is broken.

@@ -49,9 +49,9 @@ struct FakePart {
     disk: FakeDisk,
     path: PathBuf,
     journal: PathBuf,
-    /// The generation, which is the number of times that the partial file has begun again or was published.
-    /// The second value is true if the partial file has a journal. A partial file without a journal is
-    /// deleted when this object is dropped.
+    /// The generation, and true if the partial file has a journal. The generation is the number of times that
+    /// the partial file was begun or published. A partial file without a journal is deleted when this object
+    /// is dropped.
     state: Mutex<(Generation, bool)>,
 }
 

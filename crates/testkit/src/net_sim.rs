@@ -280,7 +280,7 @@ impl World {
 
     /// Returns a web page, or an error message with a status of success.
     fn something_else(&mut self) -> Meeting {
-        // If the length of the file is unknown, a client takes any text but a web page for a new version.
+        // If the length of the file is unknown, a client accepts any text except a web page as a new version.
         let (content_type, body) = match self.rng.bool() || !self.announces_length {
             true => ("text/html", b"<html>Please log in</html>".to_vec()),
             false => ("application/json", b"{\"error\":\"quota\"}".to_vec()),

@@ -163,7 +163,6 @@ fn event(choices: &mut Choices) -> Input {
     }
 }
 
-/// Returns the origins of this many sources.
 fn origins(count: usize) -> Vec<Origin> {
     crate::net_sim::origins(count)
 }

@@ -89,7 +89,7 @@ struct Sim {
     named: bool,
     /// The longest time until a response, in milliseconds.
     slowest_response: u64,
-    /// The claims that are being checked, each with the number of its check. `None` is the end of a check.
+    /// The claims that are being checked, each with the number in its `CheckJournal`. `None` ends the check.
     check: VecDeque<(u32, Option<Claim>)>,
     /// The inputs that are passed to the plan next.
     later: VecDeque<Input>,
@@ -283,7 +283,7 @@ impl Sim {
         self.seen.connections = self.seen.connections.max(self.connections.len());
     }
 
-    /// Moves the time to the next step of a connection or of a check, and carries out this step.
+    /// Moves the time to the next step of a connection or of a journal check, and carries out this step.
     fn wait(&mut self, plan: &mut Plan, until: Option<Duration>) {
         let seed = self.seed;
         if let Some(input) = self.later.pop_front() {
@@ -359,7 +359,6 @@ impl Sim {
         self.deliver(plan, index);
     }
 
-    /// Delivers bytes over a connection.
     fn deliver(&mut self, plan: &mut Plan, index: usize) {
         let now = self.now;
         let connection = &mut self.connections[index];

@@ -41,7 +41,7 @@ fn a_compressed_body_is_saved_as_sent_with_a_warning() {
     for more in [&[][..], &["--decode", "off"]] {
         let (place, out) = get(&server, "coding=gzip", more);
         place.assert_exact(&out, "f", &coded("gzip"));
-        assert!(out.stderr.contains("warning: the server sent it compressed (gzip)"), "{}", out.stderr);
+        assert!(out.stderr.contains("warning: the server sent the file compressed (gzip)"), "{}", out.stderr);
         assert!(out.stderr.contains("saved as sent"), "{}", out.stderr);
     }
 }
@@ -59,7 +59,7 @@ fn decode_auto_saves_the_decoded_file() {
     ] {
         let (place, out) = get(&server, &format!("coding={codings}&says={says}"), &["--decode", "auto"]);
         place.assert_exact(&out, "f", &file());
-        let told = format!("the server sent it compressed ({says}), and it was decoded");
+        let told = format!("the server sent the file compressed ({says}), and it was decoded");
         assert!(out.stderr.contains(&told), "{}", out.stderr);
     }
     // A body without a coding or with an unknown one is not decoded.
@@ -158,7 +158,7 @@ fn ranges_of_a_coded_body_are_joined_under_one_strong_etag() {
     place.assert_exact(&out, "f.br", &large_coded());
     let range = server.requests()[1].header("range").map(str::to_string);
     assert!(range.is_some_and(|range| !range.starts_with("bytes=0-")), "continued, not repeated");
-    assert!(out.stderr.contains("warning: the server sent it compressed (br)"), "{}", out.stderr);
+    assert!(out.stderr.contains("warning: the server sent the file compressed (br)"), "{}", out.stderr);
 
     let place = Place::in_memory();
     let before = server.requests().len();
@@ -207,7 +207,7 @@ fn a_compressed_file_is_resumed_after_ctrl_c() {
     let out = place.run(&[&url, "-o", "f.br"]);
     place.assert_exact(&out, "f.br", &large_coded());
     assert!(out.stderr.contains("of an earlier run"), "{}", out.stderr);
-    assert!(out.stderr.contains("warning: the server sent it compressed (br)"), "{}", out.stderr);
+    assert!(out.stderr.contains("warning: the server sent the file compressed (br)"), "{}", out.stderr);
 }
 
 #[test]

@@ -115,7 +115,7 @@ fn a_coded_body_is_handled_although_only_identity_was_accepted() {
     let server = Server::start();
     let (place, out) = get(&server, "gzip_although_identity", &[]);
     place.assert_exact(&out, "f", &file());
-    assert!(out.stderr.contains("warning: the server sent it compressed (gzip)"), "{}", out.stderr);
+    assert!(out.stderr.contains("warning: the server sent the file compressed (gzip)"), "{}", out.stderr);
     assert_eq!(server.requests()[0].header("accept-encoding"), Some("identity"));
 }
 

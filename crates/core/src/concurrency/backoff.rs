@@ -5,8 +5,7 @@
 
 use std::time::Duration;
 
-/// The wait before the next connection. It grows with each failure in a row, but all failures during the same
-/// wait count as one failure.
+/// The wait before the next connection.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     /// The number of failures in a row.

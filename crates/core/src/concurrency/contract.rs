@@ -92,7 +92,7 @@ pub enum StepReason {
     NoGain,
     /// Fewer connections are tried.
     TryFewer,
-    /// The host refused more connections, or banned the client, so the ceiling is below the target.
+    /// The host refused more connections, or banned the client, so the ceiling fell below the target.
     Refused,
     /// With more connections, the goodput was less than half of the goodput with fewer connections. The
     /// target does not change in this step.

@@ -22,8 +22,8 @@ pub const AUTO_MOST: usize = 64;
 const FAR: Duration = Duration::from_millis(10);
 
 /// If the first byte of a far host needs at least this time, [`FAR_TARGET`] connections start at once. The
-/// first connection would need half a second or more until its slow start is over. The time to the first byte
-/// includes at least two round trips, because the connection is made first.
+/// reason is that the slow start of the first connection would take half a second or more. The time to the
+/// first byte includes at least two round trips, because the connection is made first.
 const SHORT_ENOUGH: Duration = Duration::from_millis(150);
 
 /// The first target for a host that is far away, unless one connection alone fills the line. It is half of
@@ -57,8 +57,7 @@ pub struct Controller {
     /// never above this number either.
     tolerated: Option<usize>,
     /// True if the host refused more connections than `ceiling`. Then `ceiling` is also a limit for the
-    /// number of connections that the user set for each file. Otherwise, the number of the user may be above
-    /// it.
+    /// number of connections that the user set for each file. Otherwise, that number may be above `ceiling`.
     limited: bool,
     pub(super) target: usize,
     /// In [`Phase::Ramp`], the target doubles without a measurement while it is lower than this number. The
@@ -67,11 +66,9 @@ pub struct Controller {
     /// The number of files that arrived since the target was last doubled.
     arrived: usize,
     pub(super) phase: Phase,
-    /// The current measurement.
     pub(super) window: Option<MeasurementWindow>,
     /// The length of the next hold.
     pub(super) next_hold: Duration,
-    /// True if there was a hold already.
     pub(super) has_held: bool,
     /// The direction of the trial after the next hold.
     pub(super) next_trial: Direction,
@@ -79,8 +76,7 @@ pub struct Controller {
     /// measurement did not confirm, and fewer connections were never measured. Steps down then follow each
     /// other without a hold.
     pub(super) steps_down: bool,
-    /// The target above which the whole download became slower, when this last happened. It is 0 if this
-    /// never happened.
+    /// The last target above which the whole download became slower, or 0 if there was no such target.
     pub(super) collapsed_above: usize,
     /// The level of an earlier run, until the first measurement shows if it is still right.
     pub(super) known: Option<Level>,
@@ -105,9 +101,8 @@ pub(super) struct Usage {
     pub(super) files: usize,
     /// The number of bytes that all connections have received in this run.
     pub(super) bytes: u64,
-    /// True after the latency of the host was taken into account.
+    /// True after the latency of the host was used to choose the first target.
     latency_known: bool,
-    /// True if the host is far away.
     pub(super) is_far: bool,
 }
 
@@ -158,8 +153,8 @@ impl Controller {
 
     /// Starts at the level that an earlier run found. A controller of files starts at this level at once. A
     /// controller of connections waits for the first bytes, which show if the host is as far away as it was
-    /// then. A number that is not above the usual first target is not used: if it were wrong, the start would
-    /// be slow, and if it is right, the search finds it soon. Call this function before all others.
+    /// then. A number that is not above the usual first target is not used: a wrong number would make the
+    /// start slow, and the search finds a right number soon. Call this function before all others.
     pub fn start_at(&mut self, level: Level) {
         self.known = Some(level);
         if !self.usage.may_stop {
@@ -257,9 +252,9 @@ impl Controller {
         self.window = None;
     }
 
-    /// Records a refused connection. If the present number of connections is below the ceiling, it becomes
-    /// the ceiling. If the refusal may be an accident (it is not `deliberate`), this happens only after two
-    /// failures in a row.
+    /// Records a refused connection. If the present number of connections is below the ceiling, this number
+    /// becomes the ceiling. If the refusal may be an accident (it is not `deliberate`), the ceiling changes
+    /// only after two failures in a row.
     fn on_refused(&mut self, now: Duration, wait: Duration, deliberate: bool) {
         self.on_broken(now, wait);
         let in_use = self.in_use();
@@ -294,7 +289,6 @@ impl Controller {
         self.ceiling = self.target;
     }
 
-    /// Returns true if the target may be raised.
     pub(super) fn may_rise(&self) -> bool {
         self.target < self.ceiling()
     }
@@ -317,7 +311,6 @@ impl Controller {
     /// Records a step for `--explain`.
     pub(super) fn record(&mut self, at: Duration, to: usize, goodput: f64, why: StepReason) {
         if self.steps.len() == STEPS_MOST {
-            // The first and the last steps are kept.
             self.steps.remove(STEPS_MOST / 2);
         }
         self.steps.push(Step { at, from: self.target, to, goodput, why });
@@ -325,7 +318,7 @@ impl Controller {
 
     /// Chooses the first target when the latency of the host is known. For a host that is far away, this is
     /// [`FAR_TARGET`]. If the response of such a host begins within [`SHORT_ENOUGH`], the slow start of the
-    /// first connection is watched before, and the target stays at 1 if this connection fills the line. If an
+    /// first connection is watched first, and the target stays at 1 if this connection fills the line. If an
     /// earlier run found a higher number to be the best, that number becomes the first target at once.
     fn set_first_target(&mut self, now: Duration, latency: Duration) {
         if std::mem::replace(&mut self.usage.latency_known, true) {

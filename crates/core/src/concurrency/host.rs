@@ -87,8 +87,8 @@ impl Host {
         self.controller.best().filter(is_free)
     }
 
-    /// Returns the HTTP version to store. HTTP/1.1 is stored only if an earlier run stored HTTP/2, because a
-    /// run for which no version is stored expects HTTP/1.1.
+    /// Returns the HTTP version to store. HTTP/1.1 is stored only if an earlier run stored HTTP/2, because
+    /// runs expect HTTP/1.1 if no version is stored.
     fn http(&self) -> Option<Spoke> {
         self.http.filter(|&http| http == Spoke::Http2 || self.known_http == Some(Spoke::Http2))
     }

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 /// differs by a fifth to a third. Between lines of different kinds, the difference is larger.
 const CONFIRMED: (f64, f64) = (0.7, 1.5);
 
-/// If the level of this run differs from the stored level only in its goodput, and by at most this share of
-/// the stored goodput, the new level is not stored. Without this rule, each run would write `hosts.json`.
+/// If the level of this run differs from the stored level only in its goodput, and by at most this share, the
+/// new level is not stored. Without this rule, each run would write `hosts.json`.
 const SIMILAR: f64 = 0.25;
 
 /// The limits of a host, and the numbers that were best. A later run starts with all of these values, except
@@ -25,7 +25,7 @@ pub struct Learned {
     pub refused: bool,
     /// The number of connections that was best for large files.
     pub best: Option<Level>,
-    /// The number of files, downloaded at the same time, that was best for a list of files.
+    /// The number of files at once that was best for a list of files.
     pub files: Option<Level>,
     /// The HTTP version over which the last list of small files with https URLs came.
     pub http: Option<Spoke>,
@@ -35,7 +35,7 @@ pub struct Learned {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Level {
-    /// The number.
+    /// The number of connections, or of files at once.
     pub number: usize,
     /// The goodput with this number, in bytes a second. It is `None` if the run ended before its comparison
     /// of numbers was complete. Another number may then be better.
@@ -68,7 +68,7 @@ impl Level {
         self.goodput.is_some_and(|then| goodput >= then * CONFIRMED.0 && goodput <= then * CONFIRMED.1)
     }
 
-    /// Returns true if `other` differs so little from this stored level that it does not have to be stored.
+    /// Returns true if `other` is so similar to this stored level that `other` does not have to be stored.
     pub(crate) fn is_similar(&self, other: &Level) -> bool {
         let is_near = match (self.goodput, other.goodput) {
             (Some(one), Some(other)) => (one - other).abs() <= one * SIMILAR,

@@ -69,9 +69,12 @@
 //! # Bounds
 //!
 //! The target is never below 1 and never above the ceiling. For connections, the ceiling is the lowest of
-//! four numbers: the limit that the user set (at most 64), the number of connections that were open when the
-//! host refused one more connection, the number of connections above which the host bans the client, and the
-//! number of connections above which the whole download became slower.
+//! these numbers:
+//!
+//! - the limit that the user set (at most 64);
+//! - the number of connections that were open when the host refused one more connection;
+//! - the number of connections above which the host bans the client;
+//! - the number of connections above which the whole download became slower.
 //!
 //! Connections above the target are stopped only if all connections belong to one file. If there are several
 //! files, a surplus connection is closed when the download of its file ends.

@@ -9,12 +9,11 @@ use super::{Controller, StepReason};
 use std::time::Duration;
 
 /// A larger target stays if its gain is at least this share of the ideal gain, which the documentation of the
-/// module explains. Two doublings that each gain a little less would gain about a tenth in total, but because
-/// of this limit, the first of them is undone. The number was found with simulated lines. With a share of
-/// 0.07, 0.8 % fewer of the lines come close to the goodput of the best fixed number of connections (within a
-/// tenth). With a share of 0.04, 0.8 % more of the lines get more than twice the connections that are enough.
-/// A share of one third would be more polite to other traffic on the same line, but a tenth fewer of the
-/// lines would come close to this goodput.
+/// module explains. The number was found with simulated lines. With a share of 0.07, 0.8 % fewer of the lines
+/// come close to the goodput of the best fixed number of connections (within a tenth). With a share of 0.04,
+/// 0.8 % more of the lines get more than twice the connections that are enough. With a share of one third,
+/// other traffic on the same line would be slowed down less, but a tenth fewer of the lines would come close
+/// to this goodput.
 const WORTH_IT: f64 = 0.05;
 
 /// A gain of at least this share of the ideal gain is accepted at once. A smaller gain is accepted only when
@@ -44,9 +43,9 @@ const FELL: f64 = 0.9;
 const FROM_AFAR: usize = 4;
 
 /// After a trial of a larger target that gained too little, the smaller target is measured again. If its
-/// goodput is then more than this many times the goodput of the larger target, the host seems to punish many
-/// connections. More connections are tried once more, but not before the longest hold is over. If the same
-/// happens again at the same smaller target, more connections are never tried again.
+/// goodput is then more than this many times the goodput of the larger target, the host seems to become
+/// slower with many connections. More connections are tried once more, but not before the longest hold is
+/// over. If the same happens again at the same smaller target, more connections are never tried again.
 const COLLAPSE: f64 = 2.0;
 
 /// The length of the first hold, and the greatest length of a hold. The length doubles with each hold. After
@@ -178,7 +177,6 @@ impl Controller {
         }
     }
 
-    /// Makes the decision after a trial of more connections.
     fn decide_more(
         &mut self,
         now: Duration,
@@ -227,7 +225,6 @@ impl Controller {
         }
     }
 
-    /// Makes the decision after a trial of fewer connections.
     fn decide_fewer(
         &mut self,
         now: Duration,

@@ -9,10 +9,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// A response counts as one that waited in the queue if it took longer than the quickest response by more
-/// than this share of the quickest time, and by more than [`LONGER_BY`]. With a share of a quarter, lines
-/// that are shared with other downloads count as full too often, and the simulated downloads over these lines
-/// are slower.
+/// A response has waited in the queue if it took longer than the quickest response: by more than this share
+/// of the quickest time, and by more than [`LONGER_BY`]. With a share of a quarter, lines that are shared
+/// with other downloads count as full too often, and the simulated downloads over these lines are slower.
 const LONGER: f64 = 0.5;
 
 /// The shortest delay that counts as a wait in the queue. Servers themselves need some milliseconds more for
@@ -29,17 +28,16 @@ const FULL_AND_ROOM: (f64, f64) = (0.3, 0.1);
 
 /// Packets wait in the queue if the recent round trips are longer than the shortest round trip by more than
 /// this share of the shortest one, and by more than [`GROWN_BY`]. TCP measures round trips without the time
-/// that a server needs, so this share is smaller than [`LONGER`]. After a connection has filled a line with a
-/// round trip of 40 ms, a tenth of a second passes until its round trips are longer by a tenth (measured on
-/// an emulated line).
+/// that a server needs, so this share is smaller than [`LONGER`]. On an emulated line with a round trip of
+/// 40 ms, round trips are longer by this share a tenth of a second after a connection fills the line.
 const GROWN: f64 = 0.1;
 
 /// Smaller increases of the round trip are ignored. TCP measures round trips with a resolution of about a
 /// millisecond, and a scheduler delays single packets by some milliseconds.
 const GROWN_BY: Duration = Duration::from_millis(5);
 
-/// The number of recent round trips of which the shortest one is used. While a server pauses between bytes,
-/// single round trips seem longer, because they include the pause.
+/// The shortest of this many recent round trips is used. While a server pauses between bytes, single round
+/// trips seem longer, because they include the pause.
 const RECENT: usize = 3;
 
 /// The queue before the line to a host.

@@ -1,5 +1,5 @@
-//! The number of files that are requested from a host in a second, after the host refused some files because
-//! it got too many requests.
+//! Limits the number of files that are requested from a host in a second, after the host refused some files
+//! because it got too many requests.
 //!
 //! The rate changes by additive increase and multiplicative decrease, in the way in which TCP connections
 //! find their share of a line (Chiu and Jain 1989). A refusal sets the rate to half of the rate at which the
@@ -23,16 +23,16 @@ const SLOWEST: f64 = 0.1;
 /// A refusal multiplies the rate by this factor.
 const DECREASE: f64 = 0.5;
 
-/// The increase in each second, in requests a second, if files are served at the full rate. If the rate is
-/// below one request a second, it doubles with each file.
+/// If files are served at the full rate, the rate grows by this many requests a second in each second. A rate
+/// below one request a second doubles with each served file.
 const INCREASE: f64 = 1.0;
 
 /// The length of the spans of time in which served requests are counted.
 const SPAN: Duration = Duration::from_secs(1);
 
-/// If a host refuses a file with status 425, 429 or 503, states no time to wait, and had sent bytes at most
-/// this long before the refusal, downhaul assumes that the host got too many requests. The time is longer
-/// than the gap between two files at common limits, and shorter than the restart of a server.
+/// A host that refuses a file with status 425, 429 or 503, and states no time to wait, may get too many
+/// requests. downhaul assumes this if the host sent bytes at most this long before the refusal. The time is
+/// longer than the gap between two files at common limits, and shorter than the restart of most servers.
 const SERVES: Duration = Duration::from_secs(10);
 
 /// The rate of requests for files to one host.
@@ -40,11 +40,11 @@ const SERVES: Duration = Duration::from_secs(10);
 pub(super) struct RequestRate {
     /// The limit in requests a second, if there is one.
     rate: Option<f64>,
-    /// The time before which no file is requested that has no connection yet. Further requests for a file
-    /// that has a connection do not wait.
+    /// Before this time, no request is sent for a file that has no connection. Requests for further
+    /// connections of a file do not wait.
     next: Duration,
-    /// The rate up to which each served file doubles the limit. It is the limit that was set by the first
-    /// refusal after the host had last served a file.
+    /// While the limit is below this number, each served file doubles the limit. The number is the limit that
+    /// the first refusal after the last served file has set.
     doubles_to: f64,
     /// The time when the rate was last lowered. A refusal of a request that was sent before this time does
     /// not lower the rate again.
@@ -80,12 +80,11 @@ impl RequestRate {
         self.lowered.is_some()
     }
 
-    /// Returns true if there is a limit.
     pub(super) fn is_limited(&self) -> bool {
         self.rate.is_some()
     }
 
-    /// Returns the time before which no file is requested that has no connection yet.
+    /// Returns the time before which no request is sent for a file that has no connection.
     pub(super) fn not_before(&self) -> Duration {
         self.next
     }
@@ -121,7 +120,6 @@ impl RequestRate {
         }
     }
 
-    /// Records that bytes arrived.
     pub(super) fn on_bytes(&mut self, now: Duration) {
         self.first_bytes.get_or_insert(now);
         self.last_bytes = self.last_bytes.max(Some(now));

@@ -17,8 +17,8 @@ const LATENCIES: f64 = 1.5;
 /// scheduler distort the measurement of a transfer over loopback or a LAN.
 const SHORTEST: Duration = Duration::from_millis(100);
 
-/// Before the first hold, a window in the phases `Ramp` and `Recheck` is this many times as long as the time
-/// from a request to its first byte, but at least [`SHORTEST`] and at most [`LENGTH`]. Slow start takes about
+/// Before the first hold, windows in the phases `Ramp` and `Recheck` may be shorter than [`LENGTH`]: this
+/// many times the time from a request to its first byte, but at least [`SHORTEST`]. Slow start takes about
 /// eight round trips. If the host is near, these round trips pass quickly, and a trial costs little.
 const RAMP_LATENCIES: u32 = 8;
 

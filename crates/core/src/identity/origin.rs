@@ -1,5 +1,5 @@
-//! URLs and requests in the form in which they are recorded. They are keyed hashes, which show if two URLs
-//! are equal, or equal except for their signatures.
+//! Keyed hashes of URLs and requests, for journals and records. The hashes show if two URLs are equal, or
+//! equal except for their signatures.
 //!
 //! Invariant: no secret of a URL or a request can be read from its hashes, as long as the key is secret.
 
@@ -25,8 +25,8 @@ const SIGNING: &[&str] = &[
     VISITOR,
 ];
 
-/// The parameter that [`Origin::of_variant`] adds to a URL for the facts that show who sends the request. For
-/// the server, the sender is a visitor. Like a signature, these facts differ between the users of a server.
+/// The parameter that [`Origin::of_variant`] adds to a URL for the facts that show who sends the request.
+/// Like a signature, these facts differ between the users of a server.
 const VISITOR: &str = "downhaul-visitor";
 
 /// The parameter that [`Origin::of_variant`] adds to a URL for the facts that choose the content.
@@ -62,7 +62,6 @@ impl Key {
         Key { bytes, id: [one, other] }
     }
 
-    /// Returns a hasher with this key.
     pub(super) fn hasher(&self) -> blake3::Hasher {
         blake3::Hasher::new_keyed(&self.bytes)
     }
@@ -93,15 +92,15 @@ pub struct Hashes {
     file: [u8; 8],
 }
 
-/// The relation between two URLs.
+/// The relation between two URLs and their requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Relation {
-    /// The URLs are equal.
+    /// The URLs are equal, and so are the requests.
     Same,
     /// The URLs are equal except for their signatures, or the requests have different facts about who sends
     /// them, such as tokens or cookies.
     SignedDifferently,
-    /// The URLs differ.
+    /// The URLs differ, or the requests may get different files.
     Different,
     /// The URLs were hashed with different keys and cannot be compared.
     Unknown,
@@ -221,10 +220,10 @@ pub(crate) fn is_same_url(one: &Url, other: &Url) -> bool {
 }
 
 /// Returns true if `shown` and `url` are equal except for their signatures. `shown` is the URL from which the
-/// response came in an earlier run, without its secrets. If it hides secrets, they may differ from the
-/// secrets in `url`. The result is then true only if `shown` is the URL of the source itself, because the
-/// caller has compared the origins of the source and of the partial file before. `origin` is the origin of
-/// the source.
+/// response came in an earlier run, without its secrets. If `shown` hides secrets, the hidden secrets may
+/// differ from the secrets in `url`. The result is then true only if `shown` is the URL of the source itself,
+/// because the caller has compared the origins of the source and of the partial file before. `origin` is the
+/// origin of the source.
 pub(crate) fn is_same_place(shown: &str, url: &Url, origin: Option<Origin>) -> bool {
     let Ok(before) = Url::parse(shown) else { return false };
     let Ok(now) = Url::parse(&show::url(url)) else { return false };
@@ -234,8 +233,7 @@ pub(crate) fn is_same_place(shown: &str, url: &Url, origin: Option<Origin>) -> b
 }
 
 /// Returns true if a URL has a signature, which may have expired. Such a URL has the parameters of a known
-/// kind of signature, or it has both a parameter for the time when it expires and a parameter for a signature
-/// or a hash.
+/// kind of signature. Or it has a parameter for its time of expiry, and one for a signature or a hash.
 pub fn is_signed(url: &Url) -> bool {
     let Some(query) = url.query() else { return false };
     let has = |names: &[&str]| {
@@ -277,7 +275,6 @@ fn is_in(names: &[&str], name: &str) -> bool {
     names.contains(&name)
 }
 
-/// Returns the first eight bytes of a hash.
 fn short(hash: blake3::Hash) -> [u8; 8] {
     let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();
     [a, b, c, d, e, f, g, h]

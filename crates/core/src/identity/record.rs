@@ -1,4 +1,4 @@
-//! The record that is attached to a finished file. A later run recognises the file by this record.
+//! The record that is attached to a finished file.
 //!
 //! Invariant: a record has no secret, and a record of another format is not read.
 
@@ -8,8 +8,7 @@ use crate::remote::Validator;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};
 
-/// The data in the record of a finished file. A later run recognises the file by this data, without a
-/// request.
+/// The record of a finished file. A later run recognises the file by its record, without a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// The hashes of the URL and the request that the file came from.
@@ -36,7 +35,7 @@ pub struct Further {
 }
 
 impl Further {
-    /// Returns `record`, the record of the job whose file has this name, together with the name.
+    /// Returns the record of the job whose file has this name.
     pub fn new(name: &str, record: Record) -> Further {
         Further { name: crc32c(name.as_bytes()), record }
     }

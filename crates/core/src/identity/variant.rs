@@ -132,7 +132,7 @@ fn is_of_visitor(name: &str, value: &Secret) -> bool {
 /// Facts that are added to a keyed hash.
 struct Facts<'k> {
     key: &'k Key,
-    /// The hasher. It is `None` as long as there are no facts.
+    /// `None` as long as there are no facts.
     hasher: Option<blake3::Hasher>,
 }
 
@@ -160,8 +160,8 @@ impl<'k> Facts<'k> {
         self.add(name, hasher.finalize().as_bytes());
     }
 
-    /// Returns the hash as a number, or `None` if there are no facts. A hash in hexadecimal digits would look
-    /// like a secret in a URL.
+    /// Returns the hash, or `None` if there are no facts. The hash is a decimal number, because hexadecimal
+    /// digits would look like a secret in a URL.
     fn hash(&self) -> Option<String> {
         let hash = self.hasher.as_ref()?.finalize();
         let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();

@@ -15,7 +15,7 @@ use crate::settings::{OnError, Verify};
 use std::ops::Range;
 use std::time::Duration;
 
-/// The number of a worker. Each worker of a plan has a new number, so late reports are recognised.
+/// The number of a worker. A plan uses each number once, so it recognises late reports of dropped workers.
 pub type WorkerId = u32;
 
 /// The next task of the driver.
@@ -38,7 +38,7 @@ pub enum Action {
     },
     /// Choose the name, from the response if necessary, and open the partial file. If `begin` is not `None`,
     /// and no bytes of an earlier run or of another tool can be kept, also carry out [`Action::Begin`] with
-    /// it. The answer is `Placed`.
+    /// the value of `begin`. The answer is `Placed`.
     Place {
         /// The response that may give the file its name. It is `None` if no request for bytes was sent yet,
         /// because a partial file of an earlier run may be resumed.
@@ -46,8 +46,8 @@ pub enum Action {
         /// The instructions to begin the partial file, or `None` if it must not be begun yet.
         begin: Option<Begin>,
     },
-    /// Begin the partial file: remove its old journal, discard its bytes unless `keep` is true, and start a
-    /// new journal if the file has one. A plan may return this action several times. The answer is `Begun`.
+    /// Begin the partial file: remove its old journal, discard its bytes unless `keep` is true, and start the
+    /// new journal, if any. A plan may return this action several times. The answer is `Begun`.
     Begin(Begin),
     /// Compare an old partial file with its journal. The answers are `ClaimChecked`, then `JournalChecked`.
     CheckJournal {
@@ -65,8 +65,8 @@ pub enum Action {
         source: usize,
         /// The offset of the first byte to request.
         from: u64,
-        /// The offset after the last byte, or `None` for all bytes that follow. `from` 0 and `None` request
-        /// the whole file.
+        /// The offset after the last byte, or `None` for all bytes that follow. If `from` is 0 and `to` is
+        /// `None`, the whole file is requested.
         to: Option<u64>,
     },
     /// The worker's response is valid. Write its body, without the first `skip` bytes, from the offset `at`
@@ -142,8 +142,8 @@ pub struct Begin {
 /// Something that happened, or a command to the plan.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
-    /// Facts about the content that the heads of the responses with the file do not state. Facts from lists
-    /// and signatures arrive before `Placed`. Other facts may arrive later.
+    /// Facts about the file that do not come from the heads of its responses. Facts from lists and signatures
+    /// arrive before `Placed`. Other facts may arrive later.
     Found(Findings),
     /// The result of `Look`.
     Looked(Result<Place, Error>),
@@ -164,11 +164,11 @@ pub enum Input {
         worker: WorkerId,
         /// The offset after the last byte.
         upto: u64,
-        /// True if the worker wrote all bytes since its last report, and all for the first time. It is false
-        /// if another worker with the same segment wrote some of them, or if the segment was shortened.
+        /// True if no other worker wrote any of the bytes between this worker's last report and `upto`, and
+        /// the segment was not shortened while this worker wrote them.
         fresh: bool,
     },
-    /// A worker has ended, because its body or its segment ended, or because the worker failed.
+    /// A worker has ended, because its response or its segment ended, or because the worker failed.
     Ended {
         /// The worker.
         worker: WorkerId,
@@ -215,7 +215,7 @@ pub enum Input {
     Published(Result<String, Error>),
     /// The user's answer to a question.
     Answer(Answer),
-    /// Changes the reaction to failures.
+    /// A new reaction to failures.
     OnError(OnError),
     /// Pauses the job (`true`), or lets it continue (`false`).
     Pause(bool),
@@ -247,7 +247,7 @@ pub struct Findings {
 /// A signature of a file itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signed {
-    /// The key that made the signature, in words for the user.
+    /// The key that made the signature, as users see it.
     pub by: String,
     /// The algorithm of the digest that is signed, if that digest is computed during the download.
     pub digest: Option<Algorithm>,
@@ -258,7 +258,7 @@ pub struct Signed {
 pub enum Place {
     /// The file can be saved at this path.
     Free {
-        /// The final path, in words for the user.
+        /// The final path, as users see it.
         path: String,
         /// True if bytes of an earlier run or another tool may be kept. This field is used only in `Looked`.
         left: bool,
@@ -276,7 +276,7 @@ pub enum Leftover {
     Journal {
         /// The description of the file in the journal.
         start: Start,
-        /// The ranges that the journal claims.
+        /// The ranges that the journal lists, with their CRCs.
         claims: Vec<Claim>,
     },
     /// A file that another tool left unfinished.
@@ -307,7 +307,7 @@ pub enum Outcome {
     Failed {
         /// The kind of the failure.
         kind: ErrorKind,
-        /// True if the retries are used up and the user is present. No further job starts then.
+        /// True if the retries are used up in a run with `--on-error ask`. No further job starts then.
         exhausted: bool,
         /// True if the whole run stops.
         stop_all: bool,
@@ -327,7 +327,7 @@ pub struct Rules {
     pub retries: u32,
     /// The shortest wait before a retry.
     pub retry_wait: Duration,
-    /// True if the request may be sent to another source only if the first source did nothing with it.
+    /// True if a failed request may go to another source only if the failed source did nothing with it.
     pub sends_once: bool,
     /// The reaction to a failure.
     pub on_error: OnError,
@@ -359,8 +359,8 @@ pub struct Rules {
 /// The rules for dividing a file into segments. All values are in bytes.
 #[derive(Debug, Clone)]
 pub struct Sizes {
-    /// The smallest wanted length of a segment. If the window is kept in memory, many connections may have
-    /// shorter segments.
+    /// The smallest wanted length of a segment. With many connections and a window in memory, segments may be
+    /// shorter.
     pub segment_least: u64,
     /// A segment is usually split only if at least this many bytes are taken from it.
     pub split_least: u64,
@@ -389,7 +389,7 @@ impl Sizes {
         // A common line transfers this many bytes in about a second. To fetch fewer bytes again is cheaper
         // than to keep a journal.
         journal_from: Some(1024 * 1024),
-        // To hash a whole window after a late segment takes less than 50 ms (SHA-256 at 1.8 GB/s).
+        // If the first segment arrives last, hashing the window takes less than 50 ms (SHA-256 at 1.8 GB/s).
         window: 64 * 1024 * 1024,
         window_is_memory: false,
     };

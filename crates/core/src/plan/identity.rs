@@ -42,7 +42,7 @@ pub(super) struct Joining<'p> {
     pub(super) expected: &'p [Expected],
 }
 
-/// The file that is being fetched.
+/// The known facts about the file that is being fetched.
 #[derive(Debug)]
 pub(super) struct Identity {
     remote: Option<RemoteFile>,
@@ -50,8 +50,8 @@ pub(super) struct Identity {
     /// which it started again. If the download continues from an earlier run, the facts in the journal take
     /// the place of the first response.
     first: Option<FirstResponse>,
-    /// The response with which the download began before it started again. It is kept if its size is still
-    /// useful for comparison.
+    /// The response with which the download began before it started again. It is kept only if its size can
+    /// be compared with the size of the file that is fetched now.
     before: Option<FirstResponse>,
     /// The unfinished file of another tool, until the comparison of its end with the server's file begins.
     adopting: Option<Adopted>,
@@ -61,7 +61,7 @@ pub(super) struct Identity {
     changes: u32,
     /// True if bytes were joined without a validator. Then only a digest shows if they are of one version.
     joined_unproven: bool,
-    /// The header lines of the last response that could not be read. The event `started` reports the lines of
+    /// The header lines that could not be read in the last response. The event `started` reports the lines of
     /// the first accepted response.
     unread: Vec<String>,
     /// Files of this size or larger, and files of unknown size, have a journal. With `None`, no file has a
@@ -94,9 +94,9 @@ impl Identity {
         self.remote.as_ref().is_some_and(|file| file.html)
     }
 
-    /// Returns true if further bytes may be joined to the written ones. This requires that ranges of the file
-    /// can be requested, that the file did not change too often, and that a validator or a digest will show
-    /// if all these bytes belong together. `digest_tells` is true if a digest will show this.
+    /// Returns true if further bytes may be joined to the written ones: ranges of the file can be requested,
+    /// and the file did not change too often. A validator or a digest must also show if all these bytes
+    /// belong together. `digest_tells` is true if a digest will show this.
     pub(super) fn may_join(&self, digest_tells: bool) -> bool {
         self.remote.as_ref().is_some_and(|file| {
             let shown = file.start.validator != Validator::Unknown || digest_tells;
@@ -109,7 +109,6 @@ impl Identity {
         self.joined_unproven
     }
 
-    /// Counts a change of the server's file during the download.
     pub(super) fn count_change(&mut self) {
         self.changes += 1;
     }
@@ -219,8 +218,7 @@ impl Identity {
     /// the `present` bytes on the disk, and must not belong to another version of the file.
     ///
     /// # Errors
-    /// Returns `remote.changed` if the response is not valid. If the job fails with this error, the download
-    /// starts again. The response to its next request shows the new state of the file.
+    /// Returns `remote.changed` if the response is not valid.
     pub(super) fn validate_whole(
         &self,
         assignment: &Assignment,
@@ -314,7 +312,7 @@ impl Identity {
     /// Checks that another tool's unfinished file can be a beginning of the file in this response.
     ///
     /// # Errors
-    /// Returns `resume.damaged` if it cannot be such a beginning.
+    /// Returns `resume.damaged` if the sizes do not fit.
     pub(super) fn check_adopted(&self, remote: &Remote, origin: Option<Origin>) -> Result<(), Error> {
         self.adopting.as_ref().map_or(Ok(()), |left| adopted_start(remote, origin, left).map(drop))
     }
@@ -385,7 +383,6 @@ impl Identity {
         }
     }
 
-    /// Returns the warnings and forgets them.
     pub(super) fn take_warnings(&mut self) -> Vec<String> {
         self.remote.as_mut().map(|file| std::mem::take(&mut file.warnings)).unwrap_or_default()
     }

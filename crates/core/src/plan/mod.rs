@@ -13,8 +13,8 @@
 //!    to step 2. You may call `on` several times before the next call of `next`.
 //! 4. After [`Action::Finish`], the job is over. Stop.
 //!
-//! `now` is the time since a fixed moment that the driver chooses. It must never decrease. `allowances` says
-//! how many connections may be opened to the host of each source, in the order of the sources.
+//! `now` is the time since a fixed moment that the driver chooses. `now` must never decrease. `allowances`
+//! says how many connections may be opened to the host of each source, in the order of the sources.
 //!
 //! # Which input answers which action
 //!
@@ -59,7 +59,7 @@
 //! | `transfer` | the segment ledger, assignments, hedges | which worker fetches which segment next |
 //! | `identity` | validator, size, what is adopted or resumed | if new bytes may be joined to written ones |
 //! | `verification` | digests, chunk hashes, suspects | if bytes are right, or which mirror sent wrong ones |
-//! | `retry_policy` | retries, pauses, answers | what follows a failure |
+//! | `retry_policy` | retries, pauses | what follows a failure |
 //! | `sources` | what is known about each source | which source is used |
 //!
 //! This file is long because of this documentation.

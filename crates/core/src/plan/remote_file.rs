@@ -9,9 +9,8 @@ use crate::transcript::Transcript;
 use std::sync::Arc;
 use url::Url;
 
-/// If a later response states a size below that of the first response divided by this number, downhaul
-/// assumes that the response does not contain the file, but for example an error message or a web page. The
-/// sizes of two versions of a file usually differ by less.
+/// A later response whose size is less than the first size divided by this number does not count as a version
+/// of the file. It is probably an error message or a web page.
 const FAR_SMALLER: u64 = 16;
 
 /// The file as the server has it, according to the response or the journal with which the download started.
@@ -37,7 +36,7 @@ impl RemoteFile {
     /// Returns the facts about a file with bytes that are on the disk already. `start` is the first entry of
     /// its journal. If an existing file is being repaired, `start` has what is known about that file.
     pub(super) fn left(start: Start) -> RemoteFile {
-        let said = |coding| format!("the server sent it compressed ({coding}); it is saved as sent");
+        let said = |coding| format!("the server sent the file compressed ({coding}); it is saved as sent");
         let warnings = start.coding.iter().map(said).collect();
         RemoteFile {
             start,

@@ -325,7 +325,6 @@ impl Plan {
         }
     }
 
-    /// Returns the facts on which the decision about a failure depends.
     fn situation(&self, error: &Error) -> Situation {
         let present = self.transfer.present();
         // If the cause of the failure is this machine (a full disk, or a name that is taken), a complete file
@@ -344,7 +343,6 @@ impl Plan {
         }
     }
 
-    /// Carries out the user's answer to a question.
     pub(super) fn answered(&mut self, now: Duration, answer: Answer) {
         let State::Asking { error, since } = &self.state else { return };
         let (error, since) = (error.clone(), *since);

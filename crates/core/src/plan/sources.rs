@@ -26,7 +26,6 @@ pub(super) enum Out {
     /// The source failed too often, is much slower than another one, refuses the file, or seems to have
     /// another file. It is used again after a failure of the job, or if no other source is left.
     Dropped,
-    /// The source sent wrong bytes.
     SentWrongBytes,
     /// The bytes of the source are being replaced by bytes of other sources. The result shows if the replaced
     /// bytes were wrong.
@@ -120,7 +119,7 @@ impl Sources {
     }
 
     /// Makes all sources usable again, except `than` and the sources that sent wrong bytes. Returns false if
-    /// no other source is usable then.
+    /// none of the others is usable.
     pub(super) fn revive_others(&mut self, than: usize) -> bool {
         self.revive();
         self.take_out(than, Out::Dropped);
@@ -204,8 +203,8 @@ impl Sources {
     }
 
     /// Makes the source unusable. If it was the current one, the first usable source becomes the current one.
-    /// If no source is usable, the current one stays. If it is known already that the source sent wrong
-    /// bytes, this stays known, and `why` has no effect.
+    /// If no source is usable, the current one stays. If the source is known to have sent wrong bytes, `why`
+    /// has no effect.
     pub(super) fn take_out(&mut self, source: usize, why: Out) {
         if let Some(one) = self.all.get_mut(source).filter(|one| one.out != Some(Out::SentWrongBytes)) {
             one.out = Some(why);
@@ -215,7 +214,6 @@ impl Sources {
         }
     }
 
-    /// Ends the suspicion against the source.
     pub(super) fn clear_suspicion(&mut self, source: usize) {
         if let Some(one) = self.all.get_mut(source) {
             one.out = one.out.filter(|why| *why != Out::Suspected);
@@ -246,7 +244,6 @@ impl Sources {
         self.all.get(source).is_some_and(|one| one.out.is_none())
     }
 
-    /// Returns true if it is known that the source sent wrong bytes.
     pub(super) fn sent_wrong_bytes(&self, source: usize) -> bool {
         self.all.get(source).is_some_and(|one| one.out == Some(Out::SentWrongBytes))
     }

@@ -1,8 +1,8 @@
 //! Validates a response with a range against the request, before a byte of its body is used. This file also
 //! decides which facts a response of each source is compared with.
 //!
-//! Invariant: a range is used only if nothing shows that it belongs to another version of the file than the
-//! written bytes, if it contains the first requested byte, and if it does not end beyond the known size.
+//! Invariant: a range that is used contains the first requested byte, and does not end beyond the known size.
+//! Nothing shows that it belongs to another version of the file than the written bytes.
 
 use super::identity::Joining;
 use crate::adopt::Adopted;

@@ -26,7 +26,6 @@ const BATCHES_TOGETHER: f64 = 12.0 * 1024.0 * 1024.0;
 /// The sizes that the plan uses for files on a disk.
 const SIZES: Sizes = Sizes::FILE;
 
-/// The state of a race.
 pub(super) struct Race {
     line: Line,
     choice: Choice,

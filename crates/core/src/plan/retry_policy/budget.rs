@@ -24,9 +24,7 @@ pub(super) enum Verdict {
     Continue,
     /// Try again. This costs a retry.
     Retry,
-    /// Ask the user.
     Ask,
-    /// Give the job up.
     GiveUp,
     /// Give the job up, because its retries are used up in a run that asks the user (`--on-error ask`). No
     /// further job starts.
@@ -35,7 +33,6 @@ pub(super) enum Verdict {
     StopAll,
 }
 
-/// The retries of one job.
 #[derive(Debug, Clone)]
 pub(super) struct Budget {
     retries: u32,
@@ -99,7 +96,6 @@ impl Budget {
         }
     }
 
-    /// Uses one retry.
     pub(super) fn spend(&mut self) {
         self.used = self.used.saturating_add(1);
         self.all = self.all.saturating_add(1);

@@ -1,10 +1,7 @@
 //! Decides what follows a failure of the job.
 //!
-//! Invariant: every failure of the job gets exactly one decision, and no other code counts a retry. After
-//! five decisions, the job goes on without the cost of a retry: to pause because a host asked for it or
-//! limits its clients, to start again if only bytes of an earlier run are lost, to continue after progress,
-//! to use a mirror that was not tried yet, and to wait for another run that is working on the file. Every
-//! other attempt costs a retry.
+//! Invariant: every failure of the job gets exactly one decision ([`FailureDecision`]), and no other code
+//! counts a retry.
 
 mod budget;
 mod pauses;
@@ -43,9 +40,9 @@ pub(super) enum FailureDecision {
     Retry { wait: Duration },
     /// Ask the user. `left` is the number of retries that are left.
     Ask { left: u32 },
-    /// Give the job up.
     GiveUp {
-        /// True if no retry is left and the user is present. No further job starts then.
+        /// True if no retry is left in a run that asks the user (`--on-error ask`). No further job starts
+        /// then.
         exhausted: bool,
         /// True if the whole run stops.
         stop_all: bool,
@@ -70,7 +67,7 @@ pub(super) struct Situation {
     pub(super) all_suspected: bool,
 }
 
-/// The retries, pauses and answers of one job.
+/// The retries and pauses of one job, and the user's options about failures.
 #[derive(Debug)]
 pub(super) struct RetryPolicy {
     retries: u32,
@@ -182,7 +179,6 @@ impl RetryPolicy {
         !self.sends_once || is_unprocessed(error.kind)
     }
 
-    /// Changes the reaction to failures.
     pub(super) fn set_on_error(&mut self, on_error: OnError) {
         self.on_error = on_error;
     }
@@ -221,11 +217,14 @@ impl RetryPolicy {
     }
 }
 
-/// Returns true if another mirror should be tried. Another mirror cannot help if the cause is this machine or
-/// the request, if the path could not be chosen, if the bytes of suspected mirrors were replaced in vain, or
-/// if failures of this kind are never retried. There is one exception: a server that asks for a very long
-/// wait gets no further request, but another mirror is tried if no written bytes can be continued. If the
-/// next request can continue after the written bytes, another mirror is tried only when the job would
+/// Returns true if another mirror should be tried. Another mirror cannot help in these cases:
+/// - The cause is this machine or the request.
+/// - The path could not be chosen.
+/// - The digest is still wrong after bytes of suspected mirrors were replaced.
+/// - Failures of this kind are never retried. There is one exception: if a server asks for a very long wait
+///   and no written bytes can be continued, another mirror is tried.
+///
+/// If the next request can continue after the written bytes, another mirror is tried only when the job would
 /// otherwise give up.
 fn mirror_may_help(error: &Error, verdict: Verdict, situation: Situation) -> bool {
     let theirs = matches!(error.kind.blame(), Blame::Remote | Blame::Content);

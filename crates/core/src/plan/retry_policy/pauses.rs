@@ -19,14 +19,13 @@ const LONGEST: Duration = Duration::from_secs(600);
 /// the shortest wait doubles with each pause, up to the second value.
 const WAIT: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
-/// The pauses of one job.
 #[derive(Debug, Default)]
 pub(super) struct Pauses {
     /// The number of pauses in a row without a new byte.
     count: u32,
-    /// The reason for the last pause that followed a request that was sent.
+    /// The reason for the last pause, except for [`Why::Known`], for which no request was sent.
     why: Option<Why>,
-    /// The time of the first pause of this row.
+    /// The time of the first of these pauses.
     since: Duration,
     /// The number of bytes that had been received at the time `since`.
     received: u64,

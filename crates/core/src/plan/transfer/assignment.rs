@@ -96,9 +96,8 @@ impl Assignment {
         self.at.saturating_sub(self.from)
     }
 
-    /// Returns true if three things hold: a range was requested, the segment ended before the requested end
-    /// (or no end was requested), and the worker delivered fewer than `least` bytes. Some servers send a file
-    /// in small parts.
+    /// Returns true if a range was requested, the segment ended before the requested end (or no end was
+    /// requested), and fewer than `least` bytes arrived. Some servers send a file only in such small parts.
     pub(in crate::plan) fn is_a_crumb(&self, least: u64) -> bool {
         let short = self.requested_end.is_none_or(|requested| self.end.is_some_and(|end| end < requested));
         short && !self.is_plain() && self.delivered() < least

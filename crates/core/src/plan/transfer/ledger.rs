@@ -87,7 +87,6 @@ impl SegmentLedger {
         self.assignments.iter_mut().find(|one| one.worker == worker)
     }
 
-    /// Assigns these bytes to a worker.
     pub(super) fn assign(
         &mut self,
         now: Duration,
@@ -118,7 +117,6 @@ impl SegmentLedger {
         }
     }
 
-    /// Ends a worker's segment at `end`.
     pub(super) fn set_end(&mut self, worker: WorkerId, end: u64) {
         if let Some(assignment) = self.get_mut(worker) {
             assignment.end = Some(end);
@@ -310,7 +308,6 @@ impl SegmentLedger {
         Some((assignment, None))
     }
 
-    /// Updates the typical rate with a new measurement.
     fn add_rate(&mut self, rate: f64) {
         self.typical = typical_rate(self.typical, rate);
     }

@@ -33,7 +33,6 @@ use next_assignment::NextAssignment;
 use std::ops::Range;
 use std::time::Duration;
 
-/// The transfer of one file.
 #[derive(Debug)]
 pub(super) struct Transfer {
     ledger: SegmentLedger,
@@ -54,7 +53,7 @@ pub(super) struct Transfer {
     generation: u32,
     /// The number of bytes that were received in this run.
     received: u64,
-    /// The highest number of valid bytes from this run so far. A new start of the download does not lower it.
+    /// The highest number of valid bytes from this run so far. It stays when the download starts again.
     best: u64,
     /// The written bytes that were on the disk before this run, from an earlier run or another tool. They do
     /// not count as progress of this run. Bytes that are found to be wrong are removed from this set.
@@ -83,7 +82,6 @@ impl Transfer {
         &self.ledger
     }
 
-    /// Returns the size of the file, if known.
     pub(super) fn size(&self) -> Option<u64> {
         self.ledger.size
     }
@@ -351,14 +349,12 @@ impl Transfer {
         actions.push_back(Action::Drop { worker });
     }
 
-    /// Drops all workers of a source.
     pub(super) fn drop_source(&mut self, source: usize, actions: &mut Actions) {
         let workers = self.ledger.release_from(source);
         actions.extend(workers.into_iter().map(|worker| Action::Drop { worker }));
         self.note_progress();
     }
 
-    /// Drops all workers.
     pub(super) fn drop_all(&mut self, actions: &mut Actions) {
         actions.extend(self.ledger.release_all().into_iter().map(|worker| Action::Drop { worker }));
     }
@@ -373,7 +369,6 @@ impl Transfer {
         actions.push_back(Action::Discard { number: self.generation, ranges });
     }
 
-    /// Records that the disk has discarded these bytes.
     pub(super) fn discarded(&mut self, ranges: &[Range<u64>]) {
         self.ledger.discarded(ranges);
     }

@@ -26,7 +26,7 @@ pub const SEGMENT_SECONDS: (f64, f64) = (0.01, 1.5);
 /// connections at once.
 const SEGMENTS_AHEAD: u64 = 4;
 
-/// At most the size of the file divided by this number may be fetched twice on purpose.
+/// The bytes that are fetched twice on purpose are at most the size of the file divided by this number.
 const HEDGED_MOST: u64 = 50;
 
 /// The rest of a segment is not split if it will be complete in less than the time of two round trips plus

@@ -2,8 +2,7 @@
 //!
 //! Invariant: no byte has two sources, and only written bytes have a source. The source of a written byte is
 //! unknown if an earlier run or another tool wrote the byte. The source is also unknown if two connections
-//! wrote the byte at the same time, or if the segment of the connection was shortened while the byte was
-//! written.
+//! wrote the byte at the same time, or if the segment with the byte was shortened while the byte was written.
 
 use crate::ranges::RangeSet;
 use std::collections::BTreeMap;

@@ -70,8 +70,8 @@ impl Transfer {
         if self.stop_surplus(now, allowances, actions) {
             return None;
         }
-        // A silent worker sends no reports. So the driver calls the plan again at the time `later`. This is
-        // also needed while no speed is known.
+        // The driver calls the plan again at the time `later`, because a silent worker sends no reports. The
+        // call is also needed while no speed is known.
         let mut later = (active > 0 && self.takes_more(terms)).then_some(now + LOOK_AROUND);
         let silent = self.ledger.replacement(now, &self.sizes);
         for source in self.asked(terms) {
@@ -262,7 +262,6 @@ impl Transfer {
         }
     }
 
-    /// Returns the number of connections of a source that are receiving.
     pub(in crate::plan) fn receiving_from(&self, source: usize) -> usize {
         self.ledger.assignments().iter().filter(|one| one.receiving && one.source == source).count()
     }

@@ -9,7 +9,6 @@ use crate::ranges::RangeSet;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// The chunks of one file.
 #[derive(Debug)]
 pub(super) struct Chunks {
     hashes: ChunkHashes,

@@ -69,9 +69,8 @@ impl Expectations {
         self.notes.extend(notes.into_iter().filter(|note| !self.notes.contains(note)).collect::<Vec<_>>());
     }
 
-    /// Prepares for the version of the file that is downloaded from now on, also at the first start and when
-    /// a partial file is continued. `stated` are the digests that the server stated for this version. They
-    /// replace the digests that servers stated before.
+    /// Replaces the digests that servers stated before with the digests in `stated`, and forgets the kind of
+    /// content.
     pub(super) fn begin(&mut self, stated: &[Expected]) {
         self.forget();
         self.learn(stated);
@@ -84,8 +83,8 @@ impl Expectations {
         }
     }
 
-    /// Removes the digests from servers and the kind of content. They may belong to another version of the
-    /// file than the one that is downloaded next.
+    /// Removes the digests from servers and the kind of content, because another version of the file may be
+    /// downloaded next.
     pub(super) fn forget(&mut self) {
         self.all = self.given.clone();
         self.look = None;
@@ -183,8 +182,9 @@ impl Expectations {
             Some(Look::Fragment) if says_html => Some(ErrorKind::ContentHtml),
             Some(Look::LfsPointer) => Some(ErrorKind::ContentPointer),
             Some(Look::Other) if says_html => {
-                warnings
-                    .push("the server says that it is an HTML page, but it does not look like one".into());
+                warnings.push(
+                    "the server says that the file is an HTML page, but it does not look like one".into(),
+                );
                 None
             }
             _ => None,

@@ -81,7 +81,6 @@ pub(super) struct WrongChunk {
     pub(super) mixes: bool,
 }
 
-/// The decision about a wrong chunk.
 #[derive(Debug)]
 pub(super) enum ChunkDecision {
     /// The chunk is fetched from any mirror except this one.
@@ -127,9 +126,9 @@ impl Verification {
         self.verify != Verify::Off && self.is_readable
     }
 
-    /// Prepares for the version of the file that is downloaded from now on, also at the first start and when
-    /// a partial file is continued. `stated` are the digests that the server stated for this version. They
-    /// replace the digests that servers stated before.
+    /// Prepares for a version of the file, when the download starts, starts again or continues a partial
+    /// file. `stated` has the digests that the server stated for this version. They replace the digests that
+    /// servers stated before.
     pub(super) fn begin(&mut self, stated: &[Expected]) {
         self.expectations.begin(stated);
     }
@@ -246,7 +245,6 @@ impl Verification {
         self.chunks.as_mut()?.next(written, size)
     }
 
-    /// Returns true while a chunk is read back.
     pub(super) fn is_reading_back(&self) -> bool {
         self.chunks.as_ref().is_some_and(Chunks::is_reading)
     }

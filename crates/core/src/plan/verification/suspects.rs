@@ -14,7 +14,7 @@ pub(super) struct Suspects {
     /// The suspected mirror, whose bytes are being replaced.
     current: Option<usize>,
     /// True if only the bytes of the suspected mirror are being replaced. If the digest matches after that,
-    /// this mirror sent the bytes that did not match it.
+    /// this mirror sent the bytes that did not match the digest.
     alone: bool,
     /// True if bytes of an unknown source were replaced already.
     replaced_unknown: bool,
@@ -23,7 +23,6 @@ pub(super) struct Suspects {
 }
 
 impl Suspects {
-    /// Returns true if a mirror was suspected.
     pub(super) fn any(&self) -> bool {
         !self.all.is_empty()
     }

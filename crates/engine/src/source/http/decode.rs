@@ -71,7 +71,7 @@ pub(super) fn decode(opened: Opened, verify: Verify, states_its_end: bool) -> Re
     }
     let expected = std::mem::take(&mut remote.digests);
     let expected = if verify == Verify::Off { Vec::new() } else { expected };
-    let mut note = format!("the server sent it compressed ({name}), and it was decoded");
+    let mut note = format!("the server sent the file compressed ({name}), and it was decoded");
     if let Some(strongest) = expected.iter().max_by_key(|one| one.digest.algorithm) {
         note += &format!("; the compressed bytes have the {strongest}");
     }

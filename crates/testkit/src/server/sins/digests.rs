@@ -4,9 +4,9 @@ use crate::server::exchange::{Exchange, borrowed};
 use crate::{content_digest, sha256};
 use std::io;
 
-/// Sends every range with its digest. The range number `bad=N` (from 1) has a wrong byte in its middle.
-/// With `always=1`, all later ranges have a wrong byte too. The response to a request for the whole file
-/// ends in the middle and has no digest.
+/// Sends every range with its digest. The range with the number `?bad=N` (from 1) has a wrong byte in its
+/// middle. With `&always=1`, all later ranges have a wrong byte too. The response to a request for the whole
+/// file ends in the middle and has no digest.
 pub(super) fn part_digests(x: &mut Exchange) -> io::Result<bool> {
     if x.request.range().is_none() {
         return x.only(x.half(), &[]);

@@ -73,8 +73,8 @@ pub(super) fn named(x: &mut Exchange) -> io::Result<bool> {
     x.file(&[("Content-Disposition", &value)])
 }
 
-/// Sends each `NAME=VALUE` of the query as an additional header. With `break=1` the first response ends after
-/// half of the body.
+/// Sends each `NAME=VALUE` of the query as an additional header. With `&break=1`, the first response ends
+/// after half of the body.
 pub(super) fn headers(x: &mut Exchange) -> io::Result<bool> {
     let more = x.request.queries();
     let broken = more.iter().any(|(name, _)| name == "break") && x.visit == 0;
@@ -83,7 +83,7 @@ pub(super) fn headers(x: &mut Exchange) -> io::Result<bool> {
     if broken { x.only(x.half(), &more) } else { x.file(&more) }
 }
 
-/// Sends the text `?body=TEXT` with the Content-Type `type=TYPE`, in UTF-16 with `wide=1`.
+/// Sends the text of `?body=TEXT`. `&type=TYPE` is its Content-Type. With `&wide=1`, it is in UTF-16.
 pub(super) fn text(x: &mut Exchange) -> io::Result<bool> {
     let body = x.request.query("body").unwrap_or_default();
     let kind = x.request.query("type").unwrap_or_else(|| "application/octet-stream".into());

@@ -12,7 +12,7 @@ use std::io;
 pub(in crate::server) struct Nonces {
     /// The number of nonces that were sent.
     given: usize,
-    /// The counts with which each nonce was used.
+    /// For each nonce, the counts (`nc`) with which it was used.
     used: HashMap<String, HashSet<String>>,
 }
 

@@ -126,7 +126,6 @@ pub(super) fn second_connection_gets(x: &mut Exchange) -> io::Result<bool> {
     }
 }
 
-/// A page with a login form.
 const LOGIN: &[u8] = b"<!DOCTYPE html><html><body><form action=/login>Sign in</form></body></html>";
 
 /// Answers a request for the whole file with a 206 that has all bytes. `?total=N` states another total size.
