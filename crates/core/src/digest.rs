@@ -39,8 +39,8 @@ pub fn distinct(algorithms: impl IntoIterator<Item = Algorithm>) -> Vec<Algorith
     algorithms.into_iter().collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// The names of each algorithm and the length of its digests in bytes. The first name is shown to users. For
-/// SHA-256 and SHA-512, this is the name in RFC 9530. Names are compared in their [`bare`] form.
+/// The names of each algorithm and the length of its digests in bytes. The first name is shown to users. The
+/// first names of SHA-256 and SHA-512 are their names in RFC 9530. Names are compared in their [`bare`] form.
 const TABLE: [(Algorithm, &[&str], usize); 10] = [
     (Algorithm::Crc32, &["crc32"], 4),
     (Algorithm::Crc32c, &["crc32c"], 4),

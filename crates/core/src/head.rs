@@ -3,7 +3,7 @@
 //!
 //! [`tidy`] reads the bytes before the HTTP library does. A valid head stays as it is. A head with unusual
 //! lines is written again in the usual form, without the lines that cannot be read. So the strict library
-//! understands the head in the same way as this file does. `docs/leniency.md` lists all cases for users.
+//! understands the head in the same way as this module does. `docs/leniency.md` lists all cases for users.
 //!
 //! Invariant: a line about the length, the range or the coding of the body (the names in `MEANINGFUL`) is
 //! never dropped as unreadable. If it cannot be read, the whole response is refused. Without this rule, an
@@ -88,8 +88,8 @@ pub fn end(bytes: &[u8], looked_at: usize) -> Option<usize> {
     None
 }
 
-/// Returns the status of a head, which has three digits after the version. Returns `None` if the status line
-/// cannot be read.
+/// Returns the status in the first line of a head: the three digits after the version. Returns `None` if this
+/// line cannot be read.
 pub fn status(head: &[u8]) -> Option<u16> {
     let line = head.trim_ascii_start().split(|&byte| matches!(byte, b'\r' | b'\n')).next()?;
     let (_, status, _) = status_line(line)?;

@@ -138,8 +138,8 @@ pub fn hides(whole: &Url) -> bool {
     url(whole) != plain.as_str()
 }
 
-/// Returns how a file was verified, in words for the user. `proven` has the words in the events, which
-/// programs read.
+/// Returns how a file was verified, in words for the user. `proven` is the text in the events, which programs
+/// read.
 pub fn verified(proven: &str) -> &str {
     match proven {
         "size only" => "not verified (size matches)",
@@ -262,7 +262,7 @@ fn is_secret_name(name: &str) -> bool {
 /// Returns true if a text contains a URL with secrets: `?next=https://user:password@host/`. The URL may be
 /// percent-encoded several times, since it may have passed through several redirects.
 fn holds_a_url_with_secrets(text: &str) -> bool {
-    // Nearly all paths have neither `%` nor `//`, and the paths of each request are checked several times.
+    // This quick check comes first, because nearly all paths have neither `%` nor `//`.
     let mut before = 0;
     let may_hold = |byte| byte == b'%' || (std::mem::replace(&mut before, byte), byte) == (b'/', b'/');
     if !text.bytes().any(may_hold) {

@@ -60,7 +60,6 @@ fn letters(text: &str) -> Vec<(String, String)> {
     options
 }
 
-/// Returns the value in the text after the name of an option.
 fn value_after(rest: &str) -> String {
     let rest = rest.trim_start();
     value(rest.strip_prefix(['=', ':']).unwrap_or(rest).trim_start())
@@ -253,7 +252,6 @@ impl Section {
         jobs
     }
 
-    /// Returns the job of a URL of the section.
     fn job(&self, url: &str, name: Option<&str>, addresses: &Addresses) -> Result<Job, Error> {
         let path = url.split_once("://").map_or(url, |(_, rest)| rest);
         let path = path.find('/').map_or("", |start| &path[start..]);

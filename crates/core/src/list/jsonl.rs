@@ -69,7 +69,6 @@ pub(super) fn has_failed(keys: &Map<String, Value>) -> bool {
     is_failed && lock_file::take_keys(&mut keys.clone()).is_some()
 }
 
-/// Returns the job that an object describes.
 pub(super) fn job(mut keys: Map<String, Value>, addresses: &Addresses) -> Result<Job, Error> {
     let options = option_keys::split(&mut keys);
     job_with(keys, options, addresses)
@@ -258,7 +257,7 @@ pub(super) fn hide(name: &str, value: &mut Value) {
     }
 }
 
-/// Returns true if the name of an unknown key says that its value is a secret. Such values are not copied.
+/// Returns true if the name of an unknown key says that its value is a secret.
 fn is_for_a_secret(name: &str, value: &Value) -> bool {
     let bare = bare(name).replace(' ', "");
     // The value may be a number of tokens, which is not a secret.
@@ -282,7 +281,7 @@ pub(super) fn is_readable_digest(name: &str) -> bool {
         || ANY_ALGORITHM.contains(&bare.as_str())
 }
 
-/// Returns the size of the digest of a key, as [`super::digest_size`] says.
+/// See [`super::digest_size`].
 pub(super) fn digest_size(name: &str) -> Option<usize> {
     let bare = bare(name);
     if let Some(algorithm) = Algorithm::from_name(name).or_else(|| Algorithm::from_name(within(&bare))) {

@@ -12,7 +12,6 @@ const ATTRIBUTE_MOST: usize = 1024;
 /// section 5.5).
 const LIFE_MOST: Time = 400 * 86_400;
 
-/// The attributes of a header.
 #[derive(Default)]
 struct Attributes<'t> {
     expires: Option<Time>,
