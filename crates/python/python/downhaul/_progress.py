@@ -49,10 +49,10 @@ class Progress:
     running: int
     """The number of files in progress."""
     bytes: int
-    """The bytes of the files that are finished, and of those in progress."""
+    """The bytes of the finished files, and the bytes that the session has of the files in progress."""
     expected: int
-    """The sizes of the files that are finished, and of those in progress. While a size is not known, the
-    received bytes of the file count instead."""
+    """The sizes of the finished files and of the files in progress. While the size of a file is not known,
+    the bytes that the session has of this file count instead."""
     seconds: float
     """The time since the start, in seconds."""
     speed: float
@@ -262,7 +262,8 @@ def _clock(seconds: float) -> str:
 
 
 def _html(progress: Progress) -> str:
-    """Returns a bar for light and dark themes. The HTML element for progress is white in dark themes."""
+    """Returns a bar for light and dark themes. The element `progress` of HTML is not used, because it is
+    white in dark themes."""
     bar, fraction = "", progress.fraction
     if fraction is not None:
         color = "#d32f2f" if progress.failed else "#1976d2"
