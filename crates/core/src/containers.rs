@@ -29,8 +29,8 @@ impl Form {
         }
     }
 
-    /// Returns the name of the field that stands for the number of a container, in a pattern for names of
-    /// containers ([`ContainerNames::read`]). For tars it is `shard`, because WebDataset calls a tar a shard.
+    /// Returns the name of the field that stands for the number of a container ([`ContainerNames::read`]).
+    /// For tars it is `shard`, because WebDataset calls a tar a shard.
     pub fn field(self) -> &'static str {
         match self {
             Form::Tar => "shard",
@@ -192,7 +192,7 @@ impl Numbers {
         Numbers { first: number.saturating_sub(1) % step, step }
     }
 
-    /// Returns the number of shards. The run of each shard writes a part of the set.
+    /// Returns the number of shards.
     pub fn shards(self) -> u64 {
         self.step
     }

@@ -236,8 +236,8 @@ impl Digest {
         Digest::from_text(algorithm, digest.trim()).ok_or_else(|| algorithm.needs())
     }
 
-    /// Reads a digest as people write it: as a pair, or as hexadecimal digits alone. The number of digits
-    /// then gives the algorithm.
+    /// Reads a digest as people write it: in a form that [`Digest::from_pair`] reads, or as hexadecimal
+    /// digits alone. The number of such digits gives the algorithm.
     ///
     /// # Errors
     /// Returns a message for the user that says what is wrong with the text.

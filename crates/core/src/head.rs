@@ -29,8 +29,8 @@ pub const BYTES_MOST: usize = 256 * 1024;
 /// The highest number of dropped lines that are reported. A server may send a thousand bad lines.
 const REPORTED_MOST: usize = 10;
 
-/// The highest number of characters of a dropped line that are shown. So many characters are enough to
-/// recognise the line, and too few for most secrets.
+/// The highest number of characters of a dropped line that are shown. Forty characters are enough to
+/// recognise the line, and most secrets are longer.
 const SHOWN_MOST: usize = 40;
 
 /// The largest Content-Length that is accepted. Systems have no larger offsets in files.
@@ -182,7 +182,7 @@ struct Reader<'h> {
     fields: Vec<Field<'h>>,
     dropped: Vec<String>,
     lines: usize,
-    /// True if the previous line was kept. A folded line, which begins with a blank, then continues it.
+    /// True if the previous line was kept. A line that begins with a blank then continues the previous line.
     kept: bool,
     /// True if the head must be written again.
     changed: bool,

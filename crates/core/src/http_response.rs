@@ -58,7 +58,7 @@ pub fn failure_of_status(status: u16, asked_for_range: bool) -> Option<ErrorKind
 /// Reads a response of `url` whose status [is not a failure](failure_of_status). `asked_for_all` is true if
 /// the request was for the whole file. In response to such a request, a 206 whose range is the whole file
 /// means the same as a 200. So does a 206 that begins with byte 0 and does not state the size of the file
-/// (`bytes 0-5/*`), as in curl. In this case, a note is added.
+/// (`bytes 0-5/*`), as in curl. If the size is not stated, a note is added.
 ///
 /// # Errors
 /// - `http.malformed`: the head contradicts itself or cannot be read.

@@ -235,7 +235,7 @@ pub fn refused_by_windows(path: &str) -> Option<String> {
     names.split('/').filter(|name| !matches!(*name, "" | "." | "..")).find_map(clean::refused_by_windows)
 }
 
-/// The form of the number in the name of a file whose own name is taken.
+/// The form of the number in the name of a file whose own name is in use already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum NumberForm {
     /// `name (1).tar.gz`, as in browsers.

@@ -285,7 +285,7 @@ fn holds_a_url_with_secrets(text: &str) -> bool {
         }
         text = Cow::Owned(decoded);
     }
-    // A text that is still encoded after this many rounds is not read, and counts as a secret.
+    // A text that is still encoded after `ENCODED_MOST` rounds is not read, and counts as a secret.
     true
 }
 
@@ -312,8 +312,8 @@ fn is_url_with_secrets(text: &str) -> bool {
     })
 }
 
-/// Returns true if a value looks random. It looks random if it is a UUID, or if it contains a sequence of at
-/// least 40 letters, or a sequence of at least [`RANDOM_RUN`] letters and digits. Such a sequence must have
+/// Returns true if a value looks random: if it is a UUID, or contains at least 40 letters in sequence, or
+/// contains at least [`RANDOM_RUN`] letters and digits in sequence. In the last case, the sequence must have
 /// at least two letters and two digits, or at least three letters in upper case and three in lower case.
 fn looks_random(value: &str) -> bool {
     let decoded = percent_encoding::percent_decode_str(value).decode_utf8_lossy();

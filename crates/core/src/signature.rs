@@ -5,8 +5,8 @@
 //! comment, the signature, a trusted comment, and a signature of both the signature and the trusted comment.
 //! <https://jedisct1.github.io/minisign/> describes the format.
 //!
-//! Invariant: the last line of a minisign key, and the second to fourth lines of a signature file, have
-//! exactly this form. Other lines are not examined.
+//! Invariant: the last line of a minisign key, and the second to fourth lines of a signature file, are
+//! accepted only in this form. Other lines are not examined.
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use std::fmt;

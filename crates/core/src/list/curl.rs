@@ -126,7 +126,7 @@ struct Section {
     names: Vec<Option<String>>,
     headers: Headers,
     folder: Option<SafeName>,
-    /// The highest rate of the download of each file, in bytes a second.
+    /// The highest rate for each file, in bytes a second.
     rate: Option<u64>,
     /// True if brackets and braces in URLs are not patterns.
     has_no_patterns: bool,

@@ -142,8 +142,8 @@ pub(super) fn take_digests(keys: &mut Map<String, Value>, job: &mut Job, from: &
             job.expect(digest, from).map_err(bad)?;
         }
     }
-    // PyPI states three digests of each file, and downhaul supports only two of the three. If one of the two
-    // is strong, no note about the third is needed.
+    // If the job has a strong digest, no note about other digests is needed. For example, PyPI states three
+    // digests of each file, and downhaul supports only two of them.
     if !unused.is_empty() && !job.expected.iter().any(|one| one.digest.algorithm.is_strong()) {
         job.notes.push(format!("{from} has `{}`, which downhaul cannot verify", unused.join("`, `")));
     }

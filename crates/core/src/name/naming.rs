@@ -24,7 +24,7 @@ pub struct Naming {
     pub windows: bool,
     /// The template of names, which is used instead of `folders` (`--name-template`).
     pub template: Option<Arc<Template>>,
-    /// The form of the numbers in names of files whose own names are taken.
+    /// The form of the number in the name of a file whose own name is in use already.
     pub numbers: NumberForm,
 }
 
