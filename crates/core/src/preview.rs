@@ -28,7 +28,7 @@ pub enum Preview {
     /// `--verify require` needs a strong digest and none is known, or if the server may choose the name.
     /// Existing files are also compared with the server's files.
     Ask,
-    /// No requests.
+    /// The preview sends no requests.
     Offline,
 }
 
