@@ -56,7 +56,7 @@ class Progress:
     seconds: float
     """The time since the start, in seconds."""
     speed: float
-    """Bytes a second in the last seconds. At the end, bytes a second over the whole time."""
+    """The bytes a second in the last seconds. In the last update, the bytes a second over the whole time."""
     name: str | None
     """The name of a file in progress."""
 
@@ -77,7 +77,7 @@ class Progress:
 
 
 ProgressOption = Union[bool, None, Callable[[Progress], Any]]
-"""True shows a bar, and False shows none. None shows a bar only in a terminal or a notebook. A function is
+"""True shows a bar, and False shows no bar. None shows a bar only in a terminal or a notebook. A function is
 called with the progress instead."""
 
 
