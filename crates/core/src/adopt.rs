@@ -8,9 +8,9 @@
 use crate::ranges::RangeSet;
 use std::ops::Range;
 
-/// The number of bytes at the end of an unfinished file that are usually fetched again and compared with the
-/// bytes on the disk. An interrupted write is assumed to damage at most this many bytes. Two different files
-/// rarely have the same 64 KiB at the same place, unless all these bytes have the same value (see
+/// The number of bytes at the end of the last complete range that are usually fetched again and compared with
+/// the bytes on the disk. An interrupted write is assumed to damage at most this many bytes. Two different
+/// files rarely have the same 64 KiB at the same place, unless all these bytes have the same value (see
 /// [`Adopted::compare_from`]).
 pub const OVERLAP: u64 = 64 * 1024;
 
@@ -60,8 +60,8 @@ impl Adopted {
     ///
     /// The caller divides the last complete range, from its end, into blocks of [`OVERLAP`] bytes. `offset`
     /// is the start of the last block that contains two different bytes. If there is no such block, `offset`
-    /// is the start of the range. The blocks after `offset` alone would prove nothing, because in each of
-    /// them all bytes have the same value, and many different files have such blocks.
+    /// is the start of the range. In each block after this block, all bytes have the same value. Many
+    /// different files have such blocks, so a comparison of these blocks alone would prove nothing.
     pub fn compare_from(&mut self, offset: u64) {
         self.compared = self.compared.max(self.end().saturating_sub(offset));
     }

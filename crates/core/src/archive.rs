@@ -15,8 +15,8 @@ use crate::identity::{self, Variant};
 use crate::job::{IfExists, Job};
 use crate::settings::Settings;
 
-/// The hash of a URL, together with the facts of the request that may change the content ([`Variant`]). With
-/// ten million files, the probability that two of them have the same hash is less than one in 10^24.
+/// A hash of a URL and of the facts of the request that may change the content ([`Variant`]). With ten
+/// million files, the probability that two of them have the same hash is less than one in 10^24.
 pub type UrlKey = [u8; 16];
 
 /// A file that was fetched before.

@@ -29,8 +29,8 @@ impl Form {
         }
     }
 
-    /// Returns the name of the field that stands for the number of a container, in a pattern for names of
-    /// containers ([`ContainerNames::read`]). For tars it is `shard`, because WebDataset calls a tar a shard.
+    /// Returns the name of the field that stands for the number of a container ([`ContainerNames::read`]).
+    /// For tars it is `shard`, because WebDataset calls a tar a shard.
     pub fn field(self) -> &'static str {
         match self {
             Form::Tar => "shard",
@@ -55,19 +55,19 @@ impl Form {
     }
 }
 
-/// The highest number of digits to which a number is filled up with zeros. Each number with this many digits
-/// fits into a `u64`.
+/// The highest number of digits that a pattern may request. Each number with this many digits fits into a
+/// `u64`.
 const DIGITS_MOST: usize = 18;
 
 /// The number of bytes at the end of a tar: two empty blocks (POSIX, `pax`, "ustar Interchange Format").
 pub const TAR_END: u64 = 1024;
 
 /// The highest bound for the size of a container. With this bound, the offset at which a file begins in a
-/// container has at most 40 bits.
+/// container has at most 40 bits, which is the space that the engine's index has for an offset.
 pub const LARGEST: u64 = 1 << 40;
 
-/// A pattern for the names of containers, such as `train/shard-{shard:05}.tar`. The containers with such
-/// names are a set.
+/// A pattern for the names of containers, such as `train/shard-{shard:05}.tar`. All containers whose names
+/// match one pattern are called a set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerNames {
     form: Form,
@@ -192,7 +192,7 @@ impl Numbers {
         Numbers { first: number.saturating_sub(1) % step, step }
     }
 
-    /// Returns the number of shards. The run of each shard writes a part of the set.
+    /// Returns the number of shards.
     pub fn shards(self) -> u64 {
         self.step
     }

@@ -39,8 +39,8 @@ pub fn distinct(algorithms: impl IntoIterator<Item = Algorithm>) -> Vec<Algorith
     algorithms.into_iter().collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// The names of each algorithm and the length of its digests in bytes. The first name is shown to users. For
-/// SHA-256 and SHA-512, this is the name in RFC 9530. Names are compared in their [`bare`] form.
+/// The names of each algorithm and the length of its digests in bytes. The first name is shown to users. The
+/// first names of SHA-256 and SHA-512 are their names in RFC 9530. Names are compared in their [`bare`] form.
 const TABLE: [(Algorithm, &[&str], usize); 10] = [
     (Algorithm::Crc32, &["crc32"], 4),
     (Algorithm::Crc32c, &["crc32c"], 4),
@@ -236,8 +236,8 @@ impl Digest {
         Digest::from_text(algorithm, digest.trim()).ok_or_else(|| algorithm.needs())
     }
 
-    /// Reads a digest as people write it: as a pair, or as hexadecimal digits alone. The number of digits
-    /// then gives the algorithm.
+    /// Reads a digest as people write it: in a form that [`Digest::from_pair`] reads, or as hexadecimal
+    /// digits alone. The number of such digits gives the algorithm.
     ///
     /// # Errors
     /// Returns a message for the user that says what is wrong with the text.

@@ -3,7 +3,7 @@
 //!
 //! [`tidy`] reads the bytes before the HTTP library does. A valid head stays as it is. A head with unusual
 //! lines is written again in the usual form, without the lines that cannot be read. So the strict library
-//! understands the head in the same way as this file does. `docs/leniency.md` lists all cases for users.
+//! understands the head in the same way as this module does. `docs/leniency.md` lists all cases for users.
 //!
 //! Invariant: a line about the length, the range or the coding of the body (the names in `MEANINGFUL`) is
 //! never dropped as unreadable. If it cannot be read, the whole response is refused. Without this rule, an
@@ -29,8 +29,8 @@ pub const BYTES_MOST: usize = 256 * 1024;
 /// The highest number of dropped lines that are reported. A server may send a thousand bad lines.
 const REPORTED_MOST: usize = 10;
 
-/// The highest number of characters of a dropped line that are shown. So many characters are enough to
-/// recognise the line, and too few for most secrets.
+/// The highest number of characters of a dropped line that are shown. Forty characters are enough to
+/// recognise the line, and most secrets are longer.
 const SHOWN_MOST: usize = 40;
 
 /// The largest Content-Length that is accepted. Systems have no larger offsets in files.
@@ -88,8 +88,8 @@ pub fn end(bytes: &[u8], looked_at: usize) -> Option<usize> {
     None
 }
 
-/// Returns the status of a head, which has three digits after the version. Returns `None` if the status line
-/// cannot be read.
+/// Returns the status in the first line of a head: the three digits after the version. Returns `None` if this
+/// line cannot be read.
 pub fn status(head: &[u8]) -> Option<u16> {
     let line = head.trim_ascii_start().split(|&byte| matches!(byte, b'\r' | b'\n')).next()?;
     let (_, status, _) = status_line(line)?;
@@ -182,7 +182,7 @@ struct Reader<'h> {
     fields: Vec<Field<'h>>,
     dropped: Vec<String>,
     lines: usize,
-    /// True if the previous line was kept. A folded line, which begins with a blank, then continues it.
+    /// True if the previous line was kept. A line that begins with a blank then continues the previous line.
     kept: bool,
     /// True if the head must be written again.
     changed: bool,

@@ -1,9 +1,9 @@
 //! Reads the headers of an HTTP response strictly, and fills a [`Remote`] with the facts in them.
 //!
-//! These are pure functions for the engine's HTTP source. They are in this crate so that property tests and
-//! fuzzing can call them. In this crate only [`crate::throttle`] and tests call them. The plan gets a
-//! [`Remote`] and no headers. A response that is not usable HTTP is refused here, such as one with an
-//! unreadable range, several ranges in one body, or two different lengths.
+//! The engine's HTTP source calls these functions. They are in this crate so that property tests and fuzzing
+//! can call them without a network. The plan gets a [`Remote`] and no headers. A response that is not usable
+//! HTTP is refused here, such as one with an unreadable range, several ranges in one body, or two different
+//! lengths.
 
 mod digests;
 mod disposition;
@@ -56,9 +56,9 @@ pub fn failure_of_status(status: u16, asked_for_range: bool) -> Option<ErrorKind
 }
 
 /// Reads a response of `url` whose status [is not a failure](failure_of_status). `asked_for_all` is true if
-/// the request was for the whole file. A 206 that covers the whole file of a known size then means the same
-/// as a 200. If a 206 begins with byte 0 and does not state the size (`bytes 0-5/*`), its body is then
-/// treated as the whole file, as in curl, and a note is added.
+/// the request was for the whole file. In response to such a request, a 206 whose range is the whole file
+/// means the same as a 200. So does a 206 that begins with byte 0 and does not state the size of the file
+/// (`bytes 0-5/*`), as in curl. If the size is not stated, a note is added.
 ///
 /// # Errors
 /// - `http.malformed`: the head contradicts itself or cannot be read.
@@ -142,7 +142,6 @@ fn content_range(url: &Url, headers: &HeaderMap, length: Option<u64>) -> Result<
     }
 }
 
-/// Returns true if the server says that it does not send ranges of this file.
 fn refuses_ranges(headers: &HeaderMap) -> bool {
     header_text(headers, &header::ACCEPT_RANGES).is_some_and(|value| value.eq_ignore_ascii_case("none"))
 }

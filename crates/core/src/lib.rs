@@ -1,5 +1,5 @@
-//! This crate is the part of downhaul that **decides**: what a download does next, if a failure is retried,
-//! which file name is made from a name that a server sent, and what is reported.
+//! This crate is the part of downhaul that **decides**: what a download does next, whether a failure is
+//! retried, which file name is made from a name that a server sent, and what is reported.
 //!
 //! This crate has no side effects. It uses no sockets, files, clock, random numbers or environment variables
 //! (its `clippy.toml` forbids them). Callers pass in the time and a seed for random waits. Therefore a test
@@ -18,15 +18,15 @@
 //! - [`concurrency`] decides how many connections a host gets. [`throttle`] decides what to do if a host says
 //!   that it gets too many requests. [`hosts`] keeps the facts that runs learned about hosts.
 //! - [`journal`] lists the written bytes of a partial file, so that a later run can resume it. [`identity`]
-//!   decides if a file that exists already is the wanted file. [`adopt`] decides which bytes of a file
-//!   another tool has written.
+//!   decides if a file that exists already is the wanted file. [`adopt`] decides which ranges are complete in
+//!   a file that another tool left unfinished.
 //! - [`digest`] and [`signature`] are for verification. [`content`] checks that the content of a file matches
 //!   its name.
 //! - [`credentials`] decides which secret may be sent where. [`curl_options`] lists the options of curl with
 //!   their translations.
 //! - [`calendar`] computes times from dates.
 //! - [`address`] recognises the addresses of private networks, and [`hsts`] has the hosts that requested
-//!   https. `public_suffix` finds the names below which many owners have hosts.
+//!   https. `public_suffix` finds names such as `co.uk`, below which many owners have hosts.
 //! - [`host_rules`] has options for some hosts only. If a list is divided among several runs, [`shard`]
 //!   decides which jobs belong to each run.
 //! - [`names`] decides to which addresses, and from which interface, connections to a host are made.

@@ -150,13 +150,11 @@ impl SafeName {
         SafeName { path, original: self.original.clone() }
     }
 
-    /// Returns the name of the file alone.
     fn without_folders(&self) -> SafeName {
         let file = self.path.rsplit('/').next().unwrap_or_default();
         SafeName { path: file.into(), original: self.original.clone() }
     }
 
-    /// Returns the same name below these folders.
     pub(crate) fn below(&self, folders: &[SafeName]) -> SafeName {
         let all = folders.iter().chain([self]).map(SafeName::as_str);
         SafeName { path: all.collect::<Vec<_>>().join("/"), original: self.original.clone() }
@@ -237,7 +235,7 @@ pub fn refused_by_windows(path: &str) -> Option<String> {
     names.split('/').filter(|name| !matches!(*name, "" | "." | "..")).find_map(clean::refused_by_windows)
 }
 
-/// The form of the number in the name of a file whose own name is taken.
+/// The form of the number in the name of a file whose own name is in use already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum NumberForm {
     /// `name (1).tar.gz`, as in browsers.

@@ -1,10 +1,10 @@
 //! Previews (`downhaul plan`). A preview says what a run would do, without doing it.
 //!
 //! A preview takes the same decisions as a run: the plan of each job chooses the name, looks at existing
-//! files, and validates the response. The preview ends where the first byte would be written. This module has
-//! the decisions that only previews need: which jobs need a request, and the sums over all files.
+//! files, and validates the response. The preview ends where the first byte would be written. This module
+//! decides which jobs need a request, and adds up the sizes and times of all files.
 //!
-//! Invariant: the memory is limited, even for a very long list.
+//! Invariant: the memory in use is limited, even for a very long list.
 
 use crate::concurrency::{FILE_COUNTS, Learned};
 use crate::job::{Destination, Job};
@@ -28,7 +28,7 @@ pub enum Preview {
     /// `--verify require` needs a strong digest and none is known, or if the server may choose the name.
     /// Existing files are also compared with the server's files.
     Ask,
-    /// No requests.
+    /// The preview sends no requests.
     Offline,
 }
 

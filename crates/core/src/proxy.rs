@@ -49,7 +49,6 @@ pub enum Protocol {
     Socks5h,
 }
 
-/// The schemes of proxy URLs.
 const PROTOCOLS: [(&str, Protocol); 6] = [
     ("http", Protocol::Http),
     ("https", Protocol::Https),
@@ -108,7 +107,7 @@ impl Proxy {
                 Protocol::Socks4a if user.contains(&0) => return Err("its user name contains a NUL".into()),
                 Protocol::Socks5 | Protocol::Socks5h if too_long || user.is_empty() => {
                     return Err(
-                        "the login of a SOCKS5 proxy needs a user name, and its user name and password have at most 255 bytes each".into(),
+                        "the login of a SOCKS5 proxy needs a user name. The user name and the password may have at most 255 bytes each".into(),
                     );
                 }
                 Protocol::Http | Protocol::Https if user.contains(&b':') => {

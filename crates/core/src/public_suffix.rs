@@ -5,8 +5,8 @@
 
 use psl::Suffix;
 
-/// Returns the part of a host name below which each owner has a name. If no rule of the list applies to the
-/// name, this part is the last label, and its type is `None`.
+/// Returns the public suffix of a host name, such as `co.uk` for `www.example.co.uk`. If no rule of the list
+/// applies to the name, the result is the last label, and its type is `None`.
 #[inline(never)]
 pub(crate) fn of(host: &str) -> Option<Suffix<'_>> {
     psl::suffix(host.as_bytes())

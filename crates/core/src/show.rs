@@ -138,8 +138,8 @@ pub fn hides(whole: &Url) -> bool {
     url(whole) != plain.as_str()
 }
 
-/// Returns how a file was verified, in words for the user. `proven` has the words in the events, which
-/// programs read.
+/// Returns how a file was verified, in words for the user. `proven` is the text in the events, which programs
+/// read.
 pub fn verified(proven: &str) -> &str {
     match proven {
         "size only" => "not verified (size matches)",
@@ -262,7 +262,7 @@ fn is_secret_name(name: &str) -> bool {
 /// Returns true if a text contains a URL with secrets: `?next=https://user:password@host/`. The URL may be
 /// percent-encoded several times, since it may have passed through several redirects.
 fn holds_a_url_with_secrets(text: &str) -> bool {
-    // Nearly all paths have neither `%` nor `//`, and the paths of each request are checked several times.
+    // This quick check comes first, because nearly all paths have neither `%` nor `//`.
     let mut before = 0;
     let may_hold = |byte| byte == b'%' || (std::mem::replace(&mut before, byte), byte) == (b'/', b'/');
     if !text.bytes().any(may_hold) {
@@ -285,7 +285,7 @@ fn holds_a_url_with_secrets(text: &str) -> bool {
         }
         text = Cow::Owned(decoded);
     }
-    // A text that is still encoded after this many rounds is not read, and counts as a secret.
+    // A text that is still encoded after `ENCODED_MOST` rounds is not read, and counts as a secret.
     true
 }
 
@@ -312,8 +312,8 @@ fn is_url_with_secrets(text: &str) -> bool {
     })
 }
 
-/// Returns true if a value looks random. It looks random if it is a UUID, or if it contains a sequence of at
-/// least 40 letters, or a sequence of at least [`RANDOM_RUN`] letters and digits. Such a sequence must have
+/// Returns true if a value looks random: if it is a UUID, or contains at least 40 letters in sequence, or
+/// contains at least [`RANDOM_RUN`] letters and digits in sequence. In the last case, the sequence must have
 /// at least two letters and two digits, or at least three letters in upper case and three in lower case.
 fn looks_random(value: &str) -> bool {
     let decoded = percent_encoding::percent_decode_str(value).decode_utf8_lossy();

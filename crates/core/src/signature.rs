@@ -1,12 +1,12 @@
 //! Reads keys and signature files of minisign, and finds the names of signature files. The engine does the
-//! cryptography and everything about OpenPGP. This file only recognises OpenPGP keys.
+//! cryptography and everything about OpenPGP. This module only recognises OpenPGP keys.
 //!
 //! A minisign key is a line of base64, or the two lines of a `.pub` file. A signature file has four lines: a
 //! comment, the signature, a trusted comment, and a signature of both the signature and the trusted comment.
 //! <https://jedisct1.github.io/minisign/> describes the format.
 //!
-//! Invariant: the last line of a minisign key, and the second to fourth lines of a signature file, have
-//! exactly this form. Other lines are not examined.
+//! Invariant: the last line of a minisign key, and the second to fourth lines of a signature file, are
+//! accepted only in this form. Other lines are not examined.
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use std::fmt;
@@ -24,10 +24,10 @@ const OPENPGP_ARMOR: &[u8] = b"-----BEGIN PGP PUBLIC KEY BLOCK-----";
 
 /// The type of a public key packet (RFC 9580, section 5).
 const OPENPGP_KEY: u8 = 6;
-/// The first bits of a packet in the OpenPGP format (section 4.2), which RFC 4880 calls the new format.
+/// The first bits of a packet in the OpenPGP format (RFC 9580, section 4.2), also called the new format.
 const OPENPGP_NEW: u8 = 0b1100_0000;
-/// The first bits of a packet in the legacy format (section 4.2). The last two bits of the same byte tell the
-/// form of the length.
+/// The first bits of a packet in the legacy format (RFC 9580, section 4.2). The last two bits of the same
+/// byte tell the form of the length.
 const OPENPGP_OLD: u8 = 0b1000_0000;
 
 /// The identifier of the algorithm in keys, and in signatures of the content itself.

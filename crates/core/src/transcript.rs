@@ -9,8 +9,7 @@ use std::net::IpAddr;
 use std::time::SystemTime;
 use url::Url;
 
-/// The names of the request headers that are written, even if the user set them. All other headers are left
-/// out, because they may be secret.
+/// The names of the request headers that are written, even if the user set them.
 const KEPT: [&str; 11] = [
     "host",
     "user-agent",
@@ -65,7 +64,7 @@ impl Transcript {
     }
 }
 
-/// Returns the head of a request for a URL. The head has only the headers in `KEPT`.
+/// Returns the head of a request for a URL. Of `headers`, the head has only those in `KEPT`.
 pub fn request_head<'h>(
     method: &str,
     url: &Url,

@@ -1,5 +1,5 @@
 //! Reads JSON, and refuses an object that has a key twice. Other readers of JSON use the last value of such a
-//! key. With them, one of two different digests would be ignored.
+//! key, so they would ignore one of two different digests.
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};

@@ -18,10 +18,10 @@ struct Totals {
     finished: u64,
     skipped: u64,
     failed: u64,
-    /// The bytes of the files that are finished, and of those in progress.
+    /// The bytes of the finished files, and the bytes that the session has of the files in progress.
     bytes: u64,
-    /// The sizes of the files that are finished, and of those in progress. While a size is not known, the
-    /// received bytes of the file count instead.
+    /// The sizes of the finished files and of the files in progress. While the size of a file is not known,
+    /// the bytes that the session has of this file count instead.
     expected: u64,
     running: usize,
     /// The name of a file in progress.
@@ -82,7 +82,7 @@ impl Core {
         Ok(Events::new(self.0.clone()))
     }
 
-    /// From now on, accepts no more jobs.
+    /// Makes the session accept no more jobs.
     fn close(&self) -> PyResult<()> {
         self.0.check()?;
         self.0.close();

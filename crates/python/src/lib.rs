@@ -1,8 +1,8 @@
 //! The part of the Python package that is written in Rust. It gives a [`Session`](downhaul_engine::Session)
 //! of the library to Python.
 //!
-//! The functions and classes for users are written in Python (`python/downhaul/`). That part checks
-//! arguments, reads the environment and draws progress. The classes here are private to the package.
+//! The functions and classes for users are written in Python (`python/downhaul/`). They check arguments, read
+//! the environment and draw progress. The classes here are private to the package.
 //!
 //! Invariants:
 //! - Other threads of Python run while a call waits, and a signal such as Ctrl-C ends the wait (`wait.rs`).

@@ -93,7 +93,6 @@ impl<T: Send + 'static> Pending<T> {
         Pending { process: threads.process(), task }
     }
 
-    /// Waits for the result.
     fn get(&self, py: Python<'_>) -> PyResult<T> {
         self.process.check("file")?;
         let got = wait::until(py, None, |left| {

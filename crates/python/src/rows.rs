@@ -53,7 +53,7 @@ impl Row {
     }
 }
 
-/// The URLs of the jobs that have not ended: the URL of the job, and that of the response once it is known.
+/// For each job that has not ended: the URL of the job, and the URL of its response if that URL is known.
 #[derive(Default)]
 pub(crate) struct Tracker {
     urls: HashMap<JobId, (String, Option<String>)>,

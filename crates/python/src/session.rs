@@ -24,7 +24,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
-/// The most jobs that are passed to the session at once.
+/// The highest number of jobs that are passed to the session at once.
 const AT_ONCE: usize = 64;
 
 /// A job, or the error with which it fails before it begins.
@@ -160,7 +160,7 @@ impl Live {
         rows
     }
 
-    /// From now on, accepts no more jobs.
+    /// Makes the session accept no more jobs.
     pub(crate) fn close(&self) {
         lock(&self.feed).to = None;
     }

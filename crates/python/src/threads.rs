@@ -43,7 +43,6 @@ impl Threads {
         self.handle().map(|handle| handle.spawn(task))
     }
 
-    /// Returns the process that started the threads.
     pub(crate) fn process(&self) -> Process {
         self.process
     }

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-/// The time after which a wait looks for signals. It is half of the time within which Ctrl-C must work.
+/// A wait looks for signals once in this time, which is half of the 100 ms within which Ctrl-C must end it.
 const EVERY: Duration = Duration::from_millis(50);
 
 /// Calls `step` with short times to wait, until it returns a value or the time is over. Other threads of

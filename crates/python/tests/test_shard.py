@@ -30,14 +30,14 @@ def test_a_task_of_spark_has_the_number_of_its_partition(monkeypatch: pytest.Mon
     assert downhaul.task_shard(8) == "3/8"
     with pytest.raises(ValueError, match="state it"):
         downhaul.task_shard()
-    with pytest.raises(ValueError, match="number 3, so it is not one of 2"):
+    with pytest.raises(ValueError, match="task 3, so the number of tasks cannot be 2"):
         downhaul.task_shard(2)
 
 
 def test_barrier_mode_of_spark_states_the_number_of_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     spark(monkeypatch, SimpleNamespace(partitionId=lambda: 0, getTaskInfos=lambda: [1, 2, 3]))
     assert downhaul.task_shard() == downhaul.task_shard(3) == "1/3"
-    with pytest.raises(ValueError, match="of 3, so it is not one of 4"):
+    with pytest.raises(ValueError, match="one of 3 tasks, so the number of tasks cannot be 4"):
         downhaul.task_shard(4)
 
 

@@ -44,8 +44,8 @@ pub const ENOUGH: usize = 4096;
 pub enum Look {
     /// The beginning of an HTML page.
     Page,
-    /// The beginning of a part of an HTML page, or a comment that has not ended. It counts as a page only if
-    /// the server says that the content is HTML.
+    /// The beginning of a part of an HTML page, or a comment whose end is not among the first bytes. It
+    /// counts as a page only if the server says that the content is HTML.
     Fragment,
     /// A Git LFS pointer, which is a text that stands for the file.
     LfsPointer,
@@ -101,7 +101,8 @@ fn without_preamble(text: &str) -> (&str, bool) {
     }
 }
 
-/// Returns true if a text begins with this tag, in upper or lower case. A longer tag name does not match.
+/// Returns true if a text begins with this tag, in upper or lower case. The tag `<html5>` does not match
+/// `<html`.
 fn begins_with_tag(text: &str, tag: &str) -> bool {
     let text = text.as_bytes();
     let ends =

@@ -344,7 +344,7 @@ pub enum Promise {
 pub fn promise(name: &str) -> Promise {
     let mut parts = name.rsplit('/').next().unwrap_or_default().rsplit('.');
     let (last, before) = (parts.next().unwrap_or_default(), parts.next());
-    // The first part of a name is not an ending.
+    // A name without a dot has no ending.
     let Some(before) = before else { return Promise::Nothing };
     let is_compressed = parts.next().is_some() && has(COMPRESSIONS, last);
     let is = |table| has(table, last) || is_compressed && has(table, before);

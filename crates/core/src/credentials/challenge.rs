@@ -1,9 +1,9 @@
 //! Reads the challenges of a response with the status 401 or 407 (RFC 9110, section 11.6.1), and chooses the
 //! strongest challenge that can be answered with a login.
 //!
-//! Invariant: reading always ends, whatever a server sends. A text that is not a challenge is skipped. The
-//! bytes of a text are kept, even if the header is not UTF-8. In the texts that are read here, each character
-//! stands for one byte (see `super::octets`).
+//! Invariant: reading always ends, whatever a server sends. A text that is not a challenge is skipped. No
+//! byte of a value is lost, even if the header is not UTF-8: each character of a value stands for one byte
+//! (see `super::octets`).
 
 use super::digest::DigestChallenge;
 use super::octets;
@@ -36,8 +36,8 @@ pub enum Schemes {
     /// The strongest scheme that the server offers.
     #[default]
     Any,
-    /// Basic only. The login is sent to the server that the user named. It is sent at once, without a
-    /// challenge.
+    /// Basic only. The first request to the server that the user named has the login already, before the
+    /// server sends a challenge.
     Basic,
     /// Digest only, so that the password itself is not sent.
     Digest,
@@ -94,7 +94,6 @@ impl Challenge {
         }
     }
 
-    /// Returns the name of the scheme.
     fn scheme(&self) -> &str {
         match self {
             Challenge::Basic(_) => "Basic",
@@ -119,7 +118,6 @@ pub fn parameters(value: &[u8]) -> Vec<(String, String)> {
     Reader { rest: &text }.parameters()
 }
 
-/// Reads one header from its beginning to its end.
 struct Reader<'t> {
     rest: &'t str,
 }

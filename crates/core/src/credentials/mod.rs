@@ -39,7 +39,7 @@ macro_rules! kinds {
         pub enum SecretKind { $(#[doc = $meaning] $variant,)* }
 
         impl SecretKind {
-            /// Every kind of secret. A table in the tests has a row for each kind.
+            /// Every kind of secret.
             pub const ALL: &'static [SecretKind] = &[$(SecretKind::$variant,)*];
 
             /// Returns the name of the kind for the user. The name says where the secret comes from.

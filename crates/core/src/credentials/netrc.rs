@@ -115,7 +115,6 @@ enum Place {
     LeftOut,
 }
 
-/// Reads a file from its beginning to its end.
 struct Reader<'t> {
     words: Words<'t>,
     entries: Vec<Entry>,

@@ -65,8 +65,8 @@ impl Columns {
         }
     }
 
-    /// Returns the meanings of the columns of a table, whose first row has these names. Also returns the
-    /// first column that the user named although the table does not have it, if there is such a column.
+    /// Returns the meanings of the columns of a table. `names` are the names in its first row. Also returns
+    /// the first column that the user named and the table does not have, if there is such a column.
     pub(super) fn of(&self, names: &[String]) -> (Vec<Column>, Option<&str>) {
         let mut keys: Vec<String> = names.iter().map(|name| key_of_digest(plain_name(name))).collect();
         let mut is_known = vec![false; keys.len()];

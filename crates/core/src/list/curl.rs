@@ -60,7 +60,6 @@ fn letters(text: &str) -> Vec<(String, String)> {
     options
 }
 
-/// Returns the value in the text after the name of an option.
 fn value_after(rest: &str) -> String {
     let rest = rest.trim_start();
     value(rest.strip_prefix(['=', ':']).unwrap_or(rest).trim_start())
@@ -127,7 +126,7 @@ struct Section {
     names: Vec<Option<String>>,
     headers: Headers,
     folder: Option<SafeName>,
-    /// The highest rate of the download of each file, in bytes a second.
+    /// The highest rate for each file, in bytes a second.
     rate: Option<u64>,
     /// True if brackets and braces in URLs are not patterns.
     has_no_patterns: bool,
@@ -253,7 +252,6 @@ impl Section {
         jobs
     }
 
-    /// Returns the job of a URL of the section.
     fn job(&self, url: &str, name: Option<&str>, addresses: &Addresses) -> Result<Job, Error> {
         let path = url.split_once("://").map_or(url, |(_, rest)| rest);
         let path = path.find('/').map_or("", |start| &path[start..]);

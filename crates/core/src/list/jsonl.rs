@@ -69,7 +69,6 @@ pub(super) fn has_failed(keys: &Map<String, Value>) -> bool {
     is_failed && lock_file::take_keys(&mut keys.clone()).is_some()
 }
 
-/// Returns the job that an object describes.
 pub(super) fn job(mut keys: Map<String, Value>, addresses: &Addresses) -> Result<Job, Error> {
     let options = option_keys::split(&mut keys);
     job_with(keys, options, addresses)
@@ -143,8 +142,8 @@ pub(super) fn take_digests(keys: &mut Map<String, Value>, job: &mut Job, from: &
             job.expect(digest, from).map_err(bad)?;
         }
     }
-    // PyPI states three digests of each file, and downhaul supports only two of the three. If one of the two
-    // is strong, no note about the third is needed.
+    // If the job has a strong digest, no note about other digests is needed. For example, PyPI states three
+    // digests of each file, and downhaul supports only two of them.
     if !unused.is_empty() && !job.expected.iter().any(|one| one.digest.algorithm.is_strong()) {
         job.notes.push(format!("{from} has `{}`, which downhaul cannot verify", unused.join("`, `")));
     }
@@ -258,7 +257,7 @@ pub(super) fn hide(name: &str, value: &mut Value) {
     }
 }
 
-/// Returns true if the name of an unknown key says that its value is a secret. Such values are not copied.
+/// Returns true if the name of an unknown key says that its value is a secret.
 fn is_for_a_secret(name: &str, value: &Value) -> bool {
     let bare = bare(name).replace(' ', "");
     // The value may be a number of tokens, which is not a secret.
@@ -282,7 +281,7 @@ pub(super) fn is_readable_digest(name: &str) -> bool {
         || ANY_ALGORITHM.contains(&bare.as_str())
 }
 
-/// Returns the size of the digest of a key, as [`super::digest_size`] says.
+/// See [`super::digest_size`].
 pub(super) fn digest_size(name: &str) -> Option<usize> {
     let bare = bare(name);
     if let Some(algorithm) = Algorithm::from_name(name).or_else(|| Algorithm::from_name(within(&bare))) {

@@ -30,7 +30,7 @@ const LINE: &str = "line";
 /// own, because a column of a table may have the same name as a key of JSON lines that downhaul knows.
 const EXTRA: &str = "extra";
 
-/// The values that these keys have in one line.
+/// The values of [`URL_NAME`], [`LINE`] and [`EXTRA`] in one line.
 pub(super) struct LeftOver {
     url_name: Option<SafeName>,
     line: u64,
@@ -62,8 +62,8 @@ pub fn line(mut keys: Map<String, Value>) -> String {
     format!("{BEGINNING}{}", text.strip_prefix('{').unwrap_or_default())
 }
 
-/// Takes these keys out of a line, and returns their values. Returns `None` if `--failed` did not write the
-/// line.
+/// Removes the keys of this module from a line, and returns their values. Returns `None` if `--failed` did
+/// not write the line.
 ///
 /// # Errors
 /// Returns `list.line` if the value of `url_name` is not a safe name.
@@ -88,7 +88,6 @@ pub(super) fn take(keys: &mut Map<String, Value>) -> Result<Option<LeftOver>, Er
 }
 
 impl LeftOver {
-    /// Adds the values to the job of the line.
     pub(super) fn apply(mut self, job: &mut Job) {
         self.extra.iter_mut().for_each(|(name, value)| hide(name, value));
         (job.is_left_over, job.url_name, job.line) = (true, self.url_name, self.line);

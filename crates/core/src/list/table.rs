@@ -33,8 +33,8 @@ const VALUES: char = ';';
 /// The longest name of a column in bytes. Longer texts in a first row are data.
 const NAME_MOST: usize = 100;
 
-/// Returns the character that separates the cells of a table. Returns `None` if the text begins neither with
-/// `sep=` and this character nor with the first row of a table that has a column for URLs.
+/// Returns the character that separates the cells of a table. It follows `sep=` at the beginning of the text,
+/// or it is found in the first row. Returns `None` if the text does not begin like a table with URLs.
 pub fn separator(beginning: &str, columns: &Columns) -> Option<u8> {
     if let Some([separator]) =
         beginning.lines().next().and_then(|line| line.strip_prefix("sep=")).map(str::as_bytes)

@@ -111,7 +111,6 @@ fn quoted(cell: String) -> String {
     if is_plain { cell } else { format!("\"{}\"", cell.replace('"', "\"\"")) }
 }
 
-/// Splits a row into its cells.
 fn cells(row: &str) -> Vec<String> {
     let (mut cells, mut in_quotation) = (vec![String::new()], false);
     let mut rest = row.chars().peekable();

@@ -11,9 +11,9 @@ use crate::show;
 /// Paths, and Namespaces").
 const NOT_ON_WINDOWS: &[char] = &['<', '>', ':', '"', '/', '\\', '|', '?', '*'];
 
-/// Names of devices on Windows, in lower case. The name of a device with an extension means the device too
-/// (see the page that is named above). The console has the names `conin$` and `conout$`. [`is_device`] also
-/// knows the ports, such as `com1` and `lpt1`.
+/// Names of devices on Windows, in lower case (Microsoft, "Naming Files, Paths, and Namespaces"). The name of
+/// a device with an extension, such as `con.txt`, means the device too. The console has the names `conin$`
+/// and `conout$`. [`is_device`] also knows the ports, such as `com1` and `lpt1`.
 const DEVICES: &[&str] = &["con", "prn", "aux", "nul", "conin$", "conout$"];
 
 /// The character that replaces characters that are not allowed in a name.
@@ -72,7 +72,6 @@ pub(super) fn refused_by_windows(component: &str) -> Option<String> {
     is_device(component).then(|| "Windows has a device of this name".into())
 }
 
-/// Returns true if a component is the name of a device on Windows.
 fn is_device(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or_default().trim_end().to_lowercase();
     let numbered = ["com", "lpt"].iter().find_map(|port| stem.strip_prefix(port));

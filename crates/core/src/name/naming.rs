@@ -24,18 +24,18 @@ pub struct Naming {
     pub windows: bool,
     /// The template of names, which is used instead of `folders` (`--name-template`).
     pub template: Option<Arc<Template>>,
-    /// The form of the numbers in names of files whose own names are taken.
+    /// The form of the number in the name of a file whose own name is in use already.
     pub numbers: NumberForm,
 }
 
 /// Says where a name comes from (`--names`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameSource {
-    /// The name comes from the server's Content-Disposition, or from the URL of the response, or from the URL
-    /// that was given. The first of these three that has a name is used. If none of them has a name, the name
-    /// is `index.html`.
+    /// The name comes from the server's Content-Disposition, or from the URL of the response, or from the
+    /// first URL of the job. The first of these three that has a name is used. If none of them has a name,
+    /// the name is `index.html`.
     Auto,
-    /// The name comes from the URL that was given, or is `index.html` if that URL has no name. The server
+    /// The name comes from the first URL of the job, or is `index.html` if that URL has no name. The server
     /// cannot change the name.
     Url,
     /// The name comes from the server's Content-Disposition, or else from the URL of the response. If neither
@@ -138,13 +138,13 @@ impl Naming {
         }
     }
 
-    /// Returns the name of a file for which only the given URL is known.
+    /// Returns the name of a file without a response. `given` is the first URL of the job.
     fn by_url(&self, job: &Job, given: &Url) -> SafeName {
         self.placed(job, given, SafeName::from_url(given))
     }
 
-    /// Returns the name of a file whose response is known. `answered` is the URL after redirects, and
-    /// `stated` is the name in the Content-Disposition.
+    /// Returns the name of a file whose response is known. `given` is the first URL of the job, `answered` is
+    /// the URL after redirects, and `stated` is the name in the Content-Disposition.
     fn by_response(&self, job: &Job, given: &Url, answered: &Url, stated: Option<&SafeName>) -> SafeName {
         let answered = || SafeName::of_last_segment(answered);
         let file = match self.source {
@@ -170,8 +170,8 @@ impl Naming {
         }
     }
 
-    /// Puts those folders of the given URL that [`Folders`] keeps before the name of a file. Folders never
-    /// come from a redirect, because the user knows only the given URL.
+    /// Puts those folders of a URL that [`Folders`] keeps before the name of a file. `url` is the first URL
+    /// of the job, and never the target of a redirect, because the user knows only the first URL.
     fn below(&self, url: &Url, file: SafeName) -> SafeName {
         if self.folders == Folders::Last(0) {
             return self.given(&file);

@@ -40,8 +40,8 @@ pub fn side_files(path: &Path) -> SideFiles {
 
 /// Returns the side files with a tag in their names: `NAME.TAG.part`. These names are used if files with the
 /// usual names belong to another download, or if nothing shows that downhaul made those files. They are also
-/// used for a small file, because it has no journal that could show this to a later run. The `tag` has at
-/// most 16 bytes, and is put before the endings.
+/// used for a small file: it has no journal, so a later run could not see that downhaul made its partial
+/// file. The `tag` has at most 16 bytes, and is put before the endings.
 pub fn tagged_side_files(path: &Path, tag: &str) -> SideFiles {
     side_files_of(path, &format!(".{tag}"))
 }

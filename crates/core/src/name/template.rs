@@ -156,7 +156,7 @@ impl Field {
         })
     }
 
-    /// Reads the part of a field before the colon and the form.
+    /// Reads a field without its form, such as `path[-2:]` of `{path[-2:]:.8}`.
     fn read(text: &str) -> Result<Field, String> {
         let (name, index) = match text.strip_suffix(']').and_then(|text| text.split_once('[')) {
             Some((name, index)) => (name, Some(index)),
@@ -188,7 +188,7 @@ impl Field {
 }
 
 impl Form {
-    /// Reads the part of a field after the colon.
+    /// Reads a form without its colon, such as `.8`.
     fn read(text: &str) -> Result<Form, String> {
         let number = |text: &str| text.parse::<usize>().ok().filter(|n| (1..=PADDED_MOST).contains(n));
         let form = match text.strip_prefix('.') {

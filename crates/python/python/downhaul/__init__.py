@@ -1,4 +1,4 @@
-"""downhaul downloads many files at once, resumes and verifies them.
+"""downhaul downloads many files at once, resumes interrupted downloads, and verifies the files.
 
 ::
 

@@ -30,8 +30,8 @@ _AHEAD = 1024
 # The highest number of rows that are taken at once.
 _ROWS = 256
 
-# The input is read for this many seconds before rows are taken. If it gives no item in this time, it is read
-# until it gives one.
+# The input is read for this many seconds before rows are taken. The read of an item is not interrupted, so a
+# slow input may take longer.
 _SLOW_INPUT = 0.02
 
 # The number of seconds that a stopped session may take to put its partial files in order.
@@ -52,7 +52,7 @@ class _Run:
         options: Options,
     ) -> None:
         settings = core_options(to, options)
-        # A checksum list without names belongs to the only file of a run.
+        # If a run has only one file, a digest without a file name in a checksum list is for this file.
         settings["single"] = total == 1
         self.core = Core(settings)
         self._folder: str = settings["to"]
@@ -108,7 +108,7 @@ class _Run:
         return _progress.EVERY if self.meter else 0.5
 
     def take(self, rows: list[Row]) -> None:
-        """Adds rows to those that are ready, and shows the progress if an update of it is due."""
+        """Adds these rows to `ready`, and shows the progress if an update is due."""
         for row in rows:
             given = self._open.pop(row["number"], None)
             url, item = (None, None) if given is None else (given.url, given.item)
@@ -184,7 +184,8 @@ class Downloads(Iterator[File]):
             raise
 
     def close(self) -> None:
-        """Stops the downloads that have not ended. The same call of `download` continues them later."""
+        """Stops the downloads that have not ended. A later call of `download` with the same arguments
+        continues them."""
         run, self._run = self._run, None
         if run is not None:
             run.stop()
@@ -207,7 +208,7 @@ class Downloads(Iterator[File]):
             return
         if not self._is_read:
             warnings.warn(
-                "download() stopped, because nothing read its rows: "
+                "download() stopped, because nothing read its rows. Read them with "
                 "`for file in downhaul.download(...)` or `list(downhaul.download(...))`",
                 RuntimeWarning,
                 stacklevel=2,
@@ -223,8 +224,8 @@ class AsyncDownloads(AsyncIterator[File]):
     """The rows of a download, one for each file. `adownload` returns it."""
 
     def __init__(self, run: _Run, items: AsyncIterable[Any] | None, raise_on_error: bool) -> None:
-        # Importing these modules takes longer than importing this package, so this is done only where it is
-        # needed.
+        # The import of these modules takes longer than the import of this package, so they are imported only
+        # where they are needed.
         import asyncio
         from concurrent.futures import ThreadPoolExecutor
 
@@ -286,7 +287,8 @@ class AsyncDownloads(AsyncIterator[File]):
         run.close_input()
 
     async def aclose(self) -> None:
-        """Stops the downloads that have not ended. The same call of `adownload` continues them later."""
+        """Stops the downloads that have not ended. A later call of `adownload` with the same arguments
+        continues them."""
         import asyncio
 
         run, self._run = self._run, None
@@ -332,16 +334,16 @@ def download(
 ) -> Downloads:
     """Downloads files, and yields a row for each of them when it is complete, was skipped, or has failed.
 
-    `urls` is a URL, or URLs and dictionaries with the keys of a JSON line (docs/lists.md), or a
-    table of pandas, polars or pyarrow, whose columns are found by their names or by
+    `urls` is a URL, a dictionary with the keys of a JSON line (docs/lists.md), an iterable of these, or a
+    table of pandas, polars or pyarrow. The columns of a table are found by their names or by
     `columns={"url": "NAME", "md5": "NAME"}`. The input is read as needed, so it may be endless.
 
     `to` is the folder. `progress` is True, False, None (a bar in a terminal or a notebook), or a function
     that gets a `Progress`. The rows come in the order in which the downloads end.
 
     If a download fails, the row of its file has the error. The error is raised only if `raise_on_error` is
-    true. To stop early, leave the loop, or call `close()`. The same call of `download` continues the
-    unfinished downloads later.
+    true. To stop early, leave the loop, or call `close()`. A later call with the same arguments continues the
+    unfinished downloads.
     """
     run = _Run(_input.jobs(urls, columns), _input.count(urls), to, progress, options)
     return Downloads(run, raise_on_error)

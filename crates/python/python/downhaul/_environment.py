@@ -15,7 +15,7 @@ _LONGEST_NETRC = 1 << 20
 
 
 def proxies() -> dict[str, str]:
-    """Returns the options for the proxies of the environment."""
+    """Returns the proxies that environment variables name, as options."""
     env = os.environ
     # In a CGI program, the web server sets HTTP_PROXY to the value of a request header, which any client can
     # choose (httpoxy.org).
@@ -86,9 +86,13 @@ def hash_key(folder: Path) -> bytes | None:
 
 
 def _create_key(folder: Path, path: Path) -> None:
-    """Writes a key under another name first. So no other run reads half a key, and the first key stays."""
+    """Creates the file with the key, unless another run has created it.
+
+    The key is first written under another name, so that no other run reads half a key.
+    """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # The name has random digits and no process number, because each run in a container may have the same one.
+    # The name has random digits and no process number, because runs in several containers may have the same
+    # process number.
     new = folder / f"key.{os.urandom(8).hex()}"
     file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -102,7 +106,7 @@ def _create_key(folder: Path, path: Path) -> None:
 
 
 def file_limit() -> int:
-    """Returns how many files and connections this process may have open, or 8192 if there is no limit."""
+    """Returns how many files and connections this process may have open, or 8192 if no limit is known."""
     try:
         import resource
     except ImportError:

@@ -38,8 +38,8 @@ class File:
     bytes: int | None = None
     """The size of the file in bytes. None if the download failed, or if there is no file."""
     verified: str | None = None
-    """How the content was verified, such as ``sha-256 from Repr-Digest``. None if it was not compared with a
-    digest or a signature."""
+    """The digest or signature with which the content was compared, such as ``sha-256 from Repr-Digest``. None
+    if there was none."""
     error: DownloadError | None = None
     """The error of a download that failed, or None."""
     final_url: str | None = None

@@ -48,8 +48,8 @@ class Given(NamedTuple):
     url: str
     """The URL as it was given."""
     core: str | dict[str, Any]
-    """The form for the library: a URL, or a JSON line (`text`) with options. An unusable item has
-    the reason (`mistake`)."""
+    """The form for the library: a URL, or a JSON line (`text`) with options. For an unusable item, the
+    dictionary has the reason (`mistake`)."""
 
 
 # Names of columns that stand for a key, as in the lists of the program. If a table has several of them, the
@@ -248,7 +248,7 @@ def _has_meaning(name: str) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Returns the form in JSON of a value that JSON cannot represent, such as an array of numpy."""
+    """Returns a list or a dictionary for a value that JSON cannot represent, such as an array of numpy."""
     if isinstance(value, _BYTES):
         raise _Mistake("the item has bytes where a text is needed")
     return dict(value) if isinstance(value, Mapping) else list(value)

@@ -196,7 +196,8 @@ def _checked(name: str, value: Any, kind: type, needs: str) -> Any:
 
 
 def _line(name: str, value: Any) -> str:
-    """Returns a text that is sent in a header. Line ends at its end are removed, as files often have one."""
+    """Returns a text that is sent in a header. Line ends at its end are removed, because a text that was read
+    from a file often has one."""
     text = str(_checked(name, value, str, "a text")).rstrip("\r\n")
     if any(ord(character) < 32 or ord(character) == 127 for character in text):
         raise ValueError(f"{name} must not have control characters")

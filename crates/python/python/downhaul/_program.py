@@ -39,8 +39,8 @@ def cli(args: Iterable[StrPath] = ()) -> int:
         try:
             return process.wait()
         except KeyboardInterrupt:
-            # The terminal sends Ctrl-C to the program too. The program then puts its partial files in
-            # order.
+            # The program then puts its partial files in order. A terminal sends Ctrl-C to the program too. If
+            # there is no terminal, only this process got the signal, and passes it on.
             if not _shares_terminal():
                 process.send_signal(signal.SIGINT)
 

@@ -49,14 +49,14 @@ class Progress:
     running: int
     """The number of files in progress."""
     bytes: int
-    """The bytes of the files that are finished, and of those in progress."""
+    """The bytes of the finished files, and the bytes that the session has of the files in progress."""
     expected: int
-    """The sizes of the files that are finished, and of those in progress. While a size is not known, the
-    received bytes of the file count instead."""
+    """The sizes of the finished files and of the files in progress. While the size of a file is not known,
+    the bytes that the session has of this file count instead."""
     seconds: float
     """The time since the start, in seconds."""
     speed: float
-    """Bytes a second in the last seconds. At the end, bytes a second over the whole time."""
+    """The bytes a second in the last seconds. In the last update, the bytes a second over the whole time."""
     name: str | None
     """The name of a file in progress."""
 
@@ -77,7 +77,7 @@ class Progress:
 
 
 ProgressOption = Union[bool, None, Callable[[Progress], Any]]
-"""True shows a bar, and False shows none. None shows a bar only in a terminal or a notebook. A function is
+"""True shows a bar, and False shows no bar. None shows a bar only in a terminal or a notebook. A function is
 called with the progress instead."""
 
 
@@ -262,7 +262,8 @@ def _clock(seconds: float) -> str:
 
 
 def _html(progress: Progress) -> str:
-    """Returns a bar for light and dark themes. The HTML element for progress is white in dark themes."""
+    """Returns a bar for light and dark themes. The element `progress` of HTML is not used, because it is
+    white in dark themes."""
     bar, fraction = "", progress.fraction
     if fraction is not None:
         color = "#d32f2f" if progress.failed else "#1976d2"

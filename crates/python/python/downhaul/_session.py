@@ -37,7 +37,7 @@ class Summary:
     skipped: int
     failed: int
     bytes: int
-    """The bytes of the files that are finished, and of those in progress."""
+    """The bytes of the finished files, and the bytes that the session has of the files in progress."""
 
 
 @dataclass(frozen=True)

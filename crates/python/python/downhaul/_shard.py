@@ -1,6 +1,6 @@
 """Finds the shard of a task of Spark or Ray.
 
-Invariant: this module imports neither Spark nor Ray. A task runs in a process that has loaded its engine.
+Invariant: this module imports neither Spark nor Ray. The process of a task has loaded one of them already.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def task_shard(of: int | None = None) -> str:
     if all_tasks is None:
         raise ValueError("Spark does not state the number of partitions: state it, as in task_shard(8)")
     if task.of not in (None, all_tasks) or task.number > all_tasks:
-        known = f"of {task.of}" if task.of else f"with the number {task.number}"
-        raise ValueError(f"this is a task {known}, so it is not one of {all_tasks}")
+        known = f"one of {task.of} tasks" if task.of else f"task {task.number}"
+        raise ValueError(f"this process runs {known}, so the number of tasks cannot be {all_tasks}")
     return f"{task.number}/{all_tasks}"
 
 

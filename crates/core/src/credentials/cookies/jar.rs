@@ -54,8 +54,8 @@ impl Jar {
         self.0.push(cookie);
     }
 
-    /// Adds the cookie that a server at `url` sets. A cookie that is set over plain http must neither replace
-    /// nor hide a secure cookie (RFC 6265bis, section 5.7).
+    /// Adds the cookie that a server at `url` sets. A cookie from a URL that is not https is ignored if a
+    /// secure cookie of the same name is for some of the same URLs (RFC 6265bis, section 5.7).
     pub fn set(&mut self, header: &[u8], url: &Url, now: Time) {
         let Some(cookie) = super::set_cookie::parse(header, url, now) else { return };
         let hides = |one: &Cookie| {

@@ -59,7 +59,6 @@ impl Cookie {
         }
     }
 
-    /// Returns true if the cookie is sent with a request for this URL.
     fn is_for(&self, url: &Url) -> bool {
         let Some(host) = url.host_str() else { return false };
         let is_host = host == self.domain || (!self.host_only && is_below(host, &self.domain));
@@ -70,7 +69,6 @@ impl Cookie {
         self.expires.is_some_and(|end| end <= now)
     }
 
-    /// Returns true if the cookie `other` replaces this one.
     fn is_replaced_by(&self, other: &Cookie) -> bool {
         self.name == other.name
             && self.domain == other.domain
@@ -92,7 +90,7 @@ impl Cookies {
         Cookies(Arc::new(Mutex::new(jar)))
     }
 
-    /// Locks the store of the cookies and returns it. The store is locked until the result is dropped.
+    /// Locks the store of the cookies and returns it.
     pub fn jar(&self) -> MutexGuard<'_, Jar> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

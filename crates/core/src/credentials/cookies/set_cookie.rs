@@ -12,7 +12,6 @@ const ATTRIBUTE_MOST: usize = 1024;
 /// section 5.5).
 const LIFE_MOST: Time = 400 * 86_400;
 
-/// The attributes of a header.
 #[derive(Default)]
 struct Attributes<'t> {
     expires: Option<Time>,
@@ -103,8 +102,8 @@ fn domain(attribute: Option<&str>, url: &Url) -> Option<(String, bool)> {
     if bare.is_empty() {
         return Some((host, true));
     }
-    // Resolvers treat a name with a dot at the end as another name. Lists of public suffixes have no such
-    // names.
+    // A name with a dot at its end is refused: resolvers treat it as another name, and lists of public
+    // suffixes have no such names.
     if bare.ends_with('.') {
         return None;
     }

@@ -32,8 +32,8 @@ pub(super) fn before_blocks(line: &str, list: &str) -> Option<Entry> {
     Some(Entry { name: if names_nothing { String::new() } else { name }, digest })
 }
 
-/// Returns the name in a line. If the name is a Windows path (`C:\DIR\NAME`, `.\NAME`), its backslashes
-/// become slashes. In other names, a backslash is an ordinary character.
+/// Returns `name`. If it is a Windows path (`C:\DIR\NAME`, `.\NAME`), its backslashes become slashes. In
+/// other names, a backslash is an ordinary character.
 pub(super) fn written(name: &str) -> String {
     let has_drive = name.get(1..3) == Some(":\\") && name.starts_with(|c: char| c.is_ascii_alphabetic());
     match has_drive || name.starts_with(".\\") {

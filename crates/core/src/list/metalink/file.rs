@@ -78,7 +78,6 @@ impl File {
         }
     }
 
-    /// Counts a `url` element.
     pub(super) fn count_url(&mut self) {
         self.urls_seen += 1;
     }
