@@ -270,7 +270,6 @@ impl Dialer {
     }
 }
 
-/// Binds a connection to a network interface.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn bind_device(socket: &TcpSocket, name: &str) -> io::Result<()> {
     socket.bind_device(Some(name.as_bytes()))
