@@ -52,7 +52,6 @@ pub(super) struct Running {
     /// The time when the job began.
     pub(super) since: Duration,
     pub(super) stage: Stage,
-    /// The facts about the job that a preview needs.
     pub(super) previewed: Previewed,
     /// The digests of the complete file, if they are needed to find a file with the same bytes.
     pub(super) digests: Vec<Digest>,

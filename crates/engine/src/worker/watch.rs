@@ -6,7 +6,6 @@ use downhaul_core::settings::{MIN_SPEED_WINDOW, Settings};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Detects a connection that is silent or too slow.
 pub(super) struct Watch {
     timeout: Duration,
     heard: Instant,

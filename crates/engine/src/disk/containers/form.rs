@@ -14,11 +14,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// The longest description that is read, in bytes. A description can be long, because it also has those keys
-/// of a line of a list that downhaul does not know.
+/// The longest description that is read, in bytes. A description can be long, because it also contains the
+/// keys in a list that downhaul does not know.
 pub(super) const LONGEST_DESCRIPTION: u64 = 64 * 1024 * 1024;
 
-/// A file that is added.
+/// A file that is added to a container.
 pub(super) struct New<'a> {
     /// The names of the members, if the file is added to a tar.
     pub(super) sample: Option<Sample>,
@@ -35,7 +35,7 @@ pub(super) struct Stored {
     pub(super) size: u64,
     /// The time when the file was last changed.
     pub(super) changed: SystemTime,
-    /// The description of the file.
+    /// The description.
     pub(super) entry: Entry,
 }
 

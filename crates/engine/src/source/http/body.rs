@@ -154,7 +154,8 @@ impl HttpResponse {
 }
 
 impl HttpBody {
-    /// Releases the connection after the body was read to its end. An HTTP/1.1 connection returns to the pool.
+    /// Releases the connection after the body was read to its end. An HTTP/1.1 connection returns to the
+    /// pool.
     fn on_end(&mut self) {
         if let Carrier::Http1(connection, pool) = std::mem::replace(&mut self.carrier, Carrier::Over)
             && let Some(pool) = pool.upgrade()

@@ -55,8 +55,7 @@ const STREAMS_MOST: usize = 64;
 const CONNECTIONS_MOST: usize = 4;
 
 /// An HTTP/2 connection that was idle for this long may be closed if another origin needs one. In most lists,
-/// the files of one server are next to each other, or the servers alternate within seconds. So a connection
-/// that was idle for longer is probably not needed again soon.
+/// the requests to one server are only seconds apart, so this connection is probably not needed again soon.
 const IDLE_LEAST: Duration = Duration::from_secs(5);
 
 /// The highest number of times that the same request is sent if the server does not process it. The request
@@ -69,7 +68,6 @@ const TRIES_MOST: u32 = 8;
 /// is forgotten, a few more of its files are fetched over HTTP/1.1.
 const ORIGINS_MOST: usize = 1024;
 
-/// Sends each request over HTTP/1.1 or HTTP/2.
 pub(super) struct Dispatcher {
     settings: Arc<Settings>,
     connector: Arc<Connector>,
@@ -312,9 +310,8 @@ impl Dispatcher {
     }
 
     /// Makes sure that one more HTTP/2 connection may be opened. If there are already [`CONNECTIONS_MOST`] of
-    /// them, closes the one that was idle for the longest time. Returns false if no connection could be
-    /// closed, because none was idle for long enough, or because another thread has locked the connection
-    /// that was idle for the longest time.
+    /// them, closes the one that was idle for the longest time. Returns false if no connection was closed,
+    /// because none was idle for long enough, or because another thread has locked the longest idle one.
     fn free_a_place(&self) -> bool {
         if Arc::strong_count(&self.alive) - 1 < CONNECTIONS_MOST {
             return true;
