@@ -1,5 +1,5 @@
-//! The options of a download that decide how servers are reached: proxies, tries and time limits. Downloads
-//! with the same options share a network of the library's session.
+//! Applies the options of a download that decide how servers are reached: proxies, tries and time limits.
+//! Downloads with the same options share a network of the library's session.
 //!
 //! Invariant: without such options, a download uses the settings with which the daemon was started.
 

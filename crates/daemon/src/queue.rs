@@ -68,7 +68,7 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Returns a download.
+    /// Returns the download with this identifier.
     pub fn get(&self, gid: Gid) -> Option<&Arc<Entry>> {
         self.entries.get(&gid)
     }

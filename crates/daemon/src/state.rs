@@ -155,7 +155,7 @@ impl State {
         &self.queue
     }
 
-    /// Returns a download.
+    /// Returns the download with this identifier.
     ///
     /// # Errors
     /// Returns a fault if the download does not exist, or does not exist any more.
@@ -322,7 +322,7 @@ impl State {
         self.after_end(&[gid])
     }
 
-    /// Counts the downloads of `gids` that have ended, and removes what is known about their progress. Then
+    /// Counts the downloads in `gids` that have ended, and removes what is known about their progress. Then
     /// forgets the oldest results, if there are more than the option `max-download-result` allows. Returns
     /// the effects of forgetting them.
     fn after_end(&mut self, gids: &[Gid]) -> Vec<Effect> {

@@ -1,5 +1,5 @@
-//! Files that only the user can read, on systems without the permissions of Unix. There, the permissions of
-//! the user's folder protect the files in it.
+//! Opens private files on systems without the permissions of Unix. There, the permissions of the user's
+//! folder protect the files in it.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;

@@ -1,4 +1,4 @@
-//! The downloads that the library runs: how they begin, make progress and end.
+//! Begins downloads in the library, and records their progress and their end.
 //!
 //! Invariant: when a download begins or ends, this is saved before clients are told about it. If it cannot be
 //! saved, clients are told about it nevertheless.

@@ -333,7 +333,7 @@ impl Shared {
         }
     }
 
-    /// Takes a job that this thread should begin out of the queue. Returns `None` if there is none.
+    /// Removes the next job from the queue and returns it. Returns `None` if this thread should begin no job.
     fn take(&self, thread: &Arc<Thread>) -> Option<Lent> {
         let mut state = self.state();
         let is_last = state.threads.last().is_some_and(|last| Arc::ptr_eq(last, thread));
