@@ -301,7 +301,7 @@ impl State {
         [Effect::Tell(Notice::Error, entry.gid)].into_iter().chain(forgotten).collect()
     }
 
-    /// Returns the download with its progress.
+    /// Returns a copy of the download with its present progress.
     fn with_progress(&self, entry: &Entry) -> Entry {
         let Current { completed, total, .. } = self.current(entry);
         Entry { completed, total, ..entry.clone() }

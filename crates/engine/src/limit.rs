@@ -56,7 +56,6 @@ impl Limit {
         self.changed.notify_waiters();
     }
 
-    /// Returns true if there is a limit.
     pub(crate) fn is_set(&self) -> bool {
         self.state().rate.is_some()
     }

@@ -18,8 +18,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// The files of a download that must be deleted: the partial file with its journal and, if `is_whole` is
-/// true, the finished file.
+/// The files of a download that must be deleted: the partial file with its journal, and perhaps the finished
+/// file.
 #[derive(Debug, PartialEq)]
 pub struct Deletion {
     job: Job,

@@ -134,7 +134,7 @@ impl Director {
         let chosen = running.path();
         let is_preview = self.settings.preview.is_some();
         // If there is exactly one worker, the response is from that worker. If the whole body has arrived
-        // with the response, it is written at once.
+        // with the response, the body is written at once.
         let whole = running.workers.iter().next().filter(|_| running.workers.len() == 1);
         let whole = whole.and_then(|(&worker, at_work)| Some((worker, at_work.whole.get()?.clone())));
         let whole = whole.filter(|_| !has_journal && !spec.destination.is_in_order());

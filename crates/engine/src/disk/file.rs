@@ -227,10 +227,10 @@ fn sides(target: &Path, how: Opening<'_>) -> (SideFiles, bool) {
     }
 }
 
-/// Returns the side files of a job, and true if they have the usual names. They have names with a tag if such
-/// a partial file exists, if files with the usual names belong to another URL, or if nothing shows that
-/// downhaul made those files. A `small` file has no journal that could show this later, so a new partial file
-/// of a small file gets a tag too.
+/// Returns the side files of a job, and true if they have the usual names. They have names with a tag if a
+/// partial file with that tag exists, if files with the usual names belong to another URL, or if nothing
+/// shows that downhaul made those files. A `small` file has no journal that could show this later, so a new
+/// partial file of a small file gets a tag too.
 fn side_of(target: &Path, identity: &Identity, small: bool) -> (SideFiles, bool) {
     let (usual, own) = (side_files(target), tagged_side_files(target, &identity.tag()));
     let is_own = exists(&own.part) || Files.is_anothers(target, identity) || (small && !exists(&usual.part));
@@ -259,7 +259,7 @@ fn has_bytes(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|meta| meta.len() > 0)
 }
 
-/// Returns the first entry of a journal, which identifies the file, if it can be read.
+/// Returns the first entry of a journal, which identifies the file, or `None` if it cannot be read.
 fn start_of(journal: &Path) -> Option<journal::Start> {
     journal::read_start(&first_bytes(journal)?)
 }

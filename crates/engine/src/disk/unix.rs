@@ -18,8 +18,8 @@ pub(super) fn refused(_path: &Path) -> Option<String> {
     None
 }
 
-/// Calls a function once. It is not called again, because on this system another program that has the file
-/// open does not make the call fail.
+/// Calls a function once. On this system, a file that another program has open causes no failure, so the call
+/// is not repeated.
 pub fn patiently<T>(act: impl Fn() -> io::Result<T>) -> io::Result<T> {
     act()
 }

@@ -21,7 +21,6 @@ impl Watch {
         Watch { timeout, heard: now, min_bytes, window_start: now, window_bytes: 0 }
     }
 
-    /// Records that bytes arrived.
     pub(super) fn arrived(&mut self, bytes: usize) {
         self.window_bytes += bytes as u64;
         self.heard = clock::instant();

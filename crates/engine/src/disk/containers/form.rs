@@ -35,7 +35,7 @@ pub(super) struct Stored {
     pub(super) size: u64,
     /// The time when the file was last changed.
     pub(super) changed: SystemTime,
-    /// The description.
+    /// The description of the file.
     pub(super) entry: Entry,
 }
 

@@ -366,7 +366,8 @@ pub(super) fn attach(file: &File, what: &Attach, known: Option<(u64, SystemTime)
     }
 }
 
-/// Removes the partial file if it has no journal, or a journal without claims. It cannot be resumed then.
+/// Removes the partial file if it has no journal, or a journal without claims. Such a partial file cannot be
+/// resumed.
 impl Drop for PartFile {
     fn drop(&mut self) {
         let state = self.state();

@@ -36,7 +36,6 @@ const FAILED_MOST: usize = 1024;
 /// they were reached. A list may have a million hosts.
 const REACHED_MOST: usize = 65_536;
 
-/// Resolves names, and connects to hosts.
 pub(super) struct Dialer {
     family: Family,
     /// The time limit of a look-up of a name, and also of an attempt to connect.

@@ -24,7 +24,6 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use url::Url;
 
-/// The source for one URL.
 pub(crate) struct HttpFile {
     client: Arc<Client>,
     given: Given,
