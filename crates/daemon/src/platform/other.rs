@@ -13,7 +13,7 @@ pub fn create_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).read(true).append(true).open(path)
 }
 
-/// Changes nothing.
+/// Changes nothing, because this system has no permissions of Unix.
 ///
 /// # Errors
 /// Returns no error.

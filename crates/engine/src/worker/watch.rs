@@ -26,8 +26,8 @@ impl Watch {
         self.heard = clock::instant();
     }
 
-    /// Records that the worker has waited for the disk or for a rate limit since `since`. It read nothing in
-    /// that time, so the time does not count as silence of the server.
+    /// Records that the worker has waited for the disk or for a rate limit since `since`. The worker read
+    /// nothing in that time, so the time does not count as silence of the server.
     pub(super) fn was_away(&mut self, since: Instant) {
         let away = clock::instant().duration_since(since);
         self.heard += away;

@@ -1,4 +1,4 @@
-//! The common interface of tars and WARCs. Its functions call those of `tar` or of `warc`.
+//! Provides the common interface of tars and WARCs. Its functions call those of `tar` or of `warc`.
 
 use super::open::Content;
 use super::window::{Window, each_buffer, read_full};
@@ -68,7 +68,7 @@ impl New<'_> {
         seconds(modified.unwrap_or(SystemTime::UNIX_EPOCH))
     }
 
-    /// Returns the number of bytes that the file with this description needs in a container at most.
+    /// Returns the number of bytes that the file with this description needs at most in a container.
     pub(super) fn length_most(&self, entry: &Entry) -> u64 {
         match &self.sample {
             Some(sample) => {

@@ -213,8 +213,8 @@ impl ContainerSet {
         }
         let new = New { sample: self.free_sample(name)?, content, how };
         // The description names the container, and the length of the description decides which container is
-        // used. So the length is computed for the current number. With the next number, it can differ by a
-        // few bytes, which do not matter.
+        // used. So the length is computed for the current number. With the next number, the length can
+        // differ by a few bytes, which do not matter.
         let number = writing.container.as_ref().map_or(self.numbers.after(writing.last), |open| open.number);
         let more = new.length_most(&self.entry(&new, name, number));
         let more = more.saturating_add(form::ending(self.form()).len() as u64);
