@@ -64,7 +64,7 @@ impl Limits {
         self.strangers.clone().try_acquire_owned().ok()
     }
 
-    /// Waits for a place to receive a long body. Returns `None` if no place becomes free within this time.
+    /// Waits for a place to receive a long body. Returns `None` if none becomes free in the time `within`.
     pub(super) async fn long_body(&self, within: Duration) -> Option<SemaphorePermit<'_>> {
         // The semaphore is never closed.
         tokio::time::timeout(within, self.long_bodies.acquire()).await.ok()?.ok()
