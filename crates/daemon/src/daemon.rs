@@ -136,7 +136,8 @@ impl Daemon {
         self.0.networks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets `change` change the state, and carries out the effects that it returns. Returns its answer.
+    /// Calls `change` with the state, carries out the effects that `change` returns, and returns the answer
+    /// of `change`.
     ///
     /// # Errors
     /// Returns the fault of the change. Then nothing was changed.

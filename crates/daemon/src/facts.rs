@@ -1,7 +1,7 @@
 //! [`Facts`]: the facts about a file from a list or a document, in addition to its URLs and its options.
 //!
 //! Invariant: facts are stored and read again without a loss. A job with a fact that an entry cannot keep
-//! is refused when it is added. Only those keys of a list are left out that have no effect on the download.
+//! is refused when it is added. A key of a list is left out only if it has no effect on the download.
 //! Headers are never shown, because they may be secrets.
 
 use crate::fault::Fault;

@@ -78,7 +78,7 @@ pub fn of(entry: &Entry, options: &Options, folders: &Folders) -> Result<Job, Fa
 }
 
 /// Checks the options of the daemon, as far as that is possible without a real download: makes the job of an
-/// example, and discards it.
+/// example download, and discards the job.
 ///
 /// # Errors
 /// Returns a fault that says what cannot be used.

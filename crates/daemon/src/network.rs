@@ -1,5 +1,5 @@
-//! The options of a download that decide how servers are reached: proxies, tries and time limits. Downloads
-//! with the same options share a network of the library's session.
+//! Applies the options of a download that decide how servers are reached: proxies, tries and time limits.
+//! Downloads with the same options share a network of the library's session.
 //!
 //! Invariant: without such options, a download uses the settings with which the daemon was started.
 
@@ -101,7 +101,7 @@ fn within_range(name: &str, number: u64) -> u64 {
     }
 }
 
-/// Returns the proxy for URLs of a scheme. Without an option, it is `usual`.
+/// Returns the proxy for URLs of a scheme. If no option for it is set, returns `usual`.
 ///
 /// # Errors
 /// Returns a fault that names the option that cannot be used. The fault has no part of the URL, because the

@@ -68,7 +68,7 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Returns a download.
+    /// Returns the download with this identifier.
     pub fn get(&self, gid: Gid) -> Option<&Arc<Entry>> {
         self.entries.get(&gid)
     }
@@ -181,8 +181,8 @@ impl Queue {
     }
 
     /// Returns ranks for `count` downloads at a position of the queue. If there are not enough free ranks
-    /// there, all other queued downloads get new ranks, and are returned too. The download `moves` moves to
-    /// this position, so it is left out when positions are counted.
+    /// there, all other queued downloads get new ranks, and are returned too. If `moves` names a download,
+    /// this download moves to the position, and it is left out when positions are counted.
     pub fn ranks_at(&self, at: usize, count: usize, moves: Option<Gid>) -> (Vec<i64>, Vec<Entry>) {
         let here = moves.and_then(|gid| self.position(self.entries.get(&gid)?));
         let others = self.queued.len() - usize::from(here.is_some());

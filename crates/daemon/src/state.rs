@@ -155,7 +155,7 @@ impl State {
         &self.queue
     }
 
-    /// Returns a download.
+    /// Returns the download with this identifier.
     ///
     /// # Errors
     /// Returns a fault if the download does not exist, or does not exist any more.
@@ -301,7 +301,7 @@ impl State {
         [Effect::Tell(Notice::Error, entry.gid)].into_iter().chain(forgotten).collect()
     }
 
-    /// Returns the download with its progress.
+    /// Returns a copy of the download with its present progress.
     fn with_progress(&self, entry: &Entry) -> Entry {
         let Current { completed, total, .. } = self.current(entry);
         Entry { completed, total, ..entry.clone() }
@@ -322,7 +322,7 @@ impl State {
         self.after_end(&[gid])
     }
 
-    /// Counts the downloads of `gids` that have ended, and removes what is known about their progress. Then
+    /// Counts the downloads in `gids` that have ended, and removes what is known about their progress. Then
     /// forgets the oldest results, if there are more than the option `max-download-result` allows. Returns
     /// the effects of forgetting them.
     fn after_end(&mut self, gids: &[Gid]) -> Vec<Effect> {

@@ -1,4 +1,5 @@
-//! URLs of downloads, as clients send them and as they are shown.
+//! Checks the URLs that clients send. Clients see URLs without secrets, so this module also finds the
+//! complete URL for a URL that a client sends back.
 //!
 //! Invariant: a URL that is shown has no secret: no user name, no password, and no value that looks like a
 //! secret.

@@ -1,8 +1,8 @@
 //! Collects digests, signatures and mirrors from checksum lists and Metalink documents that the user gives,
 //! that servers name, or that are beside files. A job fails if a required digest or signature is missing.
 //!
-//! Invariant: a given list is fetched once in a run. A list for a whole folder ([`beside`]) is fetched once
-//! while it is remembered. A list with a wrong signature is a failure, and is never used as an unsigned list.
+//! Invariant: the list that the user gives is fetched once in a run. A list for a whole folder ([`beside`])
+//! is fetched once while it is remembered. A list with a wrong signature is never used as an unsigned list.
 
 mod beside;
 
@@ -177,9 +177,9 @@ impl ChecksumDiscovery {
         Err(Error::new(missing, at(), why))
     }
 
-    /// Adds the mirrors that a response names, and the digests in the Metalink document that it names. The
-    /// mirrors do not need to be trusted, because several mirrors are used together only if a digest is
-    /// known, with which all bytes are verified.
+    /// Adds the mirrors that a response names, and the digests in the Metalink document that the response
+    /// names. The mirrors do not need to be trusted, because several mirrors are used together only if a
+    /// digest is known, with which all bytes are verified.
     pub(crate) async fn add_offers(&self, known: &mut Known, remote: &Remote) {
         let Links { duplicates, described_by } = &remote.links;
         let mut mirrors = duplicates.clone();
@@ -294,8 +294,8 @@ impl ChecksumDiscovery {
         self.list(&last_segment(url), text, signature.as_ref())
     }
 
-    /// Reads a list with its signature file `beside` it, if there is one. If the settings have keys and the
-    /// list is signed, only its signed content is used.
+    /// Reads a list. `beside` is the signature file beside the list, if there is one. If the settings have
+    /// keys and the list is signed, only its signed content is used.
     fn list(&self, name: &str, text: &[u8], beside: Option<&(String, Vec<u8>)>) -> Beside {
         let beside = beside.map(|(at, signature)| (at.as_str(), signature.as_slice()));
         let signed = match self.keys()? {

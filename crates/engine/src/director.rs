@@ -352,7 +352,6 @@ impl Director {
         }
     }
 
-    /// Returns the span of a running job.
     fn span(&self, id: JobId) -> Span {
         self.running.get(&id).map_or_else(Span::none, |running| running.span.clone())
     }

@@ -20,8 +20,8 @@ const SLICES_A_SECOND: u64 = 50;
 /// The smallest slice, in bytes. With smaller slices, the timers would take more time than the transfer.
 const SMALLEST_SLICE: u64 = 1024;
 
-/// After a time with fewer bytes than the limit allows, the missing bytes of at most this much time may be
-/// transferred in addition. So a short interruption does not lower the average speed.
+/// If fewer bytes are transferred than the limit allows, the missing bytes may be transferred afterwards in
+/// addition, but only those of this much time. So a short interruption does not lower the average speed.
 const MADE_UP_FOR: Duration = Duration::from_millis(100);
 
 /// A limit that several workers share.
@@ -56,7 +56,6 @@ impl Limit {
         self.changed.notify_waiters();
     }
 
-    /// Returns true if there is a limit.
     pub(crate) fn is_set(&self) -> bool {
         self.state().rate.is_some()
     }

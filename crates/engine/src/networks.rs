@@ -9,7 +9,6 @@ use crate::source::Sources;
 use downhaul_core::settings::Settings;
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// A way to reach servers.
 #[derive(Clone)]
 pub(crate) struct Network {
     pub(crate) settings: Arc<Settings>,
@@ -25,7 +24,6 @@ impl Network {
     }
 }
 
-/// The networks of a session.
 pub(crate) struct Networks {
     own: Network,
     /// The networks that were added. The first of these has the number 1.

@@ -255,7 +255,6 @@ impl Meter {
         Counted(self.clone())
     }
 
-    /// Sets the phase of the job.
     pub(crate) fn set_phase(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }

@@ -48,7 +48,6 @@ impl Space {
         Space { files: Mutex::default(), counts_all: is_preview }
     }
 
-    /// Returns true if files without a journal are counted too.
     pub(crate) fn counts_all(&self) -> bool {
         self.counts_all
     }

@@ -1,5 +1,5 @@
-//! TLS for the daemon and its clients. Certificates and keys are read in the same way as for downloads
-//! (`source/http/tls.rs`). [`Client::new`] trusts the same certificates as downloads do, and
+//! Provides TLS for the daemon and its clients. Certificates and keys are read in the same way as for
+//! downloads (`source/http/tls.rs`). [`Client::new`] trusts the same certificates as downloads do, and
 //! [`Client::of_key`] trusts only one key.
 
 use crate::source::http::tls::{self, Tls, Trust, failure, identity};

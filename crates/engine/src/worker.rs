@@ -53,7 +53,6 @@ pub(crate) type Whole = Arc<OnceLock<Vec<Bytes>>>;
 
 /// The message from the director that accepts a response.
 pub(crate) struct Go {
-    /// The partial file.
     pub(crate) part: Arc<dyn Part>,
     /// The generation of the partial file that the bytes belong to.
     pub(crate) generation: Generation,
@@ -69,7 +68,6 @@ pub(crate) struct Go {
     pub(crate) feed: Option<hashing::Feed>,
 }
 
-/// Everything that a worker gets when it starts.
 pub(crate) struct Worker {
     pub(crate) id: WorkerId,
     pub(crate) source: Arc<dyn Source>,

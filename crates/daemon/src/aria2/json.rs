@@ -1,6 +1,6 @@
-//! Calls and answers in JSON (JSON-RPC 2.0). As in aria2, the version of the protocol in a call is not
-//! checked, because many clients send a wrong version. Of a call, only the members `id`, `method` and
-//! `params` are read.
+//! Reads calls and writes answers in JSON (JSON-RPC 2.0). As in aria2, the version of the protocol in a call
+//! is not checked, because many clients send a wrong version. Only the members `id`, `method` and `params` of
+//! a call are read.
 
 use super::methods::Caller;
 use crate::facts;
@@ -65,7 +65,7 @@ pub fn answer_query(caller: &mut Caller<'_>, query: &[(String, String)]) -> Answ
     answer_value(caller, &call)
 }
 
-/// Returns the message that tells a client about a notice.
+/// Returns the notification with this method about the download with this `gid`.
 pub fn notification(method: &str, gid: &str) -> String {
     json!({ "jsonrpc": "2.0", "method": method, "params": [{ "gid": gid }] }).to_string()
 }

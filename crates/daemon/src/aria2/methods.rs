@@ -18,7 +18,7 @@ use crate::web::Token;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// The most calls in a batch. The size of a request is limited too.
+/// The highest number of calls in a batch. The size of a request is limited too.
 const CALLS_MOST: usize = 10_000;
 
 /// The highest number of calls of one request that return lists of names. These calls need no token, and
@@ -95,7 +95,7 @@ impl<'a> Caller<'a> {
         self.carry_out(method, &Params(params))
     }
 
-    /// Returns a list of names.
+    /// Returns these names as a list, and counts the call.
     fn list(&mut self, names: &[&str]) -> Result<Value, Fault> {
         self.lists += 1;
         let fault = || Fault::refused(format!("A request may ask for names at most {LISTS_MOST} times."));

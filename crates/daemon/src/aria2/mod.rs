@@ -1,4 +1,4 @@
-//! The interface of aria2 (`man aria2c`, RPC INTERFACE), in the form on which its clients rely.
+//! Implements the interface of aria2 (`man aria2c`, RPC INTERFACE) as the clients of aria2 expect it.
 //!
 //! - [`methods`] carries out a call; [`status`] describes downloads;
 //! - [`json`] and [`xml`] are the two forms of calls and answers.

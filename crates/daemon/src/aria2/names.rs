@@ -1,4 +1,4 @@
-//! The names of the methods and of the notices. Clients can request these lists.
+//! Lists the names of the methods and of the notices. Clients can request these lists.
 
 /// The methods, in the order in which aria2 lists them.
 pub(super) const METHODS: [&str; 36] = [

@@ -72,13 +72,12 @@ pub fn files(state: &State, entry: &Entry) -> Value {
     }])
 }
 
-/// The most pieces of a file. A piece is a part of a file that has one bit in the field `bitfield`. aria2 has
-/// no such limit. Without a limit, the bit field of a very large file would be very long. With this limit, a
-/// bit field has at most 16,384 digits.
+/// The highest number of pieces of a file. A piece is a part of a file that has one bit in the field
+/// `bitfield`. aria2 has no such limit. With this limit, a bit field has at most 16,384 digits.
 const PIECES_MOST: u64 = 1 << 16;
 
-/// Returns the length of a piece. It is the length in the options, or a multiple of it if there would be too
-/// many pieces.
+/// Returns the length of a piece. It is the length in the options, or a multiple of that length if there
+/// would be too many pieces.
 fn piece_length(state: &State, entry: &Entry, total: u64) -> u64 {
     let piece = state.value(entry, "piece-length").parse().unwrap_or(1_u64).max(1);
     piece.saturating_mul(total.div_ceil(piece).div_ceil(PIECES_MOST).max(1))

@@ -1,4 +1,4 @@
-//! Calls and answers in XML (XML-RPC, <http://xmlrpc.com/spec.md>).
+//! Reads calls and writes answers in XML (XML-RPC, <http://xmlrpc.com/spec.md>).
 //!
 //! A value becomes the same value as in JSON. Texts, numbers, booleans, base64, lists and structures are
 //! read, because clients of aria2 send them. A value of another type is read as a text. Every text in an

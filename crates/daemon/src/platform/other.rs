@@ -1,5 +1,5 @@
-//! Files that only the user can read, on systems without the permissions of Unix. There, the permissions of
-//! the user's folder protect the files in it.
+//! Opens private files on systems without the permissions of Unix. There, the permissions of the user's
+//! folder protect the files in it.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
@@ -13,7 +13,7 @@ pub fn create_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).read(true).append(true).open(path)
 }
 
-/// Changes nothing.
+/// Changes nothing, because this system has no permissions of Unix.
 ///
 /// # Errors
 /// Returns no error.

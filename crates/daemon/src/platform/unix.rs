@@ -1,4 +1,4 @@
-//! Files that only the user can read, on Unix.
+//! Opens files that only the user can read, on Unix.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
@@ -16,7 +16,8 @@ pub fn create_private(path: &Path) -> io::Result<File> {
     // A pipe that no program reads can be opened for writing only if it is opened for reading too.
     let file =
         OpenOptions::new().create(true).read(true).append(true).mode(0o600).custom_flags(flags).open(path)?;
-    // SQLite could not use a device or a pipe. All programs rely on the permissions of `/dev/null`.
+    // SQLite cannot use a device or a pipe. The permissions of a device, such as `/dev/null`, must not be
+    // changed, because other programs rely on them.
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }

@@ -17,8 +17,8 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// The most failed downloads that are added for entries of a document that cannot be used. If more entries
-/// cannot be used, the message of the last failed download has the number of the other ones.
+/// The highest number of failed downloads that are added for entries of a document that cannot be used. If
+/// more entries cannot be used, the message of the last failed download states how many more.
 const FAILED_MOST: usize = 100;
 
 /// The options of an [`Item`] that have an effect only when it is added: the identifier of the download, and

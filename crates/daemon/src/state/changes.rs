@@ -1,5 +1,5 @@
-//! The changes that clients make to downloads and to the options of the daemon. A client can change, move,
-//! pause and resume a download, and can try a download again after its failure.
+//! Makes the changes that clients request. A client can change, move, pause and resume a download, can try a
+//! download again after its failure, and can change the options of the daemon.
 //!
 //! Invariant: a change that is refused, or that cannot be saved, changes nothing. Each change is saved in one
 //! step.

@@ -13,7 +13,6 @@
 use crate::folders::Folders;
 use crate::options::Options;
 
-/// The options of the daemon.
 pub(super) struct Globals {
     /// The options of the command line and of the configuration that affect downloads.
     given: Options,
@@ -44,7 +43,6 @@ impl Globals {
         Globals { given: given.of_downloads(), replaced: stored.outside(&set), set, all }
     }
 
-    /// Returns all options that are in force.
     pub(super) fn all(&self) -> &Options {
         &self.all
     }
@@ -83,7 +81,6 @@ impl Globals {
         }
     }
 
-    /// Returns the options that are stored.
     pub(super) fn stored(&self) -> Options {
         self.set.above(&self.replaced)
     }

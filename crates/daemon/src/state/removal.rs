@@ -18,7 +18,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Files of a download that must be deleted: the partial file with its journal, or also the finished file.
+/// The files of a download that must be deleted: the partial file with its journal, and perhaps the finished
+/// file.
 #[derive(Debug, PartialEq)]
 pub struct Deletion {
     job: Job,

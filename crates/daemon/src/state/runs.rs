@@ -1,7 +1,7 @@
-//! The downloads that the library runs: how they begin, make progress and end.
+//! Begins downloads in the library, and records their progress and their end.
 //!
-//! Invariant: when a download begins or ends, this is saved before clients are told about it. If it cannot be
-//! saved, clients are told about it nevertheless.
+//! Invariant: the beginning or the end of a download is saved before clients are told about it. If saving
+//! fails, clients are still told.
 
 use super::changes::begins_again;
 use super::{Effect, Notice, State};

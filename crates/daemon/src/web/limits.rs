@@ -13,18 +13,19 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 /// wrong token is refused at once, and this refusal also shows that the token is wrong.
 const REFUSED_AFTER: Duration = Duration::from_secs(1);
 
-/// The most requests with a wrong token that wait for their answer. Further requests are refused at once.
+/// The highest number of requests with a wrong token that wait for their answer. Further requests are refused
+/// at once.
 const REFUSED_MOST: usize = 16;
 
-/// The most WebSocket connections whose clients have not sent the secret. As in aria2, a client may receive
-/// notices without the secret.
+/// The highest number of WebSocket connections whose clients have not sent the secret. As in aria2, a client
+/// may receive notices without the secret.
 const STRANGERS_MOST: usize = 64;
 
 /// A body with more bytes than this is a long body. The number of long bodies is limited, because each may
 /// take 2 MiB of memory.
 pub(super) const SMALL_BODY: u64 = 64 * 1024;
 
-/// The most long bodies that are received at once.
+/// The highest number of long bodies that are received at once.
 const LONG_BODIES_MOST: usize = 16;
 
 /// The limits that all requests share. A place is a permit of one of the semaphores.
@@ -46,7 +47,7 @@ impl Limits {
         }
     }
 
-    /// If `was_refused` is true, a call had a wrong token, and this function waits before its answer is sent.
+    /// Waits before the answer is sent, if `was_refused` is true because a call lacked the right token.
     /// Returns false if the request must be refused at once, because too many other requests wait already.
     pub(super) async fn slow_down(&self, was_refused: bool) -> bool {
         if !was_refused {
@@ -63,7 +64,7 @@ impl Limits {
         self.strangers.clone().try_acquire_owned().ok()
     }
 
-    /// Waits for a place to receive a long body. Returns `None` if no place becomes free within this time.
+    /// Waits for a place to receive a long body. Returns `None` if none becomes free in the time `within`.
     pub(super) async fn long_body(&self, within: Duration) -> Option<SemaphorePermit<'_>> {
         // The semaphore is never closed.
         tokio::time::timeout(within, self.long_bodies.acquire()).await.ok()?.ok()

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use utoipa::ToSchema;
 
-/// The most lines that are kept.
+/// The highest number of lines that are kept.
 const LINES: usize = 1000;
 
 /// A line of the log.
@@ -47,8 +47,8 @@ impl Log {
         self.line("daemon", None, text.into());
     }
 
-    /// Adds a line about a download. The notices that aria2 does not have, such as a new place in the queue,
-    /// give no line.
+    /// Adds a line about a download. A notice that aria2 does not have, such as a new place in the queue,
+    /// adds no line.
     pub fn note(&self, notice: Notice, entry: &Entry) {
         let name = Download::name_of(entry);
         let path = || entry.path.as_ref().map_or(name.clone(), |path| path.display().to_string());

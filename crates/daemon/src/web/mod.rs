@@ -3,7 +3,7 @@
 //! - [`api`] is the interface of downhaul itself, and `page` is the page that uses it;
 //! - [`guard`] refuses requests that web pages must not make;
 //! - [`log`] keeps the last lines of the log; `token` compares the secret;
-//! - `limits` bounds what clients without the secret may use, and slows down those with a wrong one;
+//! - `limits` bounds what clients without the secret may use, and slows down those with a wrong secret;
 //! - `server` accepts connections, and `socket` serves WebSocket clients.
 //!
 //! Invariant: no call is carried out before [`guard::check`] has allowed its request.
@@ -42,7 +42,7 @@ use std::time::Duration;
 /// The largest body of a request in bytes, as in aria2 (`--rpc-max-request-size`).
 pub const BODY_MOST: usize = 2 << 20;
 
-/// The longest time in which the body of a request must arrive.
+/// The time within which the body of a request must arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(20);
 
 /// The reason why a request with a wrong token is refused at once.

@@ -1,5 +1,5 @@
-//! The page of the daemon. Its files are in `crates/daemon/page`, and are served unchanged. No step builds
-//! them, so they are easy to read and to check.
+//! Serves the page of the daemon. The files of the page are in `crates/daemon/page`. They are served
+//! unchanged, without a build step, so they are easy to read and to check.
 //!
 //! Invariant: the page is served without the secret, contains no data about downloads, and sends requests
 //! only to the daemon.

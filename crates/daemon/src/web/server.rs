@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 use tokio_io_timeout::TimeoutStream;
 
-/// The most connections at once. Further connections wait. A browser opens up to six.
+/// The highest number of connections at once. Further connections wait. A browser opens up to six.
 const CONNECTIONS_MOST: u32 = 1024;
 
 /// The longest time for the TLS handshake, for the head of a request, and between two requests of a

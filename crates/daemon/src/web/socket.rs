@@ -59,7 +59,7 @@ enum Answer {
 }
 
 /// Answers a message. After a call with the secret, the client does not need the permit `stranger` any more,
-/// so it is released.
+/// so the permit is released.
 async fn answer(web: &Web, message: &Message, stranger: &mut Option<OwnedSemaphorePermit>) -> Answer {
     let body: &[u8] = match message {
         Message::Text(text) => text.as_bytes(),

@@ -15,7 +15,7 @@ impl Token {
         Token(secret.map(RwLock::new))
     }
 
-    /// Returns the text of a new secret: 128 random bits as hexadecimal digits. It is `None` if the system
+    /// Returns the text of a new secret: 128 random bits as hexadecimal digits. Returns `None` if the system
     /// gives no random bytes.
     pub fn random() -> Option<String> {
         let mut bytes = [0; 16];

@@ -80,7 +80,6 @@ struct Candidate<'a> {
 }
 
 impl Store {
-    /// Creates the store with the secrets of the settings.
     pub(crate) fn new(settings: Arc<Settings>) -> Store {
         let given = settings.header_origins.iter().filter_map(|origin| Url::parse(origin).ok());
         let given_hosts = given.filter_map(|url| url.host_str().map(String::from)).collect();

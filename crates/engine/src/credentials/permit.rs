@@ -13,7 +13,6 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http_body_util::Full;
 use std::fmt;
 
-/// The secrets that one request may carry.
 #[derive(Default)]
 pub(crate) struct Permit {
     headers: Vec<(SecretKind, HeaderName, HeaderValue)>,

@@ -36,9 +36,7 @@ pub(super) struct Connections {
     pub(super) count: Arc<AtomicUsize>,
     /// True if a job needed a connection and could not open one.
     pub(super) wanted: bool,
-    /// The rate limits of rules for hosts.
     pub(super) limits: HostLimits,
-    /// The facts that earlier runs learned about hosts.
     pub(super) memory: Memory,
     /// The origin of the first request to each host. The facts about a host are stored for later runs under
     /// this origin.

@@ -13,7 +13,6 @@ use downhaul_core::settings::OnError;
 
 /// A command from the session to the director.
 pub(crate) enum Command {
-    /// A command for one job.
     Job(JobId, Control),
     PauseAll,
     ResumeAll,

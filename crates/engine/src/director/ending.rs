@@ -114,7 +114,7 @@ impl Director {
                 Report::Gone
             }),
             Some(part) => {
-                // Dropping the file closes it, which may block. No other task waits for that.
+                // The drop closes the file and may block, so it runs on another thread.
                 self.short_calls.run(move || drop(part));
                 self.forget(id);
             }

@@ -74,7 +74,7 @@ impl Director {
             spec.expected.is_empty() && remote.as_ref().is_none_or(|remote| remote.digests.is_empty());
         // The server may give the file another name later, and a list may have another digest for that name.
         let preliminary = spec.destination == Destination::Server;
-        // Without checksum lists, only the name could change what the file is.
+        // Without checksum lists, the facts about the file can change only if the server names the file.
         let is_known = !preliminary || (!self.seeks_facts && !may_be_renamed(&spec, &self.settings.naming));
         let (duplicates, settings) = (self.duplicates.clone(), self.settings.clone());
         let demands = running.plan.demands();
@@ -134,7 +134,7 @@ impl Director {
         let chosen = running.path();
         let is_preview = self.settings.preview.is_some();
         // If there is exactly one worker, the response is from that worker. If the whole body has arrived
-        // with the response, it is written at once.
+        // with the response, the body is written at once.
         let whole = running.workers.iter().next().filter(|_| running.workers.len() == 1);
         let whole = whole.and_then(|(&worker, at_work)| Some((worker, at_work.whole.get()?.clone())));
         let whole = whole.filter(|_| !has_journal && !spec.destination.is_in_order());

@@ -48,7 +48,6 @@ pub(crate) fn settings(mut settings: Settings) -> Settings {
 }
 
 impl Director {
-    /// Returns true if this session is a preview.
     pub(super) fn is_preview(&self) -> bool {
         self.settings.preview.is_some()
     }

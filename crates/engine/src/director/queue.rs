@@ -36,7 +36,6 @@ impl Queue {
         self.arrived += 1;
     }
 
-    /// Returns the number of jobs that have arrived.
     pub(super) fn arrived(&self) -> u64 {
         self.arrived
     }

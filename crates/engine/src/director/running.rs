@@ -52,7 +52,6 @@ pub(super) struct Running {
     /// The time when the job began.
     pub(super) since: Duration,
     pub(super) stage: Stage,
-    /// The facts about the job that a preview needs.
     pub(super) previewed: Previewed,
     /// The digests of the complete file, if they are needed to find a file with the same bytes.
     pub(super) digests: Vec<Digest>,
@@ -63,7 +62,6 @@ pub(super) struct Running {
 /// The time of a request, and the time of its failure if it failed.
 pub(super) type First = (Duration, Option<Duration>);
 
-/// The stage of a job.
 pub(super) enum Stage {
     /// The path of the file is being chosen. Nothing was written.
     Placing(Placing),
@@ -165,7 +163,6 @@ impl Running {
         }
     }
 
-    /// Returns a mutable reference to the partial file, if there is one.
     pub(super) fn file_mut(&mut self) -> Option<&mut OpenFile> {
         match &mut self.stage {
             Stage::Transferring(file) | Stage::Verifying { file, .. } | Stage::Publishing { file, .. } => {

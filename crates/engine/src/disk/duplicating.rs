@@ -1,4 +1,4 @@
-//! The options and results of making a file from another file that has the same bytes.
+//! Defines the options and results of making a file from another file that has the same bytes.
 
 use super::Publishing;
 use downhaul_core::dedup::{Dedup, Method};

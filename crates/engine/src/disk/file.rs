@@ -175,14 +175,15 @@ const CONTROL_FILES: [(&str, &str); 2] = [(".aria2", "aria2"), (".st", "axel")];
 /// The extended attribute with the record of a finished file.
 pub(super) const RECORD: &str = "user.downhaul.origin";
 
-/// The value of that attribute while the file is unfinished. It cannot be read as a record.
+/// The value of [`RECORD`] while the file is unfinished. This value cannot be read as a record.
 pub(super) const UNFINISHED: u8 = 0;
 
 /// The extended attribute with the URL of a file, as freedesktop.org defines it.
 pub(super) const URL: &str = "user.xdg.origin.url";
 
-/// Returns the record of the file at a path, and the records of hard links to the same bytes, each with true
-/// if it is for a file of this name. Without the first record, there are no others.
+/// Returns the record of the file at a path, and the records of hard links to the same bytes. The bool is
+/// true if the record of a hard link is for a file of this name. If the file has no record, the others are
+/// not read.
 fn records(path: &Path) -> (Option<Record>, Vec<(bool, Record)>) {
     let first = platform::attached(path, RECORD).and_then(|bytes| Record::from_bytes(&bytes));
     let Some(first) = first else { return (None, Vec::new()) };
@@ -217,7 +218,7 @@ fn exists(path: &Path) -> bool {
 }
 
 /// Returns the side files of a job (its partial file and its journals), and true if they have the usual
-/// names. If the target had no files when its folder was read, this function reads nothing from the disk.
+/// names. If the folder had no side files of the target when it was read, nothing is read from the disk.
 fn sides(target: &Path, how: Opening<'_>) -> (SideFiles, bool) {
     match (how.fresh, how.small) {
         (true, true) => (tagged_side_files(target, &how.identity.tag()), false),
@@ -226,10 +227,10 @@ fn sides(target: &Path, how: Opening<'_>) -> (SideFiles, bool) {
     }
 }
 
-/// Returns the side files of a job, and true if they have the usual names. They have names with a tag if such
-/// a partial file exists, if files with the usual names belong to another URL, or if nothing shows that
-/// downhaul made those files. A `small` file has no journal that could show this later, so a new partial file
-/// of a small file gets a tag too.
+/// Returns the side files of a job, and true if they have the usual names. They have names with a tag if a
+/// partial file with that tag exists, if files with the usual names belong to another URL, or if nothing
+/// shows that downhaul made those files. A `small` file has no journal that could show this later, so a new
+/// partial file of a small file gets a tag too.
 fn side_of(target: &Path, identity: &Identity, small: bool) -> (SideFiles, bool) {
     let (usual, own) = (side_files(target), tagged_side_files(target, &identity.tag()));
     let is_own = exists(&own.part) || Files.is_anothers(target, identity) || (small && !exists(&usual.part));
@@ -258,7 +259,7 @@ fn has_bytes(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|meta| meta.len() > 0)
 }
 
-/// Returns the first entry of a journal, which identifies the file, if it can be read.
+/// Returns the first entry of a journal, which identifies the file, or `None` if it cannot be read.
 fn start_of(journal: &Path) -> Option<journal::Start> {
     journal::read_start(&first_bytes(journal)?)
 }

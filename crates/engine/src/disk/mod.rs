@@ -25,7 +25,7 @@ mod platform;
 pub(crate) use digests::{digests, has_chunks};
 pub use duplicating::{Duplicated, Duplicating};
 pub(crate) use failure::failure;
-// The program calls these functions for its own files and its own output.
+// The command-line program calls these functions for its own files and its own output.
 #[doc(hidden)]
 pub use platform::{check_stdout, patiently};
 
@@ -377,7 +377,7 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Returns true if a file cannot replace the object, because it is a folder or a device.
+    /// Returns true if a file cannot replace the object, because the object is a folder or a device.
     pub(crate) fn keeps_its_name(&self) -> bool {
         matches!(self.instead, Some(NoFile::Folder | NoFile::Device))
     }

@@ -18,7 +18,8 @@ pub(super) fn refused(_path: &Path) -> Option<String> {
     None
 }
 
-/// Calls a function once. On this system, the call does not fail because another program has a file open.
+/// Calls a function once. On this system, a file that another program has open causes no failure, so the call
+/// is not repeated.
 pub fn patiently<T>(act: impl Fn() -> io::Result<T>) -> io::Result<T> {
     act()
 }
@@ -145,6 +146,7 @@ pub(super) fn is_block_device(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|meta| meta.file_type().is_block_device())
 }
 
+/// Returns the flags with which a symbolic link is not followed, and the opening of a pipe does not wait.
 fn no_follow() -> i32 {
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     i32::try_from(flags.bits()).unwrap_or_default()

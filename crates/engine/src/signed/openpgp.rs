@@ -373,10 +373,10 @@ fn subkey(
 fn sound(signature: &packet::Signature, now: Timestamp) -> Result<Timestamp, String> {
     let config = signature.config().ok_or("its version is not known")?;
     if !matches!(config.version(), SignatureVersion::V4 | SignatureVersion::V6) {
-        return Err("its version is older than 4 (1998) and says too little".into());
+        return Err("its version is neither 4 nor 6, and no other version is accepted".into());
     }
-    // RFC 9580 (9.5) advises against all other hashes except SHA-224. SHA-224 is not accepted either,
-    // because it is shorter than these hashes.
+    // RFC 9580 (9.5) advises against all hashes that are not in this list, except SHA-224. SHA-224 is not
+    // accepted either, because it is shorter than the hashes in the list.
     let hash = config.hash_alg;
     if !matches!(
         hash,

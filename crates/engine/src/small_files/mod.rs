@@ -158,7 +158,6 @@ struct State {
 /// The state of a thread that other threads read and change.
 #[derive(Default)]
 struct Thread {
-    /// Wakes the thread.
     wake: Notify,
     /// True if the thread waits for jobs.
     is_hungry: AtomicBool,
@@ -253,7 +252,7 @@ impl SmallFiles {
         std::mem::take(&mut self.shared.state().waiting).into()
     }
 
-    /// Calls back the jobs in progress. Each is given back, or finished if all its bytes have arrived, as
+    /// Calls back the jobs in progress. Each job is given back, or finished if all its bytes have arrived, as
     /// soon as its thread does not wait for the disk.
     pub(crate) fn call_back(&self) {
         for thread in &self.shared.state().threads {
@@ -333,7 +332,7 @@ impl Shared {
         }
     }
 
-    /// Takes a job that this thread should begin out of the queue. Returns `None` if there is none.
+    /// Removes the next job from the queue and returns it. Returns `None` if this thread should begin no job.
     fn take(&self, thread: &Arc<Thread>) -> Option<Lent> {
         let mut state = self.state();
         let is_last = state.threads.last().is_some_and(|last| Arc::ptr_eq(last, thread));

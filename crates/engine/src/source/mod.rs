@@ -170,7 +170,7 @@ impl fmt::Debug for Request {
 
 /// A response: the facts about the file, and the body.
 pub struct Opened {
-    /// The facts.
+    /// The facts about the file.
     pub remote: Remote,
     /// The bytes of the file that the facts describe. The body is not read if the request had `about`.
     pub body: Body,

@@ -1,7 +1,7 @@
 //! Defines a source whose first response has already arrived.
 //!
-//! Invariant: the response is used if the first call of `open` is a plain GET for the whole file, and not
-//! only for the facts about it. Otherwise the response is dropped, and the request is sent.
+//! Invariant: the response is used only if the first call of `open` requests the content of the whole file
+//! with a plain GET. Otherwise the response is dropped, and the source sends the request.
 
 use super::{Opened, Request, Source};
 use crate::explain::{self, Spent};

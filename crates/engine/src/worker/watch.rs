@@ -6,7 +6,6 @@ use downhaul_core::settings::{MIN_SPEED_WINDOW, Settings};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Detects a connection that is silent or too slow.
 pub(super) struct Watch {
     timeout: Duration,
     heard: Instant,
@@ -22,14 +21,13 @@ impl Watch {
         Watch { timeout, heard: now, min_bytes, window_start: now, window_bytes: 0 }
     }
 
-    /// Records that bytes arrived.
     pub(super) fn arrived(&mut self, bytes: usize) {
         self.window_bytes += bytes as u64;
         self.heard = clock::instant();
     }
 
-    /// Records that the worker has waited for the disk or for a rate limit since `since`. It read nothing in
-    /// that time, so the time does not count as silence of the server.
+    /// Records that the worker has waited for the disk or for a rate limit since `since`. The worker read
+    /// nothing in that time, so the time does not count as silence of the server.
     pub(super) fn was_away(&mut self, since: Instant) {
         let away = clock::instant().duration_since(since);
         self.heard += away;

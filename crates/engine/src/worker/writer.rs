@@ -72,7 +72,6 @@ struct Wrote {
     entries: Vec<u8>,
 }
 
-/// Collects bytes into batches and passes them to the thread that writes them.
 pub(super) struct Writer {
     worker: WorkerId,
     go: Go,

@@ -1,4 +1,5 @@
-//! The methods that list, add, change and remove downloads, and the methods for the options of the daemon.
+//! Carries out the methods that list, add, change and remove downloads, and the methods for the options of
+//! the daemon.
 
 use super::download::{self, Download};
 use super::problem::{Json, Query};

@@ -93,7 +93,7 @@ impl Changes {
 ///
 /// Each event is a JSON object. Its `kind` is `started`, `paused`, `removed`, `completed`, `failed`,
 /// `changed`, `gone`, `progress` or `missed`. After `gone`, the daemon no longer knows the download. After
-/// `missed`, the client should request the list of downloads again, because it has not got all events.
+/// `missed`, the client should request the list of downloads again, because some events were not sent to it.
 #[utoipa::path(get, path = "/events", responses((status = 200, content_type = "text/event-stream", body = Object)))]
 pub async fn stream(
     State(web): State<Web>,

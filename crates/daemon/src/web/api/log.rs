@@ -1,4 +1,4 @@
-//! The log of the daemon.
+//! Returns lines of the daemon's log.
 
 use super::problem::{Json, Query};
 use crate::web::Web;

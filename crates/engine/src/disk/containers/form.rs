@@ -1,4 +1,4 @@
-//! The common interface of tars and WARCs. Its functions call those of `tar` or of `warc`.
+//! Provides the common interface of tars and WARCs. Its functions call those of `tar` or of `warc`.
 
 use super::open::Content;
 use super::window::{Window, each_buffer, read_full};
@@ -14,11 +14,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// The longest description that is read, in bytes. A description can be long, because it also has those keys
-/// of a line of a list that downhaul does not know.
+/// The longest description that is read, in bytes. A description can be long, because it also contains the
+/// keys in a list that downhaul does not know.
 pub(super) const LONGEST_DESCRIPTION: u64 = 64 * 1024 * 1024;
 
-/// A file that is added.
+/// A file that is added to a container.
 pub(super) struct New<'a> {
     /// The names of the members, if the file is added to a tar.
     pub(super) sample: Option<Sample>,
@@ -68,7 +68,7 @@ impl New<'_> {
         seconds(modified.unwrap_or(SystemTime::UNIX_EPOCH))
     }
 
-    /// Returns the number of bytes that the file with this description needs in a container at most.
+    /// Returns the number of bytes that the file with this description needs at most in a container.
     pub(super) fn length_most(&self, entry: &Entry) -> u64 {
         match &self.sample {
             Some(sample) => {

@@ -39,7 +39,7 @@ impl Index {
     /// Checks that the index can have the files of one more container in this folder.
     ///
     /// # Errors
-    /// Returns `name.taken` if it cannot.
+    /// Returns `name.taken` if the set has too many containers already.
     pub(super) fn check_room(&self, folder: &Path) -> Result<(), Error> {
         if self.containers.len() < CONTAINERS_MOST {
             return Ok(());

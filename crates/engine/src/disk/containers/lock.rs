@@ -88,7 +88,7 @@ impl SetLock {
         }
     }
 
-    /// Ends the run. If no other run writes the set, calls `tidy`. If that returns true, removes the locks
+    /// Ends the run. If no other run writes the set, calls `tidy`. If `tidy` returns true, removes the locks
     /// with their folder.
     pub(super) fn end(&self, tidy: impl FnOnce() -> bool) {
         // A file system without locks returns an error. On such a file system, other runs are not detected.

@@ -2,8 +2,8 @@
 //! records of a WARC (`--to-warc`).
 //!
 //! A small file is added to a container as soon as all its bytes have arrived. Any other file is first an
-//! ordinary partial file with a journal, in a folder beside the containers. So it is resumed and verified as
-//! usual. When it is complete, it is copied to the end of a container, and the partial file is removed.
+//! ordinary partial file with a journal, in a folder beside the containers. So the file is resumed and
+//! verified as usual. The complete file is copied to the end of a container, and the partial file is removed.
 //!
 //! Invariant: the partial file of a finished file is removed only after a container has all its bytes.
 
@@ -38,8 +38,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// Returns the name of a folder beside the containers. It has the locks and the partial files of the runs
-/// that write these containers.
+/// Returns the name of a folder beside the containers. This folder has the locks and the partial files of the
+/// runs that write these containers.
 fn state_folder(form: Form) -> &'static str {
     match form {
         Form::Tar => ".downhaul-tars",

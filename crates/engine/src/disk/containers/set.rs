@@ -31,7 +31,6 @@ const NUMBERS_MOST: u32 = 1000;
 
 /// The containers of a run.
 pub(super) struct ContainerSet {
-    /// The folder of the containers.
     folder: PathBuf,
     names: ContainerNames,
     numbers: Numbers,
@@ -47,7 +46,7 @@ pub(super) struct ContainerSet {
 #[derive(Default)]
 struct Writing {
     container: Option<Open>,
-    /// The highest number that was used or tried.
+    /// The highest number of a container that was used or tried.
     last: Option<u64>,
 }
 
@@ -164,7 +163,7 @@ impl ContainerSet {
         Ok(length)
     }
 
-    /// Begins the next container.
+    /// Creates the next container, with the next number that is free.
     fn create(&self, writing: &mut Writing) -> Result<Open, Error> {
         self.index().check_room(&self.folder)?;
         let mut error =
@@ -195,10 +194,10 @@ impl ContainerSet {
     /// Adds a file with this name.
     ///
     /// # Errors
-    /// Returns `file.exists` if a file with this name is in a container already, `name.taken` if its name in
-    /// the tars or all numbers of containers are in use, `file.locked` if other runs have all numbers, or the
-    /// error of the system. After any error other than `file.exists`, the file is in no container, except if
-    /// only forcing it to the disk has failed.
+    /// Returns `file.exists` if a file with this name is in a container already, `name.taken` if the names of
+    /// its members or all tried numbers for a new container are in use, `file.locked` if other runs use such
+    /// a number, or the error of the system. After any error other than `file.exists`, the file is in no
+    /// container, except if only forcing it to the disk has failed.
     pub(super) fn add(
         &self,
         name: &str,
@@ -214,8 +213,8 @@ impl ContainerSet {
         }
         let new = New { sample: self.free_sample(name)?, content, how };
         // The description names the container, and the length of the description decides which container is
-        // used. So the length is computed for the current number. With the next number, it can differ by a
-        // few bytes, which do not matter.
+        // used. So the length is computed for the current number. With the next number, the length can
+        // differ by a few bytes, which do not matter.
         let number = writing.container.as_ref().map_or(self.numbers.after(writing.last), |open| open.number);
         let more = new.length_most(&self.entry(&new, name, number));
         let more = more.saturating_add(form::ending(self.form()).len() as u64);

@@ -25,7 +25,7 @@ use std::sync::{Mutex, PoisonError};
 /// The extended attribute with the records of all jobs whose files are hard links to the same bytes.
 pub(super) const FURTHER: &str = "user.downhaul.further";
 
-/// The longest value of this attribute, in bytes. With this limit, the attributes of a file fit into one
+/// The longest value of [`FURTHER`], in bytes. With this limit, the attributes of a file fit into one
 /// block of ext4. The value has room for about 40 records. If the value is full, a new file gets its own
 /// bytes instead of a hard link, because a later run would not recognise the link.
 const FURTHER_MOST: usize = 2000;

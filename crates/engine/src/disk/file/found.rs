@@ -125,7 +125,8 @@ impl PartFile {
     }
 
     /// Compares a range of this file with the same range of another file, which is at `target`. Returns the
-    /// offset of the first byte that differs, if there is one.
+    /// offset of the first byte that differs, if there is one. A file that ends within the range differs at
+    /// its end.
     fn difference(&self, other: &File, range: Range<u64>, target: &Path) -> Result<Option<u64>, Error> {
         let (mut here, mut there) = (vec![0; READ], vec![0; READ]);
         let mut at = range.start;
@@ -225,8 +226,8 @@ fn first_difference(one: &[u8], other: &[u8]) -> Option<usize> {
 
 /// Returns the offset of the last block, in the last complete range, whose bytes are not all the same. If the
 /// range has no such block, returns the start of the range. If all bytes of a block are the same (zeros, for
-/// example), a comparison with this block proves nothing, because the ends of many different files are
-/// empty in this way. Disk images are an example.
+/// example), a comparison with this block proves nothing, because many different files, such as disk images,
+/// end with such blocks.
 fn last_that_differs(file: &File, left: &Adopted) -> io::Result<u64> {
     let Some(last) = left.ranges().last() else { return Ok(0) };
     let (mut block, mut at) = (vec![0; OVERLAP as usize], last.end);

@@ -1,6 +1,6 @@
 //! Removes the partial files that earlier runs left, if they are not needed any more.
 //!
-//! Invariant: a partial file of another job is not removed, and no partial file on which a run is working.
+//! Invariant: a partial file is not removed if it belongs to another job, or if a run is working on it.
 
 use super::{RECORD, UNFINISHED, exists, has_bytes, is_locked, is_still_at, remove, start_of};
 use crate::disk::{failure, platform};

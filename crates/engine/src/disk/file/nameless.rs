@@ -18,7 +18,7 @@ use tracing::debug;
 ///
 /// # Errors
 /// Returns `Unsupported` if the file must be forced to the disk or the system has no files without a name,
-/// and otherwise the error of the system. Then nothing of the file is on the disk.
+/// and otherwise the error of the system. After an error, nothing of the file is on the disk.
 pub(super) fn save(target: &Path, data: &[Bytes], how: &Publishing) -> io::Result<()> {
     if how.sync == Sync::Always {
         return Err(io::ErrorKind::Unsupported.into());

@@ -64,7 +64,7 @@ pub(super) struct State {
     pub(super) adopted: Option<Adopted>,
     /// The path of that unfinished file.
     pub(super) adopted_from: PathBuf,
-    /// The ranges of those last bytes that were already found equal to the server's bytes.
+    /// The ranges in the last bytes of that unfinished file that were found equal to the server's bytes.
     pub(super) agreed: RangeSet,
     /// True if the file must not be discarded: it has its final name, it was removed already, or it is kept
     /// because its journal cannot be read now.
@@ -195,7 +195,7 @@ impl Part for PartFile {
         if state.generation != generation || state.gone || end.load(Ordering::Relaxed) == 0 {
             return Err(late(&self.path));
         }
-        // In the meantime, another connection may have got the bytes beyond `end`, and may have begun to
+        // The bytes beyond `end` may now be assigned to another connection, whose worker may have begun to
         // write them.
         let mine = data_below(offset, data, end.load(Ordering::Relaxed));
         let data = mine.as_deref().unwrap_or(data);
@@ -366,7 +366,8 @@ pub(super) fn attach(file: &File, what: &Attach, known: Option<(u64, SystemTime)
     }
 }
 
-/// Removes the partial file if it has no journal, or a journal without claims. It cannot be resumed then.
+/// Removes the partial file if it has no journal, or a journal without claims. Such a partial file cannot be
+/// resumed.
 impl Drop for PartFile {
     fn drop(&mut self) {
         let state = self.state();

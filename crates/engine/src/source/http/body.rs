@@ -31,7 +31,6 @@ const FIRST_BYTES: usize = 16 * 1024;
 /// The longest time for reading the body of a redirect or an error.
 const DISCARD_TIME: Duration = Duration::from_secs(1);
 
-/// A response.
 pub(super) struct HttpResponse {
     head: http::response::Parts,
     /// Descriptions, for the user, of the lines of the head that could not be read.
@@ -99,7 +98,6 @@ impl HttpResponse {
         })
     }
 
-    /// Returns the address of the server, if the connection leads to it directly.
     pub(super) fn server(&self) -> Option<IpAddr> {
         self.server
     }
@@ -156,7 +154,8 @@ impl HttpResponse {
 }
 
 impl HttpBody {
-    /// Puts the connection back into the pool after the body was read to its end.
+    /// Releases the connection after the body was read to its end. An HTTP/1.1 connection returns to the
+    /// pool.
     fn on_end(&mut self) {
         if let Carrier::Http1(connection, pool) = std::mem::replace(&mut self.carrier, Carrier::Over)
             && let Some(pool) = pool.upgrade()

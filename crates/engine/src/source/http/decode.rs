@@ -55,7 +55,7 @@ enum Coding {
 /// Decodes the body of a whole file. A response is returned unchanged if it has no coding, an unknown coding,
 /// or more than [`CODINGS_MOST`] codings. The digests of the response are compared with the coded bytes,
 /// unless `verify` is [`Verify::Off`]. `states_its_end` is true if the response shows where the coded body
-/// ends, so that a coded body which ends too early is an error already.
+/// ends. The HTTP library then reports a coded body that ends too early.
 ///
 /// # Errors
 /// Returns `http.encoding` for a range, because only the whole body can be decoded.
@@ -102,15 +102,15 @@ struct Coded {
     codings: Vec<Coding>,
     /// The digests of the coded bytes.
     expected: Vec<Expected>,
-    /// True if the response shows where the coded body ends. If this body ends too early, that is then an
-    /// error already, before its bytes are decoded.
+    /// True if the response shows where the coded body ends. The HTTP library then reports a coded body that
+    /// ends too early.
     states_its_end: bool,
     /// The URL for error messages.
     at: String,
 }
 
-/// A report to the reader of the decoded body. The task that reads the coded body sends reports, and also the
-/// thread that decodes it.
+/// A report to the reader of the decoded body. The task that reads the coded body and the thread that decodes
+/// this body send such reports.
 enum Report {
     Bytes(Bytes),
     /// The coded body ended as announced.

@@ -36,7 +36,6 @@ const FAILED_MOST: usize = 1024;
 /// they were reached. A list may have a million hosts.
 const REACHED_MOST: usize = 65_536;
 
-/// Resolves names, and connects to hosts.
 pub(super) struct Dialer {
     family: Family,
     /// The time limit of a look-up of a name, and also of an attempt to connect.
@@ -270,7 +269,6 @@ impl Dialer {
     }
 }
 
-/// Binds a connection to a network interface.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn bind_device(socket: &TcpSocket, name: &str) -> io::Result<()> {
     socket.bind_device(Some(name.as_bytes()))

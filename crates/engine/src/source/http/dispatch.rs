@@ -55,7 +55,7 @@ const STREAMS_MOST: usize = 64;
 const CONNECTIONS_MOST: usize = 4;
 
 /// An HTTP/2 connection that was idle for this long may be closed if another origin needs one. In most lists,
-/// the files of one server are next to each other, or the servers alternate within seconds.
+/// the requests to one server are only seconds apart, so this connection is probably not needed again soon.
 const IDLE_LEAST: Duration = Duration::from_secs(5);
 
 /// The highest number of times that the same request is sent if the server does not process it. The request
@@ -68,13 +68,13 @@ const TRIES_MOST: u32 = 8;
 /// is forgotten, a few more of its files are fetched over HTTP/1.1.
 const ORIGINS_MOST: usize = 1024;
 
-/// Sends each request over HTTP/1.1 or HTTP/2.
 pub(super) struct Dispatcher {
     settings: Arc<Settings>,
     connector: Arc<Connector>,
     http1: Arc<Pool>,
     /// Each runtime has connections of its own (see [`super::http1`]).
     origins: Mutex<HashMap<(Route, runtime::Id), Arc<Origin>>>,
+    /// Each HTTP/2 connection has one clone of this value, so that the connections can be counted.
     alive: Arc<()>,
 }
 
@@ -310,8 +310,8 @@ impl Dispatcher {
     }
 
     /// Makes sure that one more HTTP/2 connection may be opened. If there are already [`CONNECTIONS_MOST`] of
-    /// them, closes the one that was idle for the longest time. Returns false if no connection could be
-    /// closed, because none was idle for long enough or another thread uses it.
+    /// them, closes the one that was idle for the longest time. Returns false if no connection was closed,
+    /// because none was idle for long enough, or because another thread has locked the longest idle one.
     fn free_a_place(&self) -> bool {
         if Arc::strong_count(&self.alive) - 1 < CONNECTIONS_MOST {
             return true;

@@ -24,7 +24,6 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use url::Url;
 
-/// The source for one URL.
 pub(crate) struct HttpFile {
     client: Arc<Client>,
     given: Given,
@@ -220,8 +219,8 @@ impl HttpFile {
         let (mut response, refused) = client.exchange(self.asking(url, request), is_guarded, request).await?;
         let status = response.status().as_u16();
         let said = throttle::read_waits(status, response.headers(), clock::wall());
-        // A host may allow only one connection for each file. So a long wait that it requires after a request
-        // for a range does not apply to its other files, nor to the connections that this file has already.
+        // A host may allow only one connection for each file. So if the host requires a long wait after a
+        // request for a range, this wait is not recorded for the other requests to the host.
         let next = said.next.filter(|wait| *wait <= LONGEST_PAUSE || request.is_for_everything());
         if let Some(wait) = next {
             client.pauses.pause(host, wait);
@@ -270,7 +269,7 @@ impl HttpFile {
     }
 
     /// Returns the error for a response with a status other than success. `again` is the wait that the
-    /// response requires before the next request.
+    /// response requires before the failed request is sent again.
     fn status_error(
         &self,
         url: &Url,

@@ -8,7 +8,6 @@ use http::header::STRICT_TRANSPORT_SECURITY;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use url::Url;
 
-/// The hosts that require https.
 pub(super) struct Hsts {
     is_on: bool,
     clock: Clock,

@@ -177,8 +177,8 @@ impl Pool {
         }
     }
 
-    /// Closes an idle connection of the route that another runtime drives, if there is one. Without this
-    /// rule, the host would get more connections if there are several runtimes.
+    /// Closes an idle connection of the route that another runtime drives, if there is one. So several
+    /// runtimes together do not open more connections to a host than one runtime would open.
     fn close_one_elsewhere(&self, route: &Route) {
         let here = Handle::current().id();
         let mut idle = self.idle();
@@ -267,7 +267,6 @@ impl Connection {
         self.sender.send_request(request).await
     }
 
-    /// Returns the address of the server, if the connection leads to it directly.
     pub(super) fn server(&self) -> Option<IpAddr> {
         self.server
     }

@@ -103,8 +103,9 @@ pub(super) enum SendError {
 
 impl Connection {
     /// Starts HTTP/2 on a connection. `is_direct` is false if a proxy is in between. `at` is the URL for
-    /// error messages. The connection keeps `alive` as long as it exists. The connection sets `unusable` to
-    /// true if HTTP/1.1 may be used in place of HTTP/2, and a body breaks or no bytes arrive for too long.
+    /// error messages. The connection holds `alive`, so that the caller can count the connections. If
+    /// HTTP/1.1 may be used in place of HTTP/2, the connection sets `unusable` to true when a body breaks or
+    /// no bytes arrive for too long.
     ///
     /// # Errors
     /// Returns an error if the handshake fails.
@@ -235,6 +236,7 @@ pub(super) struct Stream {
     _open: Arc<()>,
     /// The timer for silence. It runs while the body is read.
     silence: Pin<Box<Sleep>>,
+    /// True while the reader of the body waits for bytes.
     waiting: bool,
 }
 
@@ -244,7 +246,6 @@ impl Stream {
         Stream { _open: connection.streams.clone(), connection, silence, waiting: false }
     }
 
-    /// Returns the address of the server, if the connection leads to it directly.
     pub(super) fn server(&self) -> Option<IpAddr> {
         self.connection.server
     }

@@ -28,7 +28,6 @@ const SERVERS_MOST: usize = 256;
 /// ended.
 type Gate = tokio::sync::Mutex<Option<Instant>>;
 
-/// The gates of all servers.
 #[derive(Default)]
 pub(super) struct Gates(Mutex<HashMap<String, Arc<Gate>>>);
 

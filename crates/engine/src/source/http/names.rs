@@ -25,7 +25,6 @@ const NAMES_MOST: usize = 1024;
 /// The result of a look-up: addresses, or the reason why there are none.
 type Found = Result<Arc<[IpAddr]>, Arc<io::Error>>;
 
-/// The addresses of hosts.
 #[derive(Default)]
 pub(super) struct Names(Mutex<HashMap<String, Known>>);
 

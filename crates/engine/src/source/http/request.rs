@@ -12,7 +12,6 @@ use http::{Request, StatusCode, Uri, Version};
 use http_body_util::Full;
 use url::{Position, Url};
 
-/// A request. The body of a plain GET is empty.
 pub(super) type HttpRequest = Request<Full<bytes::Bytes>>;
 
 /// Builds the request for a URL. `asked` is what the caller of the source requested. The headers with secrets
@@ -70,7 +69,6 @@ pub(super) fn build(
     Ok(request)
 }
 
-/// Returns the method of a request.
 pub(super) fn method(asked: &source::Request) -> &str {
     match &asked.sends {
         _ if asked.about.is_some() => "HEAD",

@@ -95,8 +95,8 @@ pub(super) struct LenientStream<S> {
 enum State {
     /// The bytes belong to a body.
     Body,
-    /// A head is arriving. The value has the bytes of the head that have arrived. They are at most as many as
-    /// those of the longest head and of one read together.
+    /// A head is arriving. The value has the bytes that have arrived. They are at most as many as the longest
+    /// head and one read have together.
     Head(Vec<u8>),
     /// hyper gets these bytes, from this offset on, before more bytes are read from the connection.
     Giving(Vec<u8>, usize),

@@ -58,12 +58,10 @@ impl Route {
         Route { is_guarded: true, ..self }
     }
 
-    /// Returns true if the connection must not lead to a private address.
     pub(super) fn is_guarded(&self) -> bool {
         self.is_guarded
     }
 
-    /// Returns the rules by which the server is trusted.
     pub(super) fn trust(&self) -> Trust {
         self.trust
     }

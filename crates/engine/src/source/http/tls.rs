@@ -45,7 +45,6 @@ impl Trust {
         Trust { is_proxy: true, ..self }
     }
 
-    /// Returns true if the certificate of the server is not checked.
     pub(super) fn is_insecure(self) -> bool {
         self.is_insecure
     }

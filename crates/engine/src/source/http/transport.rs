@@ -53,7 +53,6 @@ const READ_LEAST: usize = 32 * 1024;
 const ALPN_HTTP1: &[u8] = b"http/1.1";
 const ALPN_HTTP2: &[u8] = b"h2";
 
-/// Opens connections.
 pub(super) struct Connector {
     tls: Tls,
     /// The TLS settings that have been made. They depend on the way to trust the server and on the HTTP
@@ -78,7 +77,6 @@ pub(super) enum Offer {
     Http2,
 }
 
-/// A new connection.
 pub(super) enum Transport {
     Plain(Socket),
     Secure(Box<TlsStream<BufReader<Socket>>>),

@@ -27,7 +27,7 @@ const BEGINNING: usize = 64 * 1024;
 /// The highest number of bytes that the headers of two records need, without the URLs in them.
 const HEADERS_MOST: u64 = 2 * 1024;
 
-/// A file that is added.
+/// The data for the records of one file.
 pub(in super::super) struct Records<'a> {
     pub(in super::super) entry: &'a Entry,
     pub(in super::super) transcript: Option<&'a Transcript>,

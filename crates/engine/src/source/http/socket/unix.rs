@@ -5,7 +5,6 @@ use std::path::Path;
 
 pub(in crate::source::http) use tokio::net::UnixStream as UnixSocket;
 
-/// Connects to a Unix socket.
 pub(in crate::source::http) async fn connect_unix(path: &Path) -> io::Result<UnixSocket> {
     UnixSocket::connect(path).await
 }

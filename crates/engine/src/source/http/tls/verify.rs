@@ -41,8 +41,7 @@ impl Trusted {
         if let Ok(verifier) = rustls_platform_verifier::Verifier::new(provider.clone()) {
             return Ok(Trusted::Machine(Arc::new(verifier)));
         }
-        // A machine, such as a minimal container, may have no root certificates. In this case, the root
-        // certificates of `webpki_roots` are used.
+        // A machine, such as a minimal container, may have no root certificates.
         let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         let built = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
         let verifier = built.map_err(|e| Error::new(ErrorKind::TlsUntrusted, "", e.to_string()))?;
