@@ -12,7 +12,6 @@ use downhaul_engine::core::settings::Verify;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-/// A check of the rest of the lists, which is running.
 pub(crate) struct LateCheck {
     so_far: Arc<SoFar>,
     thread: JoinHandle<()>,
@@ -47,7 +46,6 @@ impl LateCheck {
     }
 }
 
-/// Reports the result of the check.
 fn report(Whole { files, has_new_digests, warnings }: Whole, verify: Verify, shared: &Shared) {
     warnings.iter().for_each(|warning| run::warn(warning));
     if has_new_digests && verify == Verify::Off {

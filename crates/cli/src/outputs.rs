@@ -127,9 +127,6 @@ pub(crate) fn check_folders(args: &Args) -> Result<(), String> {
 }
 
 /// Creates the folder of a file if it is in the output folder, which may not exist yet.
-///
-/// # Errors
-/// Returns the error of the system.
 pub(crate) fn create_folder(path: &Path, output: &Path) -> io::Result<()> {
     path.parent().filter(|folder| folder.starts_with(output)).map_or(Ok(()), fs::create_dir_all)
 }

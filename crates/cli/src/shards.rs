@@ -180,9 +180,6 @@ impl Shards {
     }
 
     /// Writes the file that says that this shard is done.
-    ///
-    /// # Errors
-    /// Returns a message if the file cannot be written.
     fn write_done(&self, folder: &Path) -> Result<(), String> {
         let path = self.path(folder);
         let bytes = serde_json::to_vec(&self.done()).unwrap_or_default();

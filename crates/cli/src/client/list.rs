@@ -38,10 +38,6 @@ const NAME: usize = 20;
 /// The highest number of downloads in one answer of the daemon.
 const MOST: usize = 10_000;
 
-/// Lists the downloads.
-///
-/// # Errors
-/// Returns an error if the daemon cannot be reached.
 pub(super) async fn run(daemon: &Http, list: &List) -> Result<Exit, String> {
     let (found, all) = find(daemon, list).await?;
     if list.json {

@@ -163,7 +163,6 @@ fn check_together(command: &Command, section: &Section) -> Result<(), String> {
     Ok(())
 }
 
-/// Sets one option of a section.
 fn set(section: &mut HostOptions, command: &Command, key: &Key, meaning: &Meaning) -> Result<(), String> {
     let words = ["downhaul"].into_iter().chain(meaning.words.iter().map(|word| word.expose()));
     let read =

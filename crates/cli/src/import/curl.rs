@@ -339,7 +339,7 @@ impl Reader {
             }
             (count, names) => {
                 return Err(format!(
-                    "{count} URLs with {} names (-o) cannot be imported at once",
+                    "{count} URLs with {} names (-o) cannot be imported together",
                     names.len()
                 ));
             }

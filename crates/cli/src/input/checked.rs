@@ -7,7 +7,6 @@ use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 
-/// A list that was checked, or whose check ends during the run.
 #[derive(Debug)]
 pub struct Checked {
     pub(crate) list: List,
@@ -63,9 +62,6 @@ impl Checked {
     }
 
     /// Returns the jobs of the list, and the list itself.
-    ///
-    /// # Errors
-    /// Returns an error if the list cannot be read again.
     pub(crate) fn jobs(self) -> (List, io::Result<Box<dyn Iterator<Item = AtLine>>>) {
         let jobs: io::Result<Box<dyn Iterator<Item = AtLine>>> = match (self.kept, self.count) {
             (Some(kept), _) => Ok(Box::new(kept.into_iter())),

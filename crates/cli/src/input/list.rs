@@ -96,9 +96,6 @@ impl List {
     }
 
     /// Returns the jobs of the list, each with its line number.
-    ///
-    /// # Errors
-    /// Returns an error if the list cannot be read.
     pub fn jobs(&self) -> io::Result<Jobs> {
         self.open()?.jobs()
     }
@@ -160,9 +157,6 @@ impl List {
     }
 
     /// Opens the list, so that it can be read later, even if it is moved or removed in the meantime.
-    ///
-    /// # Errors
-    /// Returns an error if the list cannot be opened.
     pub fn open(&self) -> io::Result<Opened> {
         let (text, bytes): (Box<dyn Read + Send>, u64) = match &self.content {
             Content::File(path) => {
@@ -243,9 +237,6 @@ impl Opened {
     }
 
     /// Returns the jobs of the list, as [`List::jobs`] does.
-    ///
-    /// # Errors
-    /// Returns an error if the list cannot be read.
     pub fn jobs(self) -> io::Result<Jobs> {
         let List { content, facts, skips, shard, replaced, naming } = &self.list;
         let jobs_of = |of_a_document, all| Jobs { of_a_document, all, ..Jobs::new(*skips, *shard) };

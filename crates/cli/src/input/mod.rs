@@ -59,7 +59,6 @@ pub struct Input {
 /// One part of the input.
 #[derive(Debug)]
 pub enum Part {
-    /// The arguments.
     Arguments(Arc<Arguments>),
     /// A list that was checked, or whose check ends during the run.
     List(Checked),

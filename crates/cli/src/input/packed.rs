@@ -14,9 +14,6 @@ const ZSTANDARD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 const PARQUET: [u8; 4] = *b"PAR1";
 
 /// Returns true if a file is a Parquet file. The next read of the file begins at its first byte again.
-///
-/// # Errors
-/// Returns an error if the file cannot be read.
 pub(super) fn is_parquet(file: &mut File) -> io::Result<bool> {
     let mut beginning = Vec::new();
     file.take(PARQUET.len() as u64).read_to_end(&mut beginning)?;
@@ -26,9 +23,6 @@ pub(super) fn is_parquet(file: &mut File) -> io::Result<bool> {
 
 /// Returns the content of a list, and true if it was packed. From a pipe, this function reads only the first
 /// bytes, which show if the list is packed.
-///
-/// # Errors
-/// Returns an error if the list cannot be read.
 pub(super) fn unpacked(list: Box<dyn Read + Send>) -> io::Result<(Box<dyn Read + Send>, bool)> {
     let mut list = list;
     let mut beginning = Vec::new();

@@ -73,7 +73,6 @@ impl Parquet {
     }
 }
 
-/// A column that is read.
 struct Column {
     /// The index of the column in the file.
     at: usize,
@@ -90,7 +89,6 @@ fn is_plain(column: &ColumnDescriptor) -> bool {
     is_text || !matches!(column.physical_type(), Type::BYTE_ARRAY | Type::FIXED_LEN_BYTE_ARRAY)
 }
 
-/// The jobs of the rows of a file.
 struct Rows {
     file: SerializedFileReader<File>,
     header: Header,

@@ -64,7 +64,6 @@ impl Rest {
         (lists, Rest { checks, pass, so_far, others, had_digests })
     }
 
-    /// Returns the state of the check.
     pub(crate) fn so_far(&self) -> Arc<SoFar> {
         self.so_far.clone()
     }

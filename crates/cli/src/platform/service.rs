@@ -6,9 +6,6 @@ use std::net::TcpListener;
 
 /// Sends a datagram to the socket at this path. A path that begins with `@` is the name of an abstract
 /// socket, which is in no folder (Linux, unix(7)).
-///
-/// # Errors
-/// Returns why the datagram could not be sent.
 #[cfg(unix)]
 pub(crate) fn send_datagram(to: &str, text: &str) -> io::Result<()> {
     let socket = std::os::unix::net::UnixDatagram::unbound()?;
@@ -22,9 +19,6 @@ pub(crate) fn send_datagram(to: &str, text: &str) -> io::Result<()> {
 }
 
 /// Does nothing.
-///
-/// # Errors
-/// Never returns an error.
 #[cfg(not(unix))]
 pub(crate) fn send_datagram(_to: &str, _text: &str) -> io::Result<()> {
     Ok(())
@@ -56,9 +50,6 @@ pub(crate) fn passed_listeners() -> io::Result<Vec<TcpListener>> {
 }
 
 /// Returns an empty list.
-///
-/// # Errors
-/// Never returns an error.
 #[cfg(not(unix))]
 pub(crate) fn passed_listeners() -> io::Result<Vec<TcpListener>> {
     Ok(Vec::new())

@@ -215,9 +215,6 @@ pub(crate) fn make_private_folder(path: &Path) -> io::Result<()> {
 }
 
 /// Creates a new file with this mode.
-///
-/// # Errors
-/// Returns why the file cannot be created, such as that it exists.
 pub(super) fn create_new(path: &Path, mode: u32) -> io::Result<File> {
     File::options().write(true).create_new(true).mode(mode).open(path)
 }

@@ -109,7 +109,6 @@ impl Bars {
         rest.max(SHORTEST_NAME).min(columns.saturating_sub(6))
     }
 
-    /// Returns the line of a file.
     fn line(&self, sample: &Progress, name: &str, name_columns: usize, columns: usize) -> Line {
         let name = units::fit(name, name_columns);
         let bare = name.trim_end();

@@ -21,7 +21,6 @@ use std::time::Duration;
 /// The beginning of each line. A `0` stands for any digit.
 const BEGINNING: &[u8] = b"0000-00-00 00:00:00,000 - ";
 
-/// An open log.
 pub(crate) struct Log {
     file: File,
     zone: TimeZone,
@@ -53,9 +52,6 @@ impl Log {
     }
 
     /// Opens a log for appending, and creates it if necessary.
-    ///
-    /// # Errors
-    /// Returns the error of the system.
     pub(crate) fn open(path: &Path) -> io::Result<Log> {
         let file = OpenOptions::new().append(true).create(true).open(path)?;
         let (zone, names) = (TimeZone::system(), HashMap::new());

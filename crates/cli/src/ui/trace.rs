@@ -45,7 +45,6 @@ impl Trace {
         }
     }
 
-    /// Starts to show what the engine traces.
     fn start(paint: Paint) -> Trace {
         let trace = Trace::default();
         let layer = Lines { trace: trace.clone(), paint, start: Instant::now() };
