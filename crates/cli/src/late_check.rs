@@ -18,7 +18,6 @@ pub(crate) struct LateCheck {
 }
 
 impl LateCheck {
-    /// Starts the check of the rest of the lists.
     pub(crate) fn start(rest: Rest, session: Arc<Session>, shared: Arc<Shared>, verify: Verify) -> LateCheck {
         let so_far = rest.so_far();
         let thread = thread::spawn(move || {

@@ -21,7 +21,6 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A kind of file that a run writes.
 struct Kind {
     option: &'static str,
     /// The name of the kind in messages.

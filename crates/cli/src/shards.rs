@@ -120,7 +120,6 @@ impl Shards {
         self.is_known = false;
     }
 
-    /// Returns a message with the numbers of jobs.
     fn message(&self) -> String {
         let (number, of) = (self.shard.number(), self.shard.of());
         format!("shard {number} of {of}: {} of {} files", self.of_shard, self.jobs)

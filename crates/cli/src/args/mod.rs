@@ -116,7 +116,6 @@ pub struct Args {
     #[arg(skip)]
     pub(crate) shown: String,
 
-    /// The logins from the netrc file.
     #[arg(skip)]
     pub(crate) netrc: Option<Netrc>,
 
@@ -190,7 +189,6 @@ fn aria2c() -> clap::Command {
 pub(crate) enum NoArgs {
     /// The help or the version, which the user requested.
     Asked(String),
-    /// A usage error.
     Usage(String),
 }
 

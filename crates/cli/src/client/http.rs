@@ -64,7 +64,6 @@ impl From<Failed> for String {
     }
 }
 
-/// A client of one daemon.
 pub(super) struct Http {
     daemon: Found,
     tls: Option<tls::Client>,
@@ -258,7 +257,6 @@ async fn exchange(
     sender.send_request(request).await
 }
 
-/// The events of a daemon.
 pub(super) struct Events<'a> {
     http: &'a Http,
     body: Incoming,

@@ -28,7 +28,6 @@ const COLUMNS: [(&str, Cell); 5] = [
     ("left", |download| download.seconds_left.map(|left| units::clock(left as f64)).unwrap_or_default()),
 ];
 
-/// A function that returns the text of a cell.
 type Cell = fn(&Download) -> String;
 
 /// The smallest width of the names, in columns of the terminal. If less room is left for the names, columns

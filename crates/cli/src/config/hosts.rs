@@ -93,7 +93,6 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     KEYS.iter().map(|key| key.name)
 }
 
-/// A section for hosts.
 #[derive(Debug, Clone)]
 pub(super) struct Host {
     pub(super) pattern: HostPattern,

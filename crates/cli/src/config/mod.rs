@@ -60,7 +60,6 @@ struct Setting {
     origin: Origin,
 }
 
-/// The place that a setting comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Origin {
     File(Place),

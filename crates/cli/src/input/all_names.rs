@@ -48,7 +48,6 @@ impl AllNames {
         AllNames { keys, files: 0, last_folder: String::new(), hasher: RandomState::new(), naming }
     }
 
-    /// Adds the names of a job.
     pub(super) fn add(&mut self, job: &Job) {
         let given = given_name(job);
         let listed = self.naming.name_for(job, None);

@@ -47,7 +47,6 @@ pub struct List {
     naming: Arc<Naming>,
 }
 
-/// The content of a list.
 #[derive(Debug, Clone)]
 enum Content {
     File(PathBuf),
@@ -67,7 +66,6 @@ pub(super) fn facts(options: &Lists, name: String) -> Facts {
 }
 
 impl List {
-    /// Returns the list in a file.
     pub(super) fn file(path: PathBuf, options: &Lists) -> List {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let name = plain_name(&name).to_string();
@@ -105,7 +103,6 @@ impl List {
         List { shard, ..self }
     }
 
-    /// Sets the rules for the names of the files.
     pub(super) fn with_naming(self, naming: Naming) -> List {
         List { naming: Arc::new(naming), ..self }
     }
@@ -184,7 +181,6 @@ impl List {
         })
     }
 
-    /// Opens a Parquet file.
     #[cfg(feature = "parquet")]
     fn open_parquet(&self, file: File) -> io::Result<Opened> {
         let bytes = file.metadata()?.len();
@@ -219,7 +215,6 @@ impl Read for Limited {
     }
 }
 
-/// A list that was opened.
 pub struct Opened {
     list: List,
     text: Box<dyn Read + Send>,
@@ -236,7 +231,6 @@ impl Opened {
         self.list.skips
     }
 
-    /// Returns the jobs of the list, as [`List::jobs`] does.
     pub fn jobs(self) -> io::Result<Jobs> {
         let List { content, facts, skips, shard, replaced, naming } = &self.list;
         let jobs_of = |of_a_document, all| Jobs { of_a_document, all, ..Jobs::new(*skips, *shard) };

@@ -56,7 +56,6 @@ pub struct Input {
     pub(crate) check: Option<Arc<SoFar>>,
 }
 
-/// One part of the input.
 #[derive(Debug)]
 pub enum Part {
     Arguments(Arc<Arguments>),
@@ -88,7 +87,6 @@ impl Input {
 }
 
 impl Part {
-    /// Returns the number of jobs, if it is known already.
     pub(crate) fn count(&self) -> Option<u64> {
         match self {
             Part::Arguments(arguments) => Some(arguments.count()),

@@ -17,7 +17,6 @@ const AT_ONCE: u64 = 1024;
 const CUT: &str =
     "The rest of the lists was not read, because a signal stopped the run. It may have more mistakes.";
 
-/// The rest of a check.
 pub(crate) struct Rest {
     checks: Checks,
     pass: Pass,
@@ -28,7 +27,6 @@ pub(crate) struct Rest {
     had_digests: bool,
 }
 
-/// How the check ended.
 pub(crate) enum Ended {
     /// The lists have no mistakes.
     Right(Whole),

@@ -42,7 +42,6 @@ pub(super) struct Sorter {
     has_warned: bool,
 }
 
-/// A sorted part of the pairs.
 enum Part {
     /// A part in the file: the offset of its first byte, and the number of its pairs.
     InFile(u64, usize),

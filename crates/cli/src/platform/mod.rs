@@ -33,14 +33,12 @@ pub(crate) enum Hidden {
     NoTerminal,
 }
 
-/// A key that was pressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(windows, expect(dead_code, reason = "questions are not asked on Windows"))]
 pub(crate) enum Key {
     Char(char),
     /// Ctrl-D, or the terminal was closed.
     End,
-    /// No key was pressed.
     None,
 }
 

@@ -24,7 +24,7 @@ pub(crate) fn send_datagram(_to: &str, _text: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns the time of the clock that systemd uses for such messages (CLOCK_MONOTONIC), in microseconds.
+/// Returns the time of the clock that messages to systemd use (CLOCK_MONOTONIC), in microseconds.
 #[cfg(unix)]
 pub(crate) fn monotonic_micros() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);

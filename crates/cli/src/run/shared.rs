@@ -36,7 +36,6 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Returns the state at the start of a run.
     pub(super) fn new(pending: Option<Pending>, trace: Trace, check: Option<Arc<SoFar>>) -> Shared {
         Shared { pending, trace, check, ..Shared::default() }
     }

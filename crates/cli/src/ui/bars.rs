@@ -29,7 +29,6 @@ const SHORTEST_NAME: usize = 12;
 /// numbers, so that the text beside them does not move while they grow.
 const BYTES: usize = 8;
 
-/// Everything that the bars show.
 #[derive(Default)]
 pub(crate) struct Bars {
     unicode: bool,
@@ -41,7 +40,6 @@ pub(crate) struct Bars {
     frame: usize,
 }
 
-/// The number of files that are known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Total {
     pub(crate) files: u64,

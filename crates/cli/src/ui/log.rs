@@ -194,7 +194,6 @@ fn why(error: &Failure) -> String {
     format!("[{}] {}{at}", error.code, escaped(&error.message))
 }
 
-/// Returns true if a file begins like a log.
 fn is_log(path: &Path) -> io::Result<bool> {
     let mut beginning = Vec::new();
     File::open(path)?.take(BEGINNING.len() as u64).read_to_end(&mut beginning)?;

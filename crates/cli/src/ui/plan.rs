@@ -38,7 +38,6 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Look {
     pub(crate) paint: Paint,
-    /// True if all files are shown.
     pub(crate) all: bool,
     /// True if only failures and sums are shown.
     pub(crate) quiet: bool,
@@ -66,7 +65,6 @@ pub(crate) fn run(mut events: EventReader, look: Look) -> Exit {
     if printed == Exit::Success { printer::out(&table.text) } else { printed }
 }
 
-/// A file of the table.
 struct Row {
     step: &'static str,
     style: Option<Style>,

@@ -28,7 +28,6 @@ const MOST_LINES: usize = 4096;
 #[derive(Clone, Default)]
 pub(crate) struct Trace(Arc<Mutex<Waiting>>);
 
-/// Lines that wait for the screen.
 #[derive(Default)]
 struct Waiting {
     held: bool,
