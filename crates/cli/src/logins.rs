@@ -219,9 +219,6 @@ pub(crate) fn with_login_of(mut job: Job, settings: &Settings) -> Result<Job, Er
 
 /// Reads the files of logins in a section for hosts. The user is not asked for a password, because a run may
 /// not need that host.
-///
-/// # Errors
-/// Returns why a login cannot be used.
 pub(crate) fn of_section(http: &mut args::Http) -> Result<(), String> {
     if let Some(option) = http.user.take() {
         http.user = match option {

@@ -77,9 +77,6 @@ impl Shards {
     /// Begins a run of this shard, and shows how many jobs it has. If an earlier run completed the shard, no
     /// job is left. In this case, the files of `--failed` and `--record` are still written. A list on
     /// standard input is not known before the run, so its shards are not marked as done.
-    ///
-    /// # Errors
-    /// Returns the errors of [`Shards::is_done`].
     pub(crate) fn begin(&self, args: &Args, input: &mut Input) -> Result<(), String> {
         if !self.is_known {
             return Ok(());

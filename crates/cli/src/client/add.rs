@@ -102,9 +102,6 @@ fn line(added: &Value, as_json: bool) -> Result<String, String> {
 }
 
 /// Returns the options of the new downloads. Each key is the name that aria2 has for the option.
-///
-/// # Errors
-/// Returns which option cannot be used.
 pub(super) fn options(add: &Add) -> Result<Map<String, Value>, String> {
     let of_one = [("-o", add.name.is_some()), ("--checksum", add.checksum.is_some())];
     if add.urls.len() > 1

@@ -29,8 +29,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The content of a packed list is assumed to be this many times as long as the file. Usually, the content is
-/// shorter than that.
+/// The content of a compressed list is assumed to be this many times as long as the file. Usually, the
+/// content is shorter than that.
 const PACKED: u64 = 16;
 
 /// A list that can be read more than once.
@@ -170,7 +170,7 @@ impl List {
         if let Content::Fetched(..) = &self.content {
             text = Box::new(Limited { text, left: metalink::LONGEST as u64 });
         }
-        // Packing often makes a list ten times shorter.
+        // Compression often makes a list ten times shorter.
         let bytes = if was_packed { bytes.saturating_mul(PACKED) } else { bytes };
         Ok(Opened {
             list: self.clone(),
@@ -196,8 +196,8 @@ impl List {
     }
 }
 
-/// The content of a list that was fetched. If the list was packed, its content may be much longer than the
-/// fetched bytes, so the length is limited.
+/// The content of a list that was fetched. If the list was compressed, its content may be much longer than
+/// the fetched bytes, so the length is limited.
 struct Limited {
     text: Box<dyn Read + Send>,
     /// The number of bytes that may follow.
@@ -221,7 +221,7 @@ pub struct Opened {
     /// The content of a Parquet file, which is read instead of `text`.
     #[cfg(feature = "parquet")]
     parquet: Option<Parquet>,
-    /// The length of the content, which is only estimated for a packed list and a Parquet file.
+    /// The length of the content, which is only estimated for a compressed list and a Parquet file.
     pub(super) bytes: u64,
 }
 

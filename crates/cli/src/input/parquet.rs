@@ -33,9 +33,6 @@ pub(super) struct Parquet(SerializedFileReader<File>);
 
 impl Parquet {
     /// Reads the description at the end of a file.
-    ///
-    /// # Errors
-    /// Returns why the file cannot be read as a Parquet file.
     pub(super) fn open(file: File) -> Result<Parquet> {
         SerializedFileReader::new(file).map(Parquet)
     }

@@ -60,9 +60,6 @@ impl Log {
 
     /// Writes events until the session is over. If the run ended early, `ending` returns the reason, which
     /// becomes the last line.
-    ///
-    /// # Errors
-    /// Returns why a line could not be written.
     pub(crate) fn run(
         mut self,
         mut events: EventReader,
