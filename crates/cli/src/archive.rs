@@ -41,7 +41,6 @@ const APPLICATION: u32 = 0x6468_616c;
 /// The offset of this number in a SQLite file (<https://sqlite.org/fileformat2.html>, section 1.3).
 const APPLICATION_AT: usize = 68;
 
-/// Returns true if a file is an archive.
 pub(crate) fn is_archive(path: &Path) -> io::Result<bool> {
     let mut head = [0; 100];
     let mut file = File::open(path)?;
@@ -246,7 +245,6 @@ impl Writer {
         }
     }
 
-    /// Writes the new files in one transaction.
     fn write(&mut self) -> rusqlite::Result<()> {
         let new = std::mem::take(&mut self.jobs.state().new);
         if new.is_empty() {

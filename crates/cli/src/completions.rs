@@ -14,7 +14,6 @@ const FISH_READS: &str = "argparse -s (__fish_downhaul_global_optspecs) -- $cmd 
 const FISH_READS_WITH_A_VALUE: &str =
     "    or argparse -s (__fish_downhaul_global_optspecs) -- $cmd value 2>/dev/null\n";
 
-/// Returns the script for this shell.
 pub(crate) fn script(shell: Shell) -> String {
     let mut script = Vec::new();
     let mut command = with_plain_names(args::command());

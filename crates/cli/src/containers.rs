@@ -43,8 +43,8 @@ pub(crate) fn contradiction(args: &Args) -> Option<String> {
     Some(format!("--if-exists {replaces}: files in a {word} are not replaced, so {known}"))
 }
 
-/// Opens the containers, if `--to-tar` or `--to-warc` is given. With `--if-locked wait`, waits for another
-/// run that writes them.
+/// Opens the containers, if `--to-tar` or `--to-warc` is given. If another run writes them, waits for the end
+/// of that run with `--if-locked wait`, and fails otherwise.
 pub(crate) fn open(args: &Args, shards: Option<&Shards>) -> Result<Option<Arc<Containers>>, Exit> {
     let Some((names, bounds)) = args.output.containers() else { return Ok(None) };
     let of_shard = |shards: &Shards| Numbers::of_shard(shards.shard.number(), shards.shard.of());

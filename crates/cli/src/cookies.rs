@@ -74,9 +74,6 @@ fn of_firefox(_profile: Option<&str>) -> Result<Vec<Cookie>, String> {
 }
 
 /// Writes all cookies that have not expired into a file.
-///
-/// # Errors
-/// Returns why the file cannot be written.
 pub(crate) fn save(cookies: &Cookies, path: &Path) -> Result<(), String> {
     let text = cookies::write(cookies.jar().all(now()));
     platform::replace(path, text.as_bytes(), platform::FOR_THE_OWNER)

@@ -35,9 +35,6 @@ const MOST_SECONDS: i64 = 100_000_000_000;
 
 /// Returns the cookies of a profile. `profile` is its name or its folder. `None` means the default profile.
 /// Cookies of container tabs and partitioned cookies are left out.
-///
-/// # Errors
-/// Returns why the cookies cannot be read.
 pub(crate) fn cookies(profile: Option<&str>) -> Result<Vec<Cookie>, String> {
     let folder = profile_folder(profile)?;
     let database = folder.join("cookies.sqlite");

@@ -14,7 +14,6 @@ use std::time::Duration;
 /// The names of the variables that a command gets, without their common prefix.
 const FACTS: [&str; 7] = ["EVENT", "URL", "PATH", "BYTES", "CODE", "REASON", "JOB"];
 
-/// The prefix of the variables.
 const PREFIX: &str = "DOWNHAUL_FILE_";
 
 /// A command as words. The first word is the program.
@@ -43,7 +42,6 @@ pub(crate) fn is_fact(variable: &str) -> bool {
     variable.strip_prefix(PREFIX).is_some_and(|name| FACTS.contains(&name))
 }
 
-/// The commands of a run.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Hooks {
     pub(crate) complete: Option<Hook>,

@@ -12,14 +12,12 @@ use downhaul_engine::core::settings::Verify;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-/// A check of the rest of the lists, which is running.
 pub(crate) struct LateCheck {
     so_far: Arc<SoFar>,
     thread: JoinHandle<()>,
 }
 
 impl LateCheck {
-    /// Starts the check of the rest of the lists.
     pub(crate) fn start(rest: Rest, session: Arc<Session>, shared: Arc<Shared>, verify: Verify) -> LateCheck {
         let so_far = rest.so_far();
         let thread = thread::spawn(move || {
@@ -47,7 +45,6 @@ impl LateCheck {
     }
 }
 
-/// Reports the result of the check.
 fn report(Whole { files, has_new_digests, warnings }: Whole, verify: Verify, shared: &Shared) {
     warnings.iter().for_each(|warning| run::warn(warning));
     if has_new_digests && verify == Verify::Off {

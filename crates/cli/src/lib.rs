@@ -110,7 +110,6 @@ fn dry_run(args: &Args) -> Exit {
     printer::out(&format!("{}\n", args.shown))
 }
 
-/// Writes a configuration file.
 fn init(path: Option<&Path>) -> Exit {
     match config::init(path) {
         Ok(path) => {

@@ -173,8 +173,8 @@ pub(crate) fn apply(args: &Args, settings: &mut Settings) {
     };
 }
 
-/// Adds the login that a line of a list requests to the headers of its job. The line has the name of a
-/// section for hosts or of an entry in the netrc file. The headers are sent only to the origins of this line.
+/// Gives a job the login that its line of a list names (`credentials`). The name is that of a section for
+/// hosts, or of an entry in the netrc file. The login is sent only to the origins of the URLs in this line.
 ///
 /// # Errors
 /// Returns `list.line` if there is no such login, or if it cannot be used for the job, for example because it
@@ -222,9 +222,6 @@ pub(crate) fn with_login_of(mut job: Box<Job>, settings: &Settings) -> Result<Bo
 
 /// Reads the files of logins in a section for hosts. The user is not asked for a password, because a run may
 /// not need that host.
-///
-/// # Errors
-/// Returns why a login cannot be used.
 pub(crate) fn of_section(http: &mut args::Http) -> Result<(), String> {
     if let Some(option) = http.user.take() {
         http.user = match option {

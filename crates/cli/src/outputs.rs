@@ -21,7 +21,6 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A kind of file that a run writes.
 struct Kind {
     option: &'static str,
     /// The name of the kind in messages.
@@ -127,9 +126,6 @@ pub(crate) fn check_folders(args: &Args) -> Result<(), String> {
 }
 
 /// Creates the folder of a file if it is in the output folder, which may not exist yet.
-///
-/// # Errors
-/// Returns the error of the system.
 pub(crate) fn create_folder(path: &Path, output: &Path) -> io::Result<()> {
     path.parent().filter(|folder| folder.starts_with(output)).map_or(Ok(()), fs::create_dir_all)
 }

@@ -27,10 +27,7 @@ pub(crate) fn out(text: &str) -> Exit {
     }
 }
 
-/// Writes to standard output, in one call.
-///
-/// # Errors
-/// Returns the error of the system. If standard output is closed, this is also an error.
+/// Writes to standard output, in one call. If standard output is closed, this is an error.
 pub(crate) fn write(bytes: &[u8]) -> io::Result<()> {
     check_stdout()?;
     let mut out = io::stdout().lock();

@@ -163,11 +163,10 @@ pub(crate) fn serving_runtime() -> Result<tokio::runtime::Runtime, Exit> {
 }
 
 /// Starts the runtime for the network, which has few threads. On two cores, one thread was faster than two
-/// threads in every test of `benches/race`, because no step wakes a thread on another core. One thread also
-/// used less processor time. With one thread, 1 GiB took 0.37 s (two threads: 0.43 s), with a digest 0.82 s
-/// (1.01 s), over TLS 0.63 s (0.73 s), and 10,000 small files took 0.50 s (0.57 s). One thread transfers more
-/// than 1 GB/s over TLS, so only machines with many cores get more threads. Other threads write to the disk
-/// and compute digests.
+/// threads in every test of `benches/race` (1 GiB: 0.37 s instead of 0.43 s, 10,000 small files: 0.50 s
+/// instead of 0.57 s), because no step wakes a thread on another core. One thread transfers more than 1 GB/s
+/// over TLS, so only machines with many cores get more threads. Other threads write to the disk and compute
+/// digests.
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let threads = (cores / 4).clamp(1, 4);
@@ -346,7 +345,6 @@ fn not_started(args: &Args, e: &Error) -> Exit {
     usage(&escaped(&format!("{option} {file}: {}{hint}", e.detail)))
 }
 
-/// Shows a usage error.
 pub(crate) fn usage(why: &str) -> Exit {
     error(why);
     printer::err(MORE_INFORMATION);

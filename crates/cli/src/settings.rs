@@ -88,7 +88,6 @@ pub const ENVIRONMENT: [(&str, &str); 15] = [
     ("TZ", "It sets the time zone of the log, and of a time of `--deadline` that states no zone."),
 ];
 
-/// Settings of the output.
 #[derive(Debug, Clone)]
 pub(crate) struct OutputSettings {
     pub(crate) progress: Shown,
@@ -97,7 +96,6 @@ pub(crate) struct OutputSettings {
     pub(crate) explain: bool,
     pub(crate) color: bool,
     pub(crate) unicode: bool,
-    /// The path of the log, if there is one.
     pub(crate) log: Option<PathBuf>,
 }
 
@@ -348,7 +346,6 @@ pub(crate) fn output_settings(args: &Args, to_stdout: bool) -> OutputSettings {
     }
 }
 
-/// Returns the [`Paint`] for standard output.
 pub(crate) fn paint_for_stdout(args: &Args) -> Paint {
     Paint(colours(args, is_screen(&std::io::stdout())))
 }
@@ -396,12 +393,10 @@ pub(crate) fn netrc_path() -> Option<PathBuf> {
     env("NETRC").map(PathBuf::from).or_else(|| Some(home()?.join(usual)))
 }
 
-/// Returns the home folder.
 pub(crate) fn home() -> Option<PathBuf> {
     folder(if cfg!(windows) { "USERPROFILE" } else { "HOME" })
 }
 
-/// Returns the folder of the system for temporary files.
 pub(crate) fn temporary_folder() -> PathBuf {
     std::env::temp_dir()
 }

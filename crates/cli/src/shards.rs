@@ -77,9 +77,6 @@ impl Shards {
     /// Begins a run of this shard, and shows how many jobs it has. If an earlier run completed the shard, no
     /// job is left. In this case, the files of `--failed` and `--record` are still written. A list on
     /// standard input is not known before the run, so its shards are not marked as done.
-    ///
-    /// # Errors
-    /// Returns the errors of [`Shards::is_done`].
     pub(crate) fn begin(&self, args: &Args, input: &mut Input) -> Result<(), String> {
         if !self.is_known {
             return Ok(());
@@ -120,7 +117,6 @@ impl Shards {
         self.is_known = false;
     }
 
-    /// Returns a message with the numbers of jobs.
     fn message(&self) -> String {
         let (number, of) = (self.shard.number(), self.shard.of());
         format!("shard {number} of {of}: {} of {} files", self.of_shard, self.jobs)
@@ -180,9 +176,6 @@ impl Shards {
     }
 
     /// Writes the file that says that this shard is done.
-    ///
-    /// # Errors
-    /// Returns a message if the file cannot be written.
     fn write_done(&self, folder: &Path) -> Result<(), String> {
         let path = self.path(folder);
         let bytes = serde_json::to_vec(&self.done()).unwrap_or_default();

@@ -26,7 +26,6 @@ const MOST_ORIGINS: usize = 1_000;
 /// The most origins that a warning names. The warning states only the number of the other origins.
 const ORIGINS_SHOWN: usize = 3;
 
-/// Facts from the URLs of all jobs.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Survey {
     /// Origins of URLs that the user gave.
@@ -47,7 +46,6 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// Adds a job.
     pub fn add(&mut self, job: &Job) {
         self.has_digests |= !job.expected.is_empty() || job.chunks.is_some();
         job.urls.iter().for_each(|url| self.add_origin(url, job.named_by));

@@ -3,7 +3,6 @@
 use downhaul_engine::core::show;
 use std::path::Path;
 
-/// Returns a path in the form for messages.
 pub(crate) fn path(path: &Path) -> String {
     show::escaped(&path.to_string_lossy()).into_owned()
 }

@@ -42,7 +42,6 @@ pub(super) enum Found {
     ByDigest(Vec<Archived>),
 }
 
-/// An open archive.
 pub(super) struct Archive {
     pub(super) path: PathBuf,
     pub(super) connection: Connection,

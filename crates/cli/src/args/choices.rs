@@ -1,11 +1,10 @@
-//! The values of options that accept only certain words. `--help` and the completions show the description of
-//! each word.
+//! The values of options that accept only certain words. Each type has the name of its option. `--help` and
+//! the completions show the description of each word.
 
 use clap::ValueEnum;
 use downhaul_engine::core::dedup;
 use downhaul_engine::core::job;
 
-/// The value of `--if-exists`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum IfExists {
     /// Keep the file if it is the requested file, and fail otherwise
@@ -35,7 +34,6 @@ impl From<IfExists> for job::IfExists {
     }
 }
 
-/// The value of `--if-locked`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum IfLocked {
     /// Fail, with the exit status 1
@@ -57,7 +55,6 @@ impl From<IfLocked> for job::IfLocked {
     }
 }
 
-/// The value of `--dedup`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Dedup {
     /// Store the bytes of each file separately
@@ -79,7 +76,6 @@ impl From<Dedup> for dedup::Dedup {
     }
 }
 
-/// The value of `--shard-by`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ShardBy {
     /// Divide by a hash of the URL and the given name of each file. If lines are appended to the list, each
@@ -102,7 +98,6 @@ impl From<ShardBy> for downhaul_engine::core::shard::ShardBy {
     }
 }
 
-/// The value of `--names`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Names {
     /// Use the file name that the server sends, or else the name at the end of the URL after redirects, or
@@ -114,7 +109,6 @@ pub enum Names {
     Server,
 }
 
-/// The value of `--sync`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Sync {
     /// Force files of 1 MiB or more, or of unknown size, to the disk
@@ -125,7 +119,6 @@ pub enum Sync {
     Never,
 }
 
-/// The value of `--on-error`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OnError {
     /// Ask on the terminal, while other downloads continue
@@ -138,7 +131,6 @@ pub enum OnError {
     Exit,
 }
 
-/// The value of `--decode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Decode {
     /// Decode gzip, deflate, br and zstd
@@ -147,7 +139,6 @@ pub enum Decode {
     Off,
 }
 
-/// The value of `--auth`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Auth {
     /// Send the login when the server requires one, with the strongest scheme that the server offers
@@ -158,7 +149,6 @@ pub enum Auth {
     Digest,
 }
 
-/// The value of `--mirrors`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Mirrors {
     /// Use mirrors that a server offers (several at once only if a strong digest or chunk hashes are known)
@@ -167,7 +157,6 @@ pub enum Mirrors {
     Off,
 }
 
-/// The value of `--verify`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Verify {
     /// Compare each file with all of its known digests
@@ -183,7 +172,6 @@ pub enum Verify {
     Off,
 }
 
-/// The value of `--hsts`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Hsts {
     /// Use https for hosts that required it in this run
@@ -192,7 +180,6 @@ pub enum Hsts {
     Off,
 }
 
-/// The value of `--tls-min`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum TlsMin {
     /// TLS 1.2 or newer
@@ -203,7 +190,6 @@ pub enum TlsMin {
     V13,
 }
 
-/// The value of `--progress`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Progress {
     /// Draw bars on a terminal, and print plain lines elsewhere
@@ -218,7 +204,6 @@ pub enum Progress {
     None,
 }
 
-/// The value of `--color`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Color {
     /// Use colours on a terminal, unless NO_COLOR is set or TERM is dumb

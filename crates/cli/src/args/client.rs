@@ -66,8 +66,8 @@ pub struct Address {
     pub cacert: Option<PathBuf>,
 }
 
-/// Reads the identifier of a download, or its first digits. Only an empty text is refused here. The daemon
-/// checks the rest, because only the daemon knows which identifiers exist.
+/// Reads the identifier of a download, or its first digits. Only an empty text is refused here, because only
+/// the daemon knows which identifiers exist.
 fn identifier(text: &str) -> Result<String, &'static str> {
     if text.trim().is_empty() { Err("an ID has at least one digit") } else { Ok(text.into()) }
 }
@@ -125,7 +125,6 @@ pub struct Add {
     #[arg(long)]
     pub json: bool,
 
-    /// The options that choose the daemon.
     #[command(flatten)]
     pub address: Address,
 }
@@ -161,7 +160,6 @@ pub struct List {
     #[arg(long)]
     pub json: bool,
 
-    /// The options that choose the daemon.
     #[command(flatten)]
     pub address: Address,
 }
@@ -178,7 +176,6 @@ pub struct Chosen {
     #[arg(long, group = "which")]
     pub all: bool,
 
-    /// The options that choose the daemon.
     #[command(flatten)]
     pub address: Address,
 }
@@ -199,7 +196,6 @@ pub struct Remove {
     #[arg(long, conflicts_with = "over")]
     pub files: bool,
 
-    /// The options that choose the daemon.
     #[command(flatten)]
     pub address: Address,
 }
@@ -240,7 +236,6 @@ pub struct Move {
     #[arg(value_name = "POSITION")]
     pub position: Position,
 
-    /// The options that choose the daemon.
     #[command(flatten)]
     pub address: Address,
 }
@@ -257,7 +252,6 @@ pub struct Watch {
     #[arg(long)]
     pub json: bool,
 
-    /// The options that choose the daemon.
     #[command(flatten)]
     pub address: Address,
 }
@@ -278,7 +272,6 @@ pub struct Logs {
     #[arg(long)]
     pub json: bool,
 
-    /// The options that choose the daemon.
     #[command(flatten)]
     pub address: Address,
 }
@@ -287,7 +280,6 @@ pub struct Logs {
 #[derive(Debug, Clone, Group)]
 #[command(max_term_width = 100)]
 pub struct Attach {
-    /// The options that choose the daemon.
     #[command(flatten)]
     pub address: Address,
 }

@@ -109,7 +109,6 @@ pub struct Repair {
     #[arg(short = 'd', long = "output", value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     pub folder: PathBuf,
 
-    /// The options that are the same for downloads, repairs, plans and the daemon.
     #[command(flatten)]
     pub options: Options,
 }
@@ -172,7 +171,6 @@ pub struct Daemon {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "tls_cert", help_heading = "Daemon")]
     pub tls_key: Option<PathBuf>,
 
-    /// The options that are the same for downloads, repairs, plans and the daemon.
     #[command(flatten)]
     pub options: Options,
 }
@@ -193,19 +191,15 @@ pub struct Planning {
     #[arg(long)]
     pub all: bool,
 
-    /// The options for names and folders.
     #[command(flatten)]
     pub output: Output,
 
-    /// The options for lists.
     #[command(flatten)]
     pub lists: Lists,
 
-    /// The options for existing files.
     #[command(flatten)]
     pub existing: Existing,
 
-    /// The options that are the same for downloads, repairs, plans and the daemon.
     #[command(flatten)]
     pub options: Options,
 }

@@ -92,19 +92,15 @@ pub struct Args {
     #[arg(long, action = ArgAction::HelpLong, hide_short_help = true)]
     help: Option<bool>,
 
-    /// The options for names and folders.
     #[command(flatten)]
     pub output: Output,
 
-    /// The options for lists.
     #[command(flatten)]
     pub lists: Lists,
 
-    /// The options for existing files.
     #[command(flatten)]
     pub existing: Existing,
 
-    /// The options that are the same for downloads, repairs, plans and the daemon.
     #[command(flatten)]
     pub options: Options,
 
@@ -120,15 +116,12 @@ pub struct Args {
     #[arg(skip)]
     pub(crate) shown: String,
 
-    /// The logins from the netrc file.
     #[arg(skip)]
     pub(crate) netrc: Option<Netrc>,
 
-    /// The cookies of the run.
     #[arg(skip)]
     pub(crate) cookies: Cookies,
 
-    /// The configuration.
     #[arg(skip)]
     pub(crate) config: Config,
 
@@ -144,31 +137,24 @@ pub struct Args {
 /// The options that are the same for downloads, repairs, plans and the daemon.
 #[derive(Debug, Clone, Group)]
 pub struct Options {
-    /// The options for the number of downloads and connections at once, and for the limits of a run.
     #[command(flatten)]
     pub work: Work,
 
-    /// The options for failures.
     #[command(flatten)]
     pub failure: Failure,
 
-    /// The options for the end of a run.
     #[command(flatten)]
     pub ending: Ending,
 
-    /// The options for verification.
     #[command(flatten)]
     pub verification: Verification,
 
-    /// The options for requests.
     #[command(flatten)]
     pub http: Http,
 
-    /// The options for the screen and the log.
     #[command(flatten)]
     pub reporting: Reporting,
 
-    /// The options that choose the configuration.
     #[command(flatten)]
     pub configuration: Configuration,
 }
@@ -203,7 +189,6 @@ fn aria2c() -> clap::Command {
 pub(crate) enum NoArgs {
     /// The help or the version, which the user requested.
     Asked(String),
-    /// A usage error.
     Usage(String),
 }
 

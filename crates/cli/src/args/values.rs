@@ -111,7 +111,6 @@ pub(in crate::args) fn status(text: &str) -> Result<u16, String> {
     }
 }
 
-/// Reads the name of a form of lists.
 pub(in crate::args) fn list_format() -> impl TypedValueParser<Value = Stated> {
     let names = PossibleValuesParser::new(Stated::NAMES.map(|(name, _)| name));
     names.try_map(|name| Stated::from_name(&name).ok_or("it is not a form of lists"))

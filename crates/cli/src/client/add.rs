@@ -17,9 +17,6 @@ use std::io;
 use std::path::Path;
 
 /// Adds the URLs and the lists. If the daemon refuses one of them, the other URLs and lists are still added.
-///
-/// # Errors
-/// Returns an error if the daemon cannot be reached.
 pub(super) async fn run(daemon: &Http, add: &Add, options: &Map<String, Value>) -> Result<Exit, String> {
     // With `--first`, the daemon puts each new download at the beginning of its queue. To keep the order of
     // the arguments, the last download is added first.
@@ -105,9 +102,6 @@ fn line(added: &Value, as_json: bool) -> Result<String, String> {
 }
 
 /// Returns the options of the new downloads. Each key is the name that aria2 has for the option.
-///
-/// # Errors
-/// Returns which option cannot be used.
 pub(super) fn options(add: &Add) -> Result<Map<String, Value>, String> {
     let of_one = [("-o", add.name.is_some()), ("--checksum", add.checksum.is_some())];
     if add.urls.len() > 1

@@ -67,9 +67,6 @@ pub(super) async fn remove(daemon: &Http, remove: &Remove) -> Result<Exit, Strin
 }
 
 /// Moves a download, and prints its new position.
-///
-/// # Errors
-/// Returns why the download cannot be moved.
 pub(super) async fn to_position(daemon: &Http, to: &Move) -> Result<Exit, String> {
     let position = match to.position {
         Position::At(number) => number - 1,

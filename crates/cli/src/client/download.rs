@@ -36,7 +36,6 @@ pub(super) struct Download {
 pub(super) struct Waits {
     /// The end of the wait, in milliseconds since the Unix epoch.
     pub(super) until: i64,
-    /// The failure that led to the wait.
     pub(super) error: Failure,
 }
 
@@ -61,7 +60,6 @@ pub(super) fn read<T: DeserializeOwned>(answer: Value) -> Result<T, String> {
 const DIGITS: usize = 6;
 
 impl Download {
-    /// Returns true if the download has ended.
     pub(super) fn is_over(&self) -> bool {
         matches!(self.state.as_str(), "complete" | "error" | "removed")
     }
@@ -112,7 +110,6 @@ pub(super) fn digits<'a>(ids: impl Iterator<Item = &'a str>) -> usize {
     ids.windows(2).map(|pair| common(pair) + 1).max().unwrap_or(0).max(DIGITS)
 }
 
-/// Returns the first digits of an identifier.
 pub(super) fn short(id: &str, digits: usize) -> &str {
     id.get(..digits).unwrap_or(id)
 }

@@ -97,9 +97,9 @@ fn is_same(known: &Url, url: &Url) -> bool {
 
 /// Returns false if the URL of a notice leads to a port on which a program of another user listens, or on
 /// which no program listens. A notice does not prove that its daemon runs, because after a kill, another
-/// process can get the same process ID. The listener can be found out only on Linux, for an http URL of this
-/// machine. For all other URLs, this function returns true. For https, the client checks the certificate of
-/// the daemon.
+/// process can get the same process ID. The user of a listener can be found out only on Linux, for an http
+/// URL of this machine. For all other URLs, this function returns true. For https, the client checks the
+/// certificate of the daemon.
 fn may_be_ours(url: &Url) -> bool {
     let can_tell = cfg!(target_os = "linux") && url.scheme() == "http" && is_here(url);
     !can_tell || listener::is_ours(url.port_or_known_default())

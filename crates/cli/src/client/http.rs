@@ -64,7 +64,6 @@ impl From<Failed> for String {
     }
 }
 
-/// A client of one daemon.
 pub(super) struct Http {
     daemon: Found,
     tls: Option<tls::Client>,
@@ -87,7 +86,6 @@ impl Http {
         Ok(Http { daemon, tls })
     }
 
-    /// Returns the URL of the daemon.
     pub(super) fn url(&self) -> &Url {
         &self.daemon.url
     }
@@ -108,9 +106,6 @@ impl Http {
     }
 
     /// Calls the interface with a body of any type.
-    ///
-    /// # Errors
-    /// Returns an error as [`Http::call`] does.
     pub(super) async fn call_with(
         &self,
         method: Method,
@@ -129,9 +124,6 @@ impl Http {
     }
 
     /// Returns a stream of the events that happen from now on.
-    ///
-    /// # Errors
-    /// Returns why there is no stream.
     pub(super) async fn events(&self) -> Result<Events<'_>, String> {
         let answer = self.send(Method::GET, "/events", None);
         let answer = timeout(ANSWER_WITHIN, answer).await.map_err(|_| self.lost(NO_ANSWER))??;
@@ -265,7 +257,6 @@ async fn exchange(
     sender.send_request(request).await
 }
 
-/// The events of a daemon.
 pub(super) struct Events<'a> {
     http: &'a Http,
     body: Incoming,

@@ -28,7 +28,6 @@ const COLUMNS: [(&str, Cell); 5] = [
     ("left", |download| download.seconds_left.map(|left| units::clock(left as f64)).unwrap_or_default()),
 ];
 
-/// A function that returns the text of a cell.
 type Cell = fn(&Download) -> String;
 
 /// The smallest width of the names, in columns of the terminal. If less room is left for the names, columns
@@ -38,10 +37,6 @@ const NAME: usize = 20;
 /// The highest number of downloads in one answer of the daemon.
 const MOST: usize = 10_000;
 
-/// Lists the downloads.
-///
-/// # Errors
-/// Returns an error if the daemon cannot be reached.
 pub(super) async fn run(daemon: &Http, list: &List) -> Result<Exit, String> {
     let (found, all) = find(daemon, list).await?;
     if list.json {

@@ -8,7 +8,6 @@ use std::fs;
 /// The state of a socket that listens.
 const LISTENS: &str = "0A";
 
-/// The ID of the user `root`.
 const ROOT: u32 = 0;
 
 /// Returns true if only programs of this user or of `root` listen on this port, and at least one program

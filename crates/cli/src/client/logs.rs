@@ -15,9 +15,6 @@ use std::time::Duration;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Prints the last lines of the log. With `-f`, also prints each new line.
-///
-/// # Errors
-/// Returns an error if the daemon cannot be reached.
 pub(super) async fn run(daemon: &Http, logs: &Logs) -> Result<Exit, String> {
     let (mut after, mut most) = (0, logs.lines);
     loop {

@@ -30,7 +30,6 @@ use http::Http;
 use serde_json::{Map, Value};
 use std::io;
 
-/// Runs a command, and returns how it ended.
 pub(crate) fn run(args: &Args, command: &ClientCommand) -> Exit {
     let Ok(runtime) = run::own_runtime() else { return Exit::Disk };
     let exit = runtime.block_on(async {

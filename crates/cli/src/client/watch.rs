@@ -82,7 +82,6 @@ fn success(download: &Download) -> Option<bool> {
     download.is_over().then(|| download.state == "complete")
 }
 
-/// Returns the line about an event.
 fn line(kind: &str, download: &Download) -> String {
     let id = show::escaped(download::short(&download.id, 16)).into_owned();
     let kind = if kind == "changed" { &download.state } else { kind };

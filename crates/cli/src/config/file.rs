@@ -15,10 +15,8 @@ use toml::de::{DeTable, DeValue};
 /// The longest configuration file, in bytes. A person writes it, so a longer file is a mistake.
 const LONGEST: usize = 1 << 20;
 
-/// The kinds of sections.
 const SECTIONS: [&str; 2] = ["host", "profile"];
 
-/// A configuration file.
 #[derive(Debug, Default)]
 pub(super) struct File {
     /// The keys above all sections.
@@ -29,7 +27,6 @@ pub(super) struct File {
     pub(super) hosts: Vec<Section>,
 }
 
-/// A section with a name.
 #[derive(Debug)]
 pub(super) struct Section {
     pub(super) name: String,
@@ -37,7 +34,6 @@ pub(super) struct Section {
     pub(super) entries: Vec<Entry>,
 }
 
-/// A key with its value.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) key: String,
@@ -45,7 +41,6 @@ pub(super) struct Entry {
     pub(super) place: Place,
 }
 
-/// A file and a line in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) path: PathBuf,
@@ -58,7 +53,7 @@ impl std::fmt::Display for Place {
     }
 }
 
-/// A value. Numbers are kept as text, without underscores.
+/// The value of a key. Numbers are kept as text, without underscores.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Value {
     Text(String),

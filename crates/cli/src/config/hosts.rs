@@ -93,7 +93,6 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     KEYS.iter().map(|key| key.name)
 }
 
-/// A section for hosts.
 #[derive(Debug, Clone)]
 pub(super) struct Host {
     pub(super) pattern: HostPattern,
@@ -163,7 +162,6 @@ fn check_together(command: &Command, section: &Section) -> Result<(), String> {
     Ok(())
 }
 
-/// Sets one option of a section.
 fn set(section: &mut HostOptions, command: &Command, key: &Key, meaning: &Meaning) -> Result<(), String> {
     let words = ["downhaul"].into_iter().chain(meaning.words.iter().map(|word| word.expose()));
     let read =

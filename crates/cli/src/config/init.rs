@@ -32,9 +32,6 @@ const SECTIONS: &str = r#"
 "#;
 
 /// Writes the file and returns its path. An existing file is not changed.
-///
-/// # Errors
-/// Returns why the file was not written, in words for the user.
 pub(crate) fn init(named: Option<&Path>) -> Result<PathBuf, String> {
     let path = named.map(Path::to_path_buf).or_else(default_path);
     let path = path

@@ -94,7 +94,6 @@ pub fn described() -> Vec<Key> {
     described.collect()
 }
 
-/// Returns the long name of an option.
 pub(super) fn long(arg: &Arg) -> &str {
     arg.get_long().unwrap_or_default()
 }

@@ -44,14 +44,10 @@ const PREFIX: &str = "DOWNHAUL_";
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Config {
     settings: Vec<Setting>,
-    /// The sections for hosts.
     hosts: Vec<Host>,
     /// Warnings for the user.
     pub(crate) notes: Vec<String>,
-    /// The path from which the configuration is read. At the default path, there may be no file. The path is
-    /// `None` with `--config none`, and if the user has no folder for configurations.
     file: Option<PathBuf>,
-    /// The files that values of keys name in the form `@FILE` or `Name: @FILE`.
     named_files: Vec<PathBuf>,
 }
 
@@ -64,7 +60,6 @@ struct Setting {
     origin: Origin,
 }
 
-/// The place that a setting comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Origin {
     File(Place),
@@ -82,7 +77,6 @@ impl std::fmt::Display for Origin {
     }
 }
 
-/// The settings of one layer.
 type Layer = Vec<Setting>;
 
 impl Config {
@@ -184,7 +178,6 @@ impl Config {
         self.named_files.iter().map(PathBuf::as_path)
     }
 
-    /// Returns the rules for hosts.
     pub(crate) fn host_rules(&self) -> HostRules {
         HostRules::new(self.hosts.iter().map(|host| (host.pattern.clone(), host.options.clone())).collect())
     }

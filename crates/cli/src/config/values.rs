@@ -37,9 +37,6 @@ pub(super) enum Unusable {
 }
 
 /// Returns the meaning of a value in a file.
-///
-/// # Errors
-/// Returns why the value cannot be used.
 pub(super) fn of_file(command: &Command, arg: &Arg, value: &Value) -> Result<Meaning, Unusable> {
     let wrong = |why: String| Unusable::Wrong(format!("{}: {why}", keys::long(arg)));
     if !arg.get_action().takes_values() {
@@ -89,9 +86,6 @@ pub(super) fn of_file(command: &Command, arg: &Arg, value: &Value) -> Result<Mea
 }
 
 /// Returns the meaning of the value of an environment variable. A list has one value on each line.
-///
-/// # Errors
-/// Returns why the value cannot be used.
 pub(super) fn of_variable(command: &Command, arg: &Arg, text: &str) -> Result<Meaning, String> {
     if !arg.get_action().takes_values() {
         let value = match text.to_ascii_lowercase().as_str() {

@@ -184,7 +184,7 @@ async fn run_until_stopped(
             }
             signal = signals.next() => match signal {
                 Signal::Continue => {}
-                // The second signal ends the daemon at once.
+                // The second signal ends the daemon immediately.
                 _ if is_stopping => break,
                 _ => {
                     is_stopping = true;

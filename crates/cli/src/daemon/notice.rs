@@ -11,19 +11,16 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 
-/// The name of the file.
 const NAME: &str = "daemon.json";
 
 /// The address of a daemon, and the files that its clients need.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Notice {
-    /// The URL of the daemon.
     pub(crate) url: String,
-    /// True if clients need a secret.
     pub(crate) needs_secret: bool,
     /// The file with the secret, unless the secret was in the environment.
     pub(crate) secret_file: Option<PathBuf>,
-    /// The file with the certificate of the daemon, if it speaks TLS.
+    /// The file with the certificate of the daemon, if the daemon uses TLS.
     pub(crate) certificate: Option<PathBuf>,
     /// The identifier of the daemon's process. It shows whether the daemon still runs, and it distinguishes
     /// this notice from the notice of another daemon.

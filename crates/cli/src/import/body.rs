@@ -79,9 +79,6 @@ pub(super) fn with_query(url: &str, query: &str) -> String {
 }
 
 /// Encodes the value of `--data-urlencode`, which has the form `content`, `=content` or `name=content`.
-///
-/// # Errors
-/// Returns why the value cannot be imported.
 pub(super) fn url_encoded(value: &str) -> Result<String, String> {
     let byte = |byte: u8| match byte {
         plain if plain.is_ascii_alphanumeric() || b"-._~".contains(&plain) => char::from(plain).to_string(),

@@ -10,7 +10,6 @@ use crate::input;
 use downhaul_engine::core::curl_options::{self, Data, Scheme, To};
 use std::path::Path;
 
-/// A translated command.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Translation {
     /// The words of the command line, without the name of the program.
@@ -339,7 +338,7 @@ impl Reader {
             }
             (count, names) => {
                 return Err(format!(
-                    "{count} URLs with {} names (-o) cannot be imported at once",
+                    "{count} URLs with {} names (-o) cannot be imported together",
                     names.len()
                 ));
             }

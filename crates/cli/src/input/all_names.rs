@@ -21,7 +21,7 @@ const FILE: u64 = 1;
 /// The kind of the name of a file that the user gave.
 const GIVEN: u64 = 2;
 
-/// The hash for a download that does not count as the same as any other download.
+/// The hash for a download that is never counted as equal to another download.
 const UNIQUE: u64 = 0;
 
 /// The names of all jobs of long lists.
@@ -48,7 +48,6 @@ impl AllNames {
         AllNames { keys, files: 0, last_folder: String::new(), hasher: RandomState::new(), naming }
     }
 
-    /// Adds the names of a job.
     pub(super) fn add(&mut self, job: &Job) {
         let given = given_name(job);
         let listed = self.naming.name_for(job, None);

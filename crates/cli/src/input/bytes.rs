@@ -5,10 +5,10 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Returns the content of a list. A packed list is unpacked. The path `-` means standard input.
+/// Returns the content of a list, after decompression. The path `-` means standard input.
 ///
 /// # Errors
-/// Returns an error if the list cannot be read, or if its unpacked content has more than `most` bytes.
+/// Returns an error if the list cannot be read, or if its content has more than `most` bytes.
 pub(crate) fn bytes(list: &Path, most: u64) -> io::Result<Vec<u8>> {
     let source: Box<dyn Read + Send> = match list.as_os_str() == "-" {
         true => Box::new(io::stdin()),

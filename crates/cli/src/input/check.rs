@@ -158,7 +158,6 @@ impl Checks {
             && !pass.lists.iter().any(|list| list.jobs.of_a_document)
     }
 
-    /// Adds the job of an argument.
     fn add_argument(&mut self, number: u64, job: &Job) -> Result<(), String> {
         self.survey.add(job);
         if let Some(names) = &mut self.names {

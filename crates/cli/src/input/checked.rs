@@ -7,7 +7,6 @@ use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 
-/// A list that was checked, or whose check ends during the run.
 #[derive(Debug)]
 pub struct Checked {
     pub(crate) list: List,
@@ -26,7 +25,6 @@ pub(crate) enum Count {
 }
 
 impl Count {
-    /// Returns the number, if it is known.
     pub(crate) fn if_known(&self) -> Option<u64> {
         match self {
             Count::Known(number) => Some(*number),
@@ -62,10 +60,6 @@ impl Checked {
         Checked { list, count, kept }
     }
 
-    /// Returns the jobs of the list, and the list itself.
-    ///
-    /// # Errors
-    /// Returns an error if the list cannot be read again.
     pub(crate) fn jobs(self) -> (List, io::Result<Box<dyn Iterator<Item = AtLine>>>) {
         let jobs: io::Result<Box<dyn Iterator<Item = AtLine>>> = match (self.kept, self.count) {
             (Some(kept), _) => Ok(Box::new(kept.into_iter())),

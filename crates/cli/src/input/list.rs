@@ -29,8 +29,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The content of a packed list is assumed to be this many times as long as the file. Usually, the content is
-/// shorter than that.
+/// The content of a compressed list is assumed to be this many times as long as the file. Usually, the
+/// content is shorter than that.
 const PACKED: u64 = 16;
 
 /// A list that can be read more than once.
@@ -47,7 +47,6 @@ pub struct List {
     naming: Arc<Naming>,
 }
 
-/// The content of a list.
 #[derive(Debug, Clone)]
 enum Content {
     File(PathBuf),
@@ -67,7 +66,6 @@ pub(super) fn facts(options: &Lists, name: String) -> Facts {
 }
 
 impl List {
-    /// Returns the list in a file.
     pub(super) fn file(path: PathBuf, options: &Lists) -> List {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let name = plain_name(&name).to_string();
@@ -96,9 +94,6 @@ impl List {
     }
 
     /// Returns the jobs of the list, each with its line number.
-    ///
-    /// # Errors
-    /// Returns an error if the list cannot be read.
     pub fn jobs(&self) -> io::Result<Jobs> {
         self.open()?.jobs()
     }
@@ -108,7 +103,6 @@ impl List {
         List { shard, ..self }
     }
 
-    /// Sets the rules for the names of the files.
     pub(super) fn with_naming(self, naming: Naming) -> List {
         List { naming: Arc::new(naming), ..self }
     }
@@ -160,9 +154,6 @@ impl List {
     }
 
     /// Opens the list, so that it can be read later, even if it is moved or removed in the meantime.
-    ///
-    /// # Errors
-    /// Returns an error if the list cannot be opened.
     pub fn open(&self) -> io::Result<Opened> {
         let (text, bytes): (Box<dyn Read + Send>, u64) = match &self.content {
             Content::File(path) => {
@@ -179,7 +170,7 @@ impl List {
         if let Content::Fetched(..) = &self.content {
             text = Box::new(Limited { text, left: metalink::LONGEST as u64 });
         }
-        // Packing often makes a list ten times shorter.
+        // Compression often makes a list ten times shorter.
         let bytes = if was_packed { bytes.saturating_mul(PACKED) } else { bytes };
         Ok(Opened {
             list: self.clone(),
@@ -190,7 +181,6 @@ impl List {
         })
     }
 
-    /// Opens a Parquet file.
     #[cfg(feature = "parquet")]
     fn open_parquet(&self, file: File) -> io::Result<Opened> {
         let bytes = file.metadata()?.len();
@@ -206,8 +196,8 @@ impl List {
     }
 }
 
-/// The content of a list that was fetched. If the list was packed, its content may be much longer than the
-/// fetched bytes, so the length is limited.
+/// The content of a list that was fetched. If the list was compressed, its content may be much longer than
+/// the fetched bytes, so the length is limited.
 struct Limited {
     text: Box<dyn Read + Send>,
     /// The number of bytes that may follow.
@@ -225,14 +215,13 @@ impl Read for Limited {
     }
 }
 
-/// A list that was opened.
 pub struct Opened {
     list: List,
     text: Box<dyn Read + Send>,
     /// The content of a Parquet file, which is read instead of `text`.
     #[cfg(feature = "parquet")]
     parquet: Option<Parquet>,
-    /// The length of the content, which is only estimated for a packed list and a Parquet file.
+    /// The length of the content, which is only estimated for a compressed list and a Parquet file.
     pub(super) bytes: u64,
 }
 
@@ -242,10 +231,6 @@ impl Opened {
         self.list.skips
     }
 
-    /// Returns the jobs of the list, as [`List::jobs`] does.
-    ///
-    /// # Errors
-    /// Returns an error if the list cannot be read.
     pub fn jobs(self) -> io::Result<Jobs> {
         let List { content, facts, skips, shard, replaced, naming } = &self.list;
         let jobs_of = |of_a_document, all| Jobs { of_a_document, all, ..Jobs::new(*skips, *shard) };

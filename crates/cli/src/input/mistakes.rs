@@ -3,7 +3,6 @@
 /// The most mistakes in a list that are shown. The others are only counted.
 const MISTAKES_SHOWN: usize = 10;
 
-/// The mistakes in a list.
 #[derive(Default)]
 pub(super) struct Mistakes {
     /// The mistakes that were found first, at most [`MISTAKES_SHOWN`].

@@ -56,10 +56,8 @@ pub struct Input {
     pub(crate) check: Option<Arc<SoFar>>,
 }
 
-/// One part of the input.
 #[derive(Debug)]
 pub enum Part {
-    /// The arguments.
     Arguments(Arc<Arguments>),
     /// A list that was checked, or whose check ends during the run.
     List(Checked),
@@ -89,7 +87,6 @@ impl Input {
 }
 
 impl Part {
-    /// Returns the number of jobs, if it is known already.
     pub(crate) fn count(&self) -> Option<u64> {
         match self {
             Part::Arguments(arguments) => Some(arguments.count()),

@@ -1,4 +1,4 @@
-//! Unpacks lists that were compressed with gzip or Zstandard. They are recognised by their first bytes.
+//! Decompresses lists that were compressed with gzip or Zstandard. They are recognised by their first bytes.
 
 use flate2::bufread::GzDecoder;
 use std::fs::File;
@@ -14,9 +14,6 @@ const ZSTANDARD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 const PARQUET: [u8; 4] = *b"PAR1";
 
 /// Returns true if a file is a Parquet file. The next read of the file begins at its first byte again.
-///
-/// # Errors
-/// Returns an error if the file cannot be read.
 pub(super) fn is_parquet(file: &mut File) -> io::Result<bool> {
     let mut beginning = Vec::new();
     file.take(PARQUET.len() as u64).read_to_end(&mut beginning)?;
@@ -24,11 +21,8 @@ pub(super) fn is_parquet(file: &mut File) -> io::Result<bool> {
     Ok(beginning == PARQUET)
 }
 
-/// Returns the content of a list, and true if it was packed. From a pipe, this function reads only the first
-/// bytes, which show if the list is packed.
-///
-/// # Errors
-/// Returns an error if the list cannot be read.
+/// Returns the content of a list, and true if the list was compressed. From a pipe, this function reads only
+/// the first bytes, which show if the list is compressed.
 pub(super) fn unpacked(list: Box<dyn Read + Send>) -> io::Result<(Box<dyn Read + Send>, bool)> {
     let mut list = list;
     let mut beginning = Vec::new();
@@ -75,7 +69,7 @@ impl<R: BufRead> Read for Members<R> {
     }
 }
 
-/// Returns the name of a list without the ending of a packed file (`.gz` or `.zst`).
+/// Returns the name of a list without the ending of a compressed file (`.gz` or `.zst`).
 pub(crate) fn plain_name(name: &str) -> &str {
     let is_packing = |ending: &str| ["gz", "zst"].iter().any(|one| ending.eq_ignore_ascii_case(one));
     name.rsplit_once('.').filter(|(_, ending)| is_packing(ending)).map_or(name, |(plain, _)| plain)

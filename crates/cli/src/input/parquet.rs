@@ -33,9 +33,6 @@ pub(super) struct Parquet(SerializedFileReader<File>);
 
 impl Parquet {
     /// Reads the description at the end of a file.
-    ///
-    /// # Errors
-    /// Returns why the file cannot be read as a Parquet file.
     pub(super) fn open(file: File) -> Result<Parquet> {
         SerializedFileReader::new(file).map(Parquet)
     }
@@ -73,7 +70,6 @@ impl Parquet {
     }
 }
 
-/// A column that is read.
 struct Column {
     /// The index of the column in the file.
     at: usize,
@@ -90,7 +86,6 @@ fn is_plain(column: &ColumnDescriptor) -> bool {
     is_text || !matches!(column.physical_type(), Type::BYTE_ARRAY | Type::FIXED_LEN_BYTE_ARRAY)
 }
 
-/// The jobs of the rows of a file.
 struct Rows {
     file: SerializedFileReader<File>,
     header: Header,

@@ -5,7 +5,6 @@ use super::list::{Jobs, List};
 use super::mistakes::Mistakes;
 use downhaul_engine::core::list::AtLine;
 
-/// The first reading of all lists.
 pub(super) struct Pass {
     pub(super) lists: Vec<Reading>,
     /// The list that is read now.
@@ -34,7 +33,6 @@ impl Pass {
         self.at >= self.lists.len()
     }
 
-    /// Returns true if a mistake was found.
     pub(super) fn has_mistakes(&self) -> bool {
         self.lists.iter().any(|list| !list.mistakes.is_empty())
     }

@@ -17,7 +17,6 @@ const AT_ONCE: u64 = 1024;
 const CUT: &str =
     "The rest of the lists was not read, because a signal stopped the run. It may have more mistakes.";
 
-/// The rest of a check.
 pub(crate) struct Rest {
     checks: Checks,
     pass: Pass,
@@ -28,7 +27,6 @@ pub(crate) struct Rest {
     had_digests: bool,
 }
 
-/// How the check ended.
 pub(crate) enum Ended {
     /// The lists have no mistakes.
     Right(Whole),
@@ -64,7 +62,6 @@ impl Rest {
         (lists, Rest { checks, pass, so_far, others, had_digests })
     }
 
-    /// Returns the state of the check.
     pub(crate) fn so_far(&self) -> Arc<SoFar> {
         self.so_far.clone()
     }

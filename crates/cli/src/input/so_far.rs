@@ -38,7 +38,6 @@ pub(super) struct OfList {
     pub(super) replaced: Arc<HashSet<u64>>,
 }
 
-/// How the check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     Right,
@@ -62,7 +61,6 @@ impl SoFar {
         self.change(|state| state.end = Some(End::Wrong));
     }
 
-    /// Returns true if a mistake in the lists was found.
     pub(crate) fn is_refused(&self) -> bool {
         self.state().end == Some(End::Wrong)
     }

@@ -10,7 +10,6 @@ use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
-/// A pair of numbers.
 pub(super) type Pair = (u64, u64);
 
 /// The length of a pair in the file, in bytes.
@@ -37,14 +36,12 @@ pub(super) struct Sorter {
     is_once: fn(&Pair) -> bool,
     /// The pairs that were added last and are not in a sorted part yet.
     last: Vec<Pair>,
-    /// The sorted parts.
     parts: Vec<Part>,
     folders: Vec<PathBuf>,
     file: Option<File>,
     has_warned: bool,
 }
 
-/// A sorted part of the pairs.
 enum Part {
     /// A part in the file: the offset of its first byte, and the number of its pairs.
     InFile(u64, usize),
@@ -58,7 +55,6 @@ impl Sorter {
         Sorter { is_once, last: Vec::new(), parts: Vec::new(), folders, file: None, has_warned: false }
     }
 
-    /// Adds a pair.
     pub(super) fn add(&mut self, pair: Pair) {
         if self.last.len() >= IN_MEMORY {
             self.end_part();
@@ -171,7 +167,6 @@ impl Iterator for Sorted {
     }
 }
 
-/// Reads a part.
 struct Reader {
     /// The offset in the file of the first pair that was not read yet, and the number of pairs from there on.
     in_file: (u64, usize),

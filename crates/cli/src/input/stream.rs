@@ -45,9 +45,6 @@ pub struct Stream {
 impl Stream {
     /// Opens a list if it can be read only once. Returns `None` for a list that can be read twice, and for
     /// one that does not exist.
-    ///
-    /// # Errors
-    /// Returns an error if the list cannot be opened.
     pub(super) fn open(
         path: &Path,
         options: &Lists,
@@ -71,9 +68,6 @@ impl Stream {
     }
 
     /// Returns the jobs of the list, each with its line number.
-    ///
-    /// # Errors
-    /// Returns an error if the list cannot be read.
     pub fn jobs(self) -> io::Result<Jobs> {
         let waits = self.file.as_ref().map(File::try_clone).transpose()?;
         let reader: Box<dyn Read + Send> = match self.file {

@@ -27,7 +27,6 @@ pub struct Arguments {
     digest: Option<Digest>,
 }
 
-/// Where the names of the files come from.
 #[derive(Debug)]
 enum Naming {
     /// The server or the URL.

@@ -33,14 +33,12 @@ pub(crate) enum Hidden {
     NoTerminal,
 }
 
-/// A key that was pressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(windows, expect(dead_code, reason = "questions are not asked on Windows"))]
 pub(crate) enum Key {
     Char(char),
     /// Ctrl-D, or the terminal was closed.
     End,
-    /// No key was pressed.
     None,
 }
 
@@ -70,18 +68,12 @@ pub(crate) const FOR_ALL: u32 = 0o666;
 
 /// Writes a file with this mode. An older file is replaced in one step. Links to existing files are followed,
 /// and pipes and devices are written to.
-///
-/// # Errors
-/// Returns why the file cannot be written.
 pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     replace_with(path, mode, |to| to.write_all(bytes))
 }
 
 /// Writes a file as [`replace`] does. `write` writes the content of the file. If `write` fails, an older file
 /// stays.
-///
-/// # Errors
-/// Returns why the file cannot be written.
 pub(crate) fn replace_with(
     path: &Path,
     mode: u32,
@@ -114,9 +106,6 @@ fn place_of_new(path: &Path) -> (PathBuf, PathBuf) {
 
 /// Checks that [`replace_with`] can write a file, by creating an empty file beside it for a moment. A pipe or
 /// a device is not opened.
-///
-/// # Errors
-/// Returns why the file cannot be written.
 pub(crate) fn check_replace(path: &Path) -> io::Result<()> {
     if fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
         return Ok(());
@@ -157,17 +146,11 @@ pub(crate) fn create_new_to_append(path: &Path) -> io::Result<File> {
 }
 
 /// Creates an empty file that only its owner may read, if there is no file at this path.
-///
-/// # Errors
-/// Returns why the file cannot be created or opened.
 pub(crate) fn create_private(path: &Path) -> io::Result<()> {
     create(path, FOR_THE_OWNER).map(drop)
 }
 
 /// Creates a temporary file, to write it and to read it. The system deletes the file when it is closed.
-///
-/// # Errors
-/// Returns why no file can be written in this folder.
 pub(crate) fn unnamed_file(folder: &Path) -> io::Result<File> {
     unnamed(&folder.join(format!(".downhaul-{:016x}.tmp", random_number())))
 }

@@ -6,9 +6,6 @@ use std::net::TcpListener;
 
 /// Sends a datagram to the socket at this path. A path that begins with `@` is the name of an abstract
 /// socket, which is in no folder (Linux, unix(7)).
-///
-/// # Errors
-/// Returns why the datagram could not be sent.
 #[cfg(unix)]
 pub(crate) fn send_datagram(to: &str, text: &str) -> io::Result<()> {
     let socket = std::os::unix::net::UnixDatagram::unbound()?;
@@ -22,15 +19,12 @@ pub(crate) fn send_datagram(to: &str, text: &str) -> io::Result<()> {
 }
 
 /// Does nothing.
-///
-/// # Errors
-/// Never returns an error.
 #[cfg(not(unix))]
 pub(crate) fn send_datagram(_to: &str, _text: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns the time of the clock that systemd uses for such messages (CLOCK_MONOTONIC), in microseconds.
+/// Returns the time of the clock that messages to systemd use (CLOCK_MONOTONIC), in microseconds.
 #[cfg(unix)]
 pub(crate) fn monotonic_micros() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
@@ -56,9 +50,6 @@ pub(crate) fn passed_listeners() -> io::Result<Vec<TcpListener>> {
 }
 
 /// Returns an empty list.
-///
-/// # Errors
-/// Never returns an error.
 #[cfg(not(unix))]
 pub(crate) fn passed_listeners() -> io::Result<Vec<TcpListener>> {
     Ok(Vec::new())

@@ -192,7 +192,6 @@ pub(crate) fn leave_terminal() {
     let _ = rustix::process::setsid();
 }
 
-/// Returns true if a process with this number exists.
 pub(crate) fn is_running(process: u32) -> bool {
     let pid = i32::try_from(process).ok().and_then(rustix::process::Pid::from_raw);
     pid.is_some_and(|pid| {
@@ -214,10 +213,6 @@ pub(crate) fn make_private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Creates a new file with this mode.
-///
-/// # Errors
-/// Returns why the file cannot be created, such as that it exists.
 pub(super) fn create_new(path: &Path, mode: u32) -> io::Result<File> {
     File::options().write(true).create_new(true).mode(mode).open(path)
 }

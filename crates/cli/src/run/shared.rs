@@ -11,7 +11,6 @@ use crate::ui::trace::Trace;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// State that the threads of a run share.
 #[derive(Default)]
 pub(crate) struct Shared {
     /// The number of files of the run, as far as it is known.
@@ -31,14 +30,12 @@ pub(crate) struct Shared {
     pending: Option<Pending>,
     /// The trace events of the engine, for `-vv`.
     pub(crate) trace: Trace,
-    /// The lines that are printed at the end of the run, after the screen has ended.
     last: Mutex<Vec<String>>,
     /// The state of the check of long lists, if the check ends during the run.
     check: Option<Arc<SoFar>>,
 }
 
 impl Shared {
-    /// Returns the state at the start of a run.
     pub(super) fn new(pending: Option<Pending>, trace: Trace, check: Option<Arc<SoFar>>) -> Shared {
         Shared { pending, trace, check, ..Shared::default() }
     }
@@ -102,7 +99,6 @@ impl Shared {
         self.more.store(false, Ordering::Relaxed);
     }
 
-    /// Returns the facts about the jobs of the run, if there is a list of `--failed`.
     pub(crate) fn pending(&self) -> Option<&Pending> {
         self.pending.as_ref()
     }

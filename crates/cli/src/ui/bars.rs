@@ -29,7 +29,6 @@ const SHORTEST_NAME: usize = 12;
 /// numbers, so that the text beside them does not move while they grow.
 const BYTES: usize = 8;
 
-/// Everything that the bars show.
 #[derive(Default)]
 pub(crate) struct Bars {
     unicode: bool,
@@ -41,7 +40,6 @@ pub(crate) struct Bars {
     frame: usize,
 }
 
-/// The number of files that are known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Total {
     pub(crate) files: u64,
@@ -109,7 +107,6 @@ impl Bars {
         rest.max(SHORTEST_NAME).min(columns.saturating_sub(6))
     }
 
-    /// Returns the line of a file.
     fn line(&self, sample: &Progress, name: &str, name_columns: usize, columns: usize) -> Line {
         let name = units::fit(name, name_columns);
         let bare = name.trim_end();

@@ -18,9 +18,6 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// Writes the events and the progress until the session is over. If the program that reads the output has
 /// closed the pipe, calls `gone`, and returns no error.
-///
-/// # Errors
-/// Returns why some events could not be written.
 pub(crate) fn run(mut events: EventReader, session: &Session, gone: impl FnOnce()) -> io::Result<()> {
     let mut due = Instant::now() + EVERY;
     let mut text = Vec::new();

@@ -7,7 +7,6 @@ use super::units;
 use crate::printer::{Paint, Style};
 use std::ops::Range;
 
-/// A line of text. One part of the line may have a style, which is shown as a colour.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Line {
     pub(crate) text: String,

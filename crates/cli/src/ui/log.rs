@@ -21,7 +21,6 @@ use std::time::Duration;
 /// The beginning of each line. A `0` stands for any digit.
 const BEGINNING: &[u8] = b"0000-00-00 00:00:00,000 - ";
 
-/// An open log.
 pub(crate) struct Log {
     file: File,
     zone: TimeZone,
@@ -53,9 +52,6 @@ impl Log {
     }
 
     /// Opens a log for appending, and creates it if necessary.
-    ///
-    /// # Errors
-    /// Returns the error of the system.
     pub(crate) fn open(path: &Path) -> io::Result<Log> {
         let file = OpenOptions::new().append(true).create(true).open(path)?;
         let (zone, names) = (TimeZone::system(), HashMap::new());
@@ -64,9 +60,6 @@ impl Log {
 
     /// Writes events until the session is over. If the run ended early, `ending` returns the reason, which
     /// becomes the last line.
-    ///
-    /// # Errors
-    /// Returns why a line could not be written.
     pub(crate) fn run(
         mut self,
         mut events: EventReader,
@@ -198,7 +191,6 @@ fn why(error: &Failure) -> String {
     format!("[{}] {}{at}", error.code, escaped(&error.message))
 }
 
-/// Returns true if a file begins like a log.
 fn is_log(path: &Path) -> io::Result<bool> {
     let mut beginning = Vec::new();
     File::open(path)?.take(BEGINNING.len() as u64).read_to_end(&mut beginning)?;

@@ -14,7 +14,6 @@ use downhaul_engine::core::run_limits::Reached;
 use downhaul_engine::core::show::{self, escaped};
 use std::collections::HashMap;
 
-/// The state that is needed to write messages.
 pub(crate) struct Messages<'a> {
     /// The arguments, for the command that resumes the run. `None` in a replay.
     pub(crate) args: Option<&'a Args>,

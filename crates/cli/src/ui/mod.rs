@@ -21,7 +21,6 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
-/// The result of waiting for an event.
 pub(crate) enum Next {
     Event(Arc<Event>),
     /// No event arrived in time.

@@ -61,10 +61,9 @@ impl Painter {
         if std::mem::take(&mut self.is_painted) { "\r\n" } else { "" }
     }
 
-    /// Returns the bytes that erase the block, if it is painted and `moves` is true, because its rows may
-    /// have moved. Otherwise the block is repainted in place, which does not flicker. Rows that may have
-    /// moved must be erased, because a terminal stores which rows it wrapped, and may later join rows that
-    /// were only overwritten.
+    /// Returns the bytes that erase the block if its rows may have moved (`moves`). Such rows must be erased,
+    /// because a terminal stores which rows it wrapped, and may later join rows that were only overwritten.
+    /// Otherwise returns nothing: the block is repainted in place, which does not flicker.
     fn clear_if(&self, moves: bool) -> String {
         match (self.is_painted, moves) {
             (true, true) => "\r\x1b[J".into(),

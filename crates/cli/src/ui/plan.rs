@@ -35,11 +35,9 @@ const BEFORE: usize = STEP + 1 + SIZE + 2;
 /// The longest time to wait for an event. It is long, because this thread has nothing else to do.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
-/// How the table is shown.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Look {
     pub(crate) paint: Paint,
-    /// True if all files are shown.
     pub(crate) all: bool,
     /// True if only failures and sums are shown.
     pub(crate) quiet: bool,
@@ -47,8 +45,8 @@ pub(crate) struct Look {
     pub(crate) columns: Option<usize>,
 }
 
-/// Prints the plan of a session on standard output, until the session is over. Returns the exit status that
-/// follows from this: it is not [`Exit::Success`] if the plan could not be written.
+/// Prints the plan of a session on standard output, until the session is over. Returns [`Exit::Success`], or
+/// another exit status if the plan could not be written.
 pub(crate) fn run(mut events: EventReader, look: Look) -> Exit {
     let mut table = Table::new(look);
     let mut printed = Exit::Success;
@@ -67,7 +65,6 @@ pub(crate) fn run(mut events: EventReader, look: Look) -> Exit {
     if printed == Exit::Success { printer::out(&table.text) } else { printed }
 }
 
-/// A file of the table.
 struct Row {
     step: &'static str,
     style: Option<Style>,

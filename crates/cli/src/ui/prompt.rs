@@ -30,7 +30,6 @@ const SHORTEST_NAME: usize = 12;
 /// The most lines that a reason may take. More lines would leave too few lines for the bars.
 const MOST_LINES: usize = 4;
 
-/// The answers that the user can give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Choice {
     Retry,

@@ -100,7 +100,6 @@ impl<'a> Screen<'a> {
         }
     }
 
-    /// Handles an event.
     pub(crate) fn event(&mut self, event: &Event) {
         self.prompt.event(event, &self.messages);
         self.bars.state.apply(event);

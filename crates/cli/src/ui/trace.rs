@@ -28,7 +28,6 @@ const MOST_LINES: usize = 4096;
 #[derive(Clone, Default)]
 pub(crate) struct Trace(Arc<Mutex<Waiting>>);
 
-/// Lines that wait for the screen.
 #[derive(Default)]
 struct Waiting {
     held: bool,
@@ -45,7 +44,6 @@ impl Trace {
         }
     }
 
-    /// Starts to show what the engine traces.
     fn start(paint: Paint) -> Trace {
         let trace = Trace::default();
         let layer = Lines { trace: trace.clone(), paint, start: Instant::now() };

@@ -54,7 +54,6 @@ pub(in crate::args) fn size(text: &str) -> Result<u64, String> {
     bytes.map(|bytes| (bytes as f64 * factor) as u64).map_err(bad)
 }
 
-/// Reads the size of a tar or a WARC.
 pub(in crate::args) fn container_size(text: &str) -> Result<u64, String> {
     size(text).and_then(|size| match size {
         0..=containers::LARGEST => Ok(size),

@@ -37,9 +37,7 @@ pub enum LoginOption {
 /// The value of `--cert`: the file of a client certificate, and the password of its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertOption {
-    /// The file.
     pub file: PathBuf,
-    /// The password, if the option has one.
     pub password: Option<Secret>,
 }
 
@@ -55,7 +53,6 @@ pub enum SecretOption {
 /// The value of `--data` and `--json`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BodyOption {
-    /// The body itself.
     Text(Body),
     /// A file with the body. `-` is standard input.
     File(PathBuf),
