@@ -185,7 +185,8 @@ impl Store {
         self.set_meta(OPTIONS, &options.to_json().to_string())
     }
 
-    /// Returns the identifier of this store: 40 hexadecimal digits. `new` makes one if there is none.
+    /// Returns the identifier of this store: 40 hexadecimal digits. If there is none, calls `new` to make
+    /// one.
     ///
     /// # Errors
     /// Returns the error of the database.

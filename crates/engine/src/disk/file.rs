@@ -34,7 +34,7 @@ use std::fs::{self, File, Metadata, TryLockError};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// The disks of this machine.
+/// Saves files to the file systems of this machine.
 pub(crate) struct Files;
 
 fn with(path: &Path, ending: &str) -> PathBuf {
@@ -77,7 +77,7 @@ impl Disk for Files {
     fn is_anothers(&self, target: &Path, identity: &Identity) -> bool {
         let usual = side_files(target);
         let first = first_bytes(&usual.journal);
-        // After a power cut, a new journal may be empty, or have only zeros.
+        // After a power failure, a new journal may be empty, or have only zeros.
         let is_cut = first.as_ref().is_some_and(|first| first.iter().all(|&byte| byte == 0));
         let first = first.unwrap_or_default();
         match journal::read_start(&first) {
