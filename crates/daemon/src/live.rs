@@ -19,9 +19,9 @@ pub struct Wait {
     pub until: u64,
     /// The failure that led to the wait: its code, such as `http.busy`, and the message.
     pub error: (String, String),
-    /// True if another download may run during the wait, because the host requires a pause, or because
-    /// another run is working on the file. The other run can be the last run of this download, which has not
-    /// ended yet.
+    /// True if another download may run during the wait. There are two usual reasons: the host requires a
+    /// pause, or another run is working on the file. The other run may belong to the same download: if the
+    /// download was paused and resumed, the run from before the pause may still be ending.
     pub is_idle: bool,
 }
 

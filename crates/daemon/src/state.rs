@@ -53,7 +53,7 @@ pub enum Notice {
     Error,
     /// The download was added or resumed, or its place, its options or its URLs changed.
     Changed,
-    /// The daemon has forgotten the download: a client removed it, or it was the oldest of too many results.
+    /// The daemon has forgotten the download: a client removed it, or too many downloads have ended.
     Gone,
 }
 
@@ -103,8 +103,8 @@ pub struct State {
     runs: HashMap<JobId, Run>,
     beginning: Option<Beginning>,
     live: HashMap<Gid, Live>,
-    /// The number of downloads that have ended: those of earlier runs whose results were still stored at the
-    /// start, and those of this run.
+    /// The number of downloads that have ended: those of earlier runs that were still stored at the start,
+    /// and those of this run.
     ended: u64,
     session: String,
     stopping: bool,
@@ -307,7 +307,8 @@ impl State {
         Entry { completed, total, ..entry.clone() }
     }
 
-    /// Saves the end of a download, and forgets the oldest results. Returns the effects of forgetting them.
+    /// Saves the end of a download. If too many downloads have ended, forgets the oldest of them, as
+    /// [`State::after_end`] does. Returns the effects of forgetting them.
     fn end(&mut self, entry: Entry) -> Result<Vec<Effect>, Fault> {
         let gid = entry.gid;
         self.save(vec![Entry { rank: self.queue.last(Sequence::Over), ..entry }])?;
@@ -323,8 +324,8 @@ impl State {
     }
 
     /// Counts the downloads in `gids` that have ended, and removes what is known about their progress. Then
-    /// forgets the oldest results, if there are more than the option `max-download-result` allows. Returns
-    /// the effects of forgetting them.
+    /// forgets the oldest downloads that have ended, if there are more of them than the option
+    /// `max-download-result` allows. Returns the effects of forgetting them.
     fn after_end(&mut self, gids: &[Gid]) -> Vec<Effect> {
         for gid in gids {
             if self.queue.get(*gid).is_some_and(|entry| entry.state.is_over()) {
@@ -332,7 +333,7 @@ impl State {
                 self.ended += 1;
             }
         }
-        // The last result is always kept, because clients and hooks are told about it next.
+        // The download that ended last is always kept, because clients and hooks are told about it next.
         let most = usize::try_from(self.options().number("max-download-result")).unwrap_or(usize::MAX).max(1);
         let surplus = self.queue.len(Sequence::Over).saturating_sub(most);
         let oldest: Vec<Gid> = self.queue.iter(Sequence::Over).take(surplus).map(|entry| entry.gid).collect();
@@ -340,7 +341,7 @@ impl State {
             return Vec::new();
         }
         if let Err(error) = self.store.remove(&oldest) {
-            tracing::error!("old results could not be removed from the database: {error}");
+            tracing::error!("old downloads that have ended could not be removed from the database: {error}");
             return Vec::new();
         }
         oldest.iter().for_each(|gid| self.queue.remove(*gid));

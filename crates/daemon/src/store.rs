@@ -100,7 +100,8 @@ impl Store {
     }
 
     fn prepare(connection: &Connection) -> rusqlite::Result<()> {
-        // With the exclusive mode, a second process gets an error.
+        // In this mode, SQLite locks the database until it is closed. A second daemon that opens it gets an
+        // error.
         connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN IMMEDIATE;")?;
         let tables: u32 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
         if tables == 0 {
@@ -108,7 +109,8 @@ impl Store {
             connection.pragma_update(None, "application_id", APPLICATION)?;
             connection.pragma_update(None, "user_version", VERSION)?;
         }
-        // The write-ahead log begins after the commit, so the file itself has the number of the application.
+        // The write-ahead log is turned on only after the commit. So the commit writes `application_id` into
+        // the database file, where `Store::open` reads it, and not into the log.
         connection.execute_batch("COMMIT; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
     }
 
@@ -183,7 +185,8 @@ impl Store {
         self.set_meta(OPTIONS, &options.to_json().to_string())
     }
 
-    /// Returns the identifier of this store: 40 hexadecimal digits. `new` makes one if there is none.
+    /// Returns the identifier of this store: 40 hexadecimal digits. If there is none, calls `new` to make
+    /// one.
     ///
     /// # Errors
     /// Returns the error of the database.

@@ -8,9 +8,9 @@ use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// A download of the daemon. The description of the interface (OpenAPI) explains the fields. A server that is
-/// not a daemon can send any text. Therefore most texts are escaped for the terminal when they are read.
-/// `proof` is escaped when it is shown.
+/// A download of the daemon. The OpenAPI description of the daemon's interface explains the fields. A server
+/// that is not a daemon can send any text. Therefore most texts are escaped for the terminal when they are
+/// read. `proof` is escaped when it is shown.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Download {
     #[serde(deserialize_with = "identifier")]
@@ -51,7 +51,7 @@ pub(super) struct Failure {
 /// Reads one download or several downloads from an answer.
 ///
 /// # Errors
-/// Returns an error if the answer does not have the form of the interface.
+/// Returns an error if the answer does not have the form that the daemon's interface defines.
 pub(super) fn read<T: DeserializeOwned>(answer: Value) -> Result<T, String> {
     serde_json::from_value(answer).map_err(|e| format!("The answer of the daemon is not understood: {e}"))
 }

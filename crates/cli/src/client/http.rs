@@ -90,8 +90,8 @@ impl Http {
         &self.daemon.url
     }
 
-    /// Calls the interface, and returns the JSON value in the answer. If the answer has no body, returns
-    /// [`Value::Null`].
+    /// Calls the daemon's interface, and returns the JSON value in the answer. If the answer has no body,
+    /// returns [`Value::Null`].
     ///
     /// # Errors
     /// Returns why the daemon cannot be reached, or why it refused the call.
@@ -105,7 +105,7 @@ impl Http {
         self.call_with(method, path, body).await
     }
 
-    /// Calls the interface with a body of any type.
+    /// Calls the daemon's interface with a body of any type.
     pub(super) async fn call_with(
         &self,
         method: Method,

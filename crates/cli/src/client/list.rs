@@ -30,8 +30,8 @@ const COLUMNS: [(&str, Cell); 5] = [
 
 type Cell = fn(&Download) -> String;
 
-/// The smallest width of the names, in columns of the terminal. If less room is left for the names, columns
-/// of the table are left out, until no such column is left.
+/// The smallest width of the column for names, in characters. If less room is left for the names, the other
+/// columns are left out, beginning with the last one. Only the identifiers are always shown beside the names.
 const NAME: usize = 20;
 
 /// The highest number of downloads in one answer of the daemon.
@@ -83,7 +83,7 @@ fn path(list: &List, offset: usize) -> String {
     if let Some(search) = &list.search {
         query.append_pair("search", search);
     }
-    // The interface uses the same words as the option.
+    // The daemon's interface uses the same words for the sequences as the option `--only`.
     if let Some(sequence) = list.only.and_then(|only| only.to_possible_value()) {
         query.append_pair("sequence", sequence.get_name());
     }
@@ -97,7 +97,8 @@ fn sums(summary: &Value) -> String {
     format!("{} active ({speed}), {} queued, {} over\n", number("active"), number("queued"), number("over"))
 }
 
-/// Returns the table. No line is wider than `columns`, if the columns are known and the identifiers fit.
+/// Returns the table. `columns` is the width of the terminal, if it is known. Then no line is wider, unless
+/// the identifiers alone need more room.
 fn table(downloads: &[Download], columns: Option<usize>) -> String {
     if downloads.is_empty() {
         return String::new();

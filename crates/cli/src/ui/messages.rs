@@ -115,8 +115,9 @@ impl<'a> Messages<'a> {
             EventKind::Resumed { from, bytes, .. } => {
                 let name = self.name_of(job);
                 let (bytes, from) = (units::bytes(*bytes), units::bytes(*from));
-                // This message is for a file that an earlier run left unfinished. If the transfer was
-                // interrupted in this run, a message about the interruption was already shown.
+                // This message is for a file that an earlier run left unfinished. It is not shown if the
+                // transfer was interrupted in this run, because the user has already seen a message about
+                // the interruption.
                 let known = self.known.entry(job).or_default();
                 if !std::mem::replace(&mut known.is_interrupted, false) && !self.quiet {
                     let mark = self.paint.show(Style::Note, self.mark("↻", "~"));
@@ -223,7 +224,7 @@ impl<'a> Messages<'a> {
             String::new()
         };
         let mut lines = vec![format!("{mark} {what}{tries}")];
-        // The more specific advice is used, if there is any.
+        // `more` is advice for this failure. It replaces the general advice for its kind of error.
         let advice = more.or_else(|| hints::advice(&error.code).map(str::to_string));
         lines.extend(advice.map(|advice| format!("  {advice}")));
         self.another_run_may_succeed |= !hints::fails_again(error);
@@ -270,7 +271,7 @@ impl<'a> Messages<'a> {
             return vec![format!("{label} {command}")];
         }
         let Some(args) = self.args.filter(|_| self.another_run_may_succeed) else { return Vec::new() };
-        // Bytes that are written in order cannot be resumed.
+        // Output that goes to a pipe, a device or standard output cannot be resumed.
         if self.output().is_some() {
             return Vec::new();
         }

@@ -37,7 +37,7 @@ pub(crate) struct EventReader {
     in_a_row: u32,
 }
 
-/// If at least this many events have arrived since the last pause of [`PAUSE`] or longer, the reader waits
+/// If at least this many events have arrived since the last pause of [`PAUSE`] or longer, the reader sleeps
 /// for [`NAP`] before it looks for more events.
 const MANY: u32 = 16;
 
@@ -49,8 +49,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// lines are written at once.
 pub(crate) const AT_ONCE: usize = 64 * 1024;
 
-/// The pause of a reader while many events arrive. With it, the reader wakes up only a few hundred times a
-/// second. To wake up for each event would take more processor time than all other work for a small file.
+/// While many events arrive, the reader sleeps for this time when it has read all events that are there. So
+/// it wakes up only a few hundred times a second. To wake up for each event would take more processor time
+/// than all other work for a small file.
 const NAP: Duration = Duration::from_millis(2);
 
 impl EventReader {

@@ -424,7 +424,7 @@ fn a_slow_first_byte_is_a_timeout() {
 fn silence_in_the_middle_of_a_body_is_a_timeout() {
     let server = Server::start();
     let (place, out) = get(&server, "silence_in_mid_body", &["--timeout", "1", "--retries", "1"]);
-    place.assert_failed(&out, 1, "no data arrived from the server: nothing for 1 s");
+    place.assert_failed(&out, 1, "no data arrived from the server: it sent nothing for 1 s");
     let (place, out) = get(&server, "silence_in_mid_body_once", &["--timeout", "1"]);
     place.assert_exact(&out, "f", &file());
 }

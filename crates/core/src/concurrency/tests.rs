@@ -148,8 +148,8 @@ fn a_far_host_goes_back_to_one_connection_soon_if_one_is_enough() {
 
 #[test]
 fn a_hold_ends_when_the_goodput_falls() {
-    // Two connections are enough until the first packets are lost. Without these losses, the hold could last
-    // up to 32 s.
+    // At first, two connections fill the line. Then the line loses packets, so the goodput falls. The hold
+    // must end then, although it could last up to 32 s.
     let mut controller = Controller::new(64);
     settle(&mut controller, 60, |n| 1e6 * n.min(2) as f64);
     assert_eq!(controller.target(), 2);
@@ -169,7 +169,8 @@ fn a_hold_ends_when_the_goodput_falls() {
     assert!(controller.target() > 2);
 }
 
-/// Returns a controller that starts at this level of a near host.
+/// Returns a controller for a near host. An earlier run found that `number` connections are the best, with
+/// this goodput.
 fn starting_at(number: usize, goodput: f64) -> Controller {
     let mut controller = Controller::new(64);
     controller.start_at(Level { number, goodput: Some(goodput), far: false });
@@ -205,7 +206,7 @@ fn a_run_starts_at_a_known_level_and_stays_there_if_the_line_is_the_same() {
         assert_eq!(controller.steps()[0].why, StepReason::Remembered);
         assert_eq!(controller.best().map(|best| best.number), Some(number));
         let targets = settle(&mut controller, 4, goodput);
-        assert!(targets.len() > 1, "the level is only a start, and other numbers are tried: {targets:?}");
+        assert!(targets.len() > 1, "the search only starts at the number of the earlier run: {targets:?}");
         settle(&mut controller, 9, goodput);
         assert!(controller.target().abs_diff(number) <= number / 4, "{}", controller.target());
     }

@@ -211,7 +211,7 @@ fn surplus_workers_are_stopped_and_one_stays() {
     assert_eq!(drops, before - 2);
     assert!(
         plan.transfer.ledger().assignments().iter().all(|one| one.receiving),
-        "one worker stays, and one that is about to end counts as stopped"
+        "two workers that receive are left: one always stays, and the other one is about to end"
     );
     assert!(
         !fetches(&drive(&mut plan, then, 1, 0)).is_empty(),

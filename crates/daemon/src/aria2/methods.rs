@@ -213,7 +213,8 @@ impl<'a> Caller<'a> {
             "aria2.getGlobalStat" => Ok(self.global_stat()),
             "aria2.getVersion" => Ok(json!({ "version": VERSION, "enabledFeatures": features() })),
             "aria2.getSessionInfo" => Ok(json!({ "sessionId": self.daemon.state().session() })),
-            // Every change is in the store already. The session file is for other programs.
+            // This writes the session file, which is for other programs. The daemon itself needs no saving,
+            // because every change is in its store already.
             "aria2.saveSession" => self.daemon.save_session().map(|()| ok()),
             "aria2.shutdown" | "aria2.forceShutdown" => {
                 self.daemon.stop();

@@ -34,7 +34,7 @@ use std::fs::{self, File, Metadata, TryLockError};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// The disks of this machine.
+/// Saves files to the file systems of this machine.
 pub(crate) struct Files;
 
 fn with(path: &Path, ending: &str) -> PathBuf {
@@ -77,7 +77,7 @@ impl Disk for Files {
     fn is_anothers(&self, target: &Path, identity: &Identity) -> bool {
         let usual = side_files(target);
         let first = first_bytes(&usual.journal);
-        // After a power cut, a new journal may be empty, or have only zeros.
+        // After a power failure, a new journal may be empty, or have only zeros.
         let is_cut = first.as_ref().is_some_and(|first| first.iter().all(|&byte| byte == 0));
         let first = first.unwrap_or_default();
         match journal::read_start(&first) {
@@ -182,8 +182,8 @@ pub(super) const UNFINISHED: u8 = 0;
 pub(super) const URL: &str = "user.xdg.origin.url";
 
 /// Returns the record of the file at a path, and the records of hard links to the same bytes. The bool is
-/// true if the record of a hard link is for a file of this name. If the file has no record, the others are
-/// not read.
+/// true if the record of a hard link is for a file of this name. If the file has no record of its own, the
+/// records of hard links are not read.
 fn records(path: &Path) -> (Option<Record>, Vec<(bool, Record)>) {
     let first = platform::attached(path, RECORD).and_then(|bytes| Record::from_bytes(&bytes));
     let Some(first) = first else { return (None, Vec::new()) };
@@ -218,7 +218,7 @@ fn exists(path: &Path) -> bool {
 }
 
 /// Returns the side files of a job (its partial file and its journals), and true if they have the usual
-/// names. If the folder had no side files of the target when it was read, nothing is read from the disk.
+/// names. Nothing is read from the disk if it is already known that the target has no side files (`fresh`).
 fn sides(target: &Path, how: Opening<'_>) -> (SideFiles, bool) {
     match (how.fresh, how.small) {
         (true, true) => (tagged_side_files(target, &how.identity.tag()), false),
@@ -249,8 +249,8 @@ fn is_locked(file: &File) -> bool {
     matches!(file.try_lock(), Err(TryLockError::WouldBlock))
 }
 
-/// Returns true if a path still leads to this file. If another run finished or removed the file before this
-/// run locked it, a file at the path belongs to a third run.
+/// Returns true if a path still leads to this file. Another run may have finished or removed the file before
+/// this run locked it. A file that is at the path then belongs to a third run.
 pub(super) fn is_still_at(file: &File, path: &Path) -> bool {
     file.metadata().and_then(|meta| platform::is_at(file, &meta, path)).unwrap_or(false)
 }

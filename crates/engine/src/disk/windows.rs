@@ -1,6 +1,6 @@
 //! Makes the calls to the disk that differ between systems, for Windows.
 //!
-//! std opens files so that other programs may read, write, rename and delete them meanwhile. The features
+//! std opens files so that other programs may read, write, rename and delete an open file. The features
 //! that std does not offer are missing here: extended attributes, files without a name, the free space, and
 //! reserved space.
 
@@ -83,7 +83,7 @@ pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
     no_link(OpenOptions::new().read(true), path)
 }
 
-/// Always succeeds, because std cannot check this without writing.
+/// Always succeeds, because std can check only by writing if a file or a folder is writable.
 pub(super) fn check_writable(_path: &Path) -> io::Result<()> {
     Ok(())
 }

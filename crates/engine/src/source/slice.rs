@@ -14,8 +14,8 @@ use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Checks that the settings allow to download a part of a file without verification. A part cannot be
-/// verified, because checksum lists and signatures are for whole files. `name` is the name of the file.
+/// Checks that a part of a file may be downloaded without verification. A part cannot be verified, because
+/// checksum lists and signatures are for whole files. `name` is the name of the file.
 ///
 /// # Errors
 /// Returns an error if the settings require a digest or a signature.

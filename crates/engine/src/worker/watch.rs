@@ -41,13 +41,14 @@ impl Watch {
     pub(super) fn check(&mut self) -> Result<(), Error> {
         let now = clock::instant();
         if now.duration_since(self.heard) >= self.timeout {
-            let detail = format!("nothing for {} s", self.timeout.as_secs_f64());
+            let detail = format!("it sent nothing for {} s", self.timeout.as_secs_f64());
             return Err(Error::new(ErrorKind::NetSilent, "", detail));
         }
         if now.duration_since(self.window_start) >= MIN_SPEED_WINDOW {
             if self.window_bytes < self.min_bytes {
+                let bytes = self.window_bytes;
                 let detail =
-                    format!("it sent {} bytes in a minute, less than --min-speed allows", self.window_bytes);
+                    format!("the server sent {bytes} bytes in a minute, less than --min-speed allows");
                 return Err(Error::new(ErrorKind::NetSlow, "", detail));
             }
             self.window_start = now;

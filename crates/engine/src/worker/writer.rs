@@ -246,7 +246,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Reports the batches that were written meanwhile, without waiting.
+    /// Reports the batches that are already written. Does not wait for the others.
     fn collect(&mut self, report: &impl Fn(Input)) -> Result<(), Error> {
         while let Some(writing) = self.writing.front_mut() {
             let wrote = match writing.try_recv() {

@@ -72,8 +72,8 @@ pub struct Output {
     ///
     /// {shard} is the number of a tar, from 0 on. It is not the number of --shard. The tars have the form of
     /// WebDataset: beside each file, they have a member whose name ends in .json, with the URL, the digests
-    /// and what the list states about the file. A relative path is below the folder of -d. A tar gets its
-    /// name when it is complete.
+    /// and what the list states about the file. A relative path is below the folder of -d. Until a tar is
+    /// complete, its name ends in .part.
     #[arg(long, value_name = "NAME", value_parser = values::tar_names, conflicts_with_all = ["save_as", "adopt"], hide_short_help = true)]
     pub to_tar: Option<ContainerNames>,
 
@@ -90,7 +90,7 @@ pub struct Output {
     /// {number} is the number of a WARC, from 0 on. The format is WARC/1.1. For each file, a WARC has the
     /// response, the request without secrets, the redirects, and a description in JSON with the URL, the
     /// digests and what the list states about the file. Each file is verified before it is put into a WARC. A
-    /// relative path is below the folder of -d. A WARC gets its name when it is complete.
+    /// relative path is below the folder of -d. Until a WARC is complete, its name ends in .part.
     #[arg(long, value_name = "NAME", value_parser = values::warc_names, conflicts_with_all = ["save_as", "adopt", "to_tar"], hide_short_help = true)]
     pub to_warc: Option<ContainerNames>,
 

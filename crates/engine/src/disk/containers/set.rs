@@ -84,8 +84,8 @@ impl ContainerSet {
         Ok(set)
     }
 
-    /// Completes the containers that earlier runs left unfinished, for all numbers of shards. The caller
-    /// makes sure that no other run writes the set.
+    /// Completes all containers of a set that earlier runs left unfinished, whichever shards these runs
+    /// downloaded. The caller makes sure that no other run writes the set.
     pub(super) fn complete_all(folder: &Path, names: &ContainerNames, bounds: Bounds) -> Result<(), Error> {
         if existing(folder, names)?.1.is_empty() {
             return Ok(());
@@ -191,13 +191,15 @@ impl ContainerSet {
         Err(error)
     }
 
-    /// Adds a file with this name.
+    /// Adds a file with this name. If `is_forced` is true, forces the bytes of the container to the disk
+    /// afterwards.
     ///
     /// # Errors
-    /// Returns `file.exists` if a file with this name is in a container already, `name.taken` if the names of
-    /// its members or all tried numbers for a new container are in use, `file.locked` if other runs use such
-    /// a number, or the error of the system. After any error other than `file.exists`, the file is in no
-    /// container, except if only forcing it to the disk has failed.
+    /// Returns `file.exists` if a file with this name is in a container already. Returns `name.taken` if the
+    /// names of its members are in use, or all numbers that were tried for a new container. If other runs
+    /// have locked some of these numbers, returns `file.locked` instead. Otherwise returns the error of the
+    /// system. After an error, the file is in a container only in two cases: the error is `file.exists`, or
+    /// the file was added and then could not be forced to the disk.
     pub(super) fn add(
         &self,
         name: &str,

@@ -19,7 +19,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
-/// The disks of this machine, for a preview.
+/// Reads the file systems of this machine for a preview, and writes nothing.
 pub(crate) struct ReadOnlyFiles;
 
 impl Disk for ReadOnlyFiles {

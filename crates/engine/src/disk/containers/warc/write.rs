@@ -209,7 +209,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Writes a record with a file. The file is read twice, because its digests are written before it.
+    /// Writes a record with a file. The file is read twice, because its digests are written before its bytes.
     fn record(&mut self, kind: &str, fields: Fields, block: Block<'_>) -> io::Result<()> {
         let Block { head, content, size } = block;
         let (mut of_block, mut of_payload) =
@@ -255,7 +255,7 @@ fn level(beginning: &[u8]) -> io::Result<Compression> {
     Ok(if is_worth_it { Compression::default() } else { Compression::none() })
 }
 
-/// Returns a member with these bytes.
+/// Returns a gzip member that contains these bytes.
 fn compressed(bytes: &[u8], level: Compression) -> io::Result<Vec<u8>> {
     let mut gzip = GzBuilder::new().extra(extra()).write(Vec::new(), level);
     gzip.write_all(bytes)?;
@@ -265,7 +265,7 @@ fn compressed(bytes: &[u8], level: Compression) -> io::Result<Vec<u8>> {
     Ok(member)
 }
 
-/// Returns the extra field of a member whose length is not known yet.
+/// Returns the extra field of a gzip member whose length is not known yet.
 fn extra() -> Vec<u8> {
     [&FIELD[..], &[0; 8]].concat()
 }

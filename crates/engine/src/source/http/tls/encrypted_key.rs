@@ -39,7 +39,8 @@ pub(super) enum Undecrypted {
     Unsupported,
 }
 
-/// Returns true if a text has a key that [`decrypt`] may decrypt.
+/// Returns true if a text has an encrypted key in the form PKCS #8. [`decrypt`] fails if the key is encrypted
+/// in an unusual way.
 pub(super) fn is_in(text: &str) -> bool {
     text.contains(BEGIN)
 }
