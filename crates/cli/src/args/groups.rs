@@ -43,13 +43,13 @@ pub struct Work {
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024), hide_short_help = true)]
     pub max_per_host: u16,
 
-    /// Download at most RATE bytes per second (500k, 2M)
+    /// Download at most RATE bytes per second (such as 500k or 2M)
     ///
     /// The limit is for all files together. 1k means 1024 bytes.
     #[arg(long, value_name = "RATE", value_parser = values::limit)]
     pub limit_rate: Option<u64>,
 
-    /// Start no more downloads after SIZE bytes (500M, 2G)
+    /// Start no more downloads after SIZE bytes (such as 500M or 2G)
     ///
     /// The limit applies to the bytes that this run receives. Downloads that have started are still
     /// completed. If other files remain, the exit status is 75, and the same command downloads them.
