@@ -352,7 +352,7 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
 }
 
 /// Returns true for a control character (Unicode category Cc), a line or paragraph separator, or a format
-/// character that is invisible or changes the direction of text (UAX #9, and similar characters).
+/// character. Format characters are invisible or change the direction of text (UAX #9).
 pub fn is_unsafe_to_show(c: char) -> bool {
     c.is_control()
         || matches!(c,

@@ -213,11 +213,11 @@ pub struct Existing {
     #[arg(long, hide_short_help = true)]
     pub no_resume: bool,
 
-    /// Skip the files that earlier runs downloaded with this archive
+    /// Skip the files that earlier runs have added to this archive
     ///
-    /// FILE is a SQLite database of all files that were ever downloaded with it. These files are skipped
-    /// without a request, even if they are no longer on the disk. The archive knows a file by its URL, or by
-    /// a strong digest (such as a SHA-256) that the list states.
+    /// FILE is a SQLite database of all files that were ever downloaded with this option. These files are
+    /// skipped without a request, even if they are no longer on the disk. The archive knows a file by its
+    /// URL, or by a strong digest (such as a SHA-256) that the list states.
     #[arg(long, value_name = "FILE", value_parser = values::written_file(), value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub archive: Option<PathBuf>,
 
