@@ -17,7 +17,7 @@ pub(crate) fn contradiction(args: &Args) -> Option<String> {
     let (names, _) = args.output.containers()?;
     let (word, option) = (names.form().word(), names.form().option());
     if args.plan().is_some() {
-        return Some(format!("a plan cannot say what is in {word}s: leave {option} out"));
+        return Some(format!("a plan cannot say which files a run puts into {word}s: leave {option} out"));
     }
     if args.existing.dedup != Dedup::Off {
         return Some(format!(

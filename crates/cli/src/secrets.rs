@@ -15,22 +15,22 @@ const HARMLESS: [&str; 6] =
 /// Headers that always are credentials (RFC 9110, section 11; RFC 6265, section 4.2).
 const CREDENTIALS: [&str; 3] = ["authorization", "proxy-authorization", "cookie"];
 
-/// The name of values that are a header.
+/// The name that the help gives to a value that is a header.
 const HEADER: &str = "HEADER";
 
-/// The name of values that are a user name, which a colon and a password may follow.
+/// The name that the help gives to a login. A login is a user name, which a colon and a password may follow.
 const LOGIN: &str = "LOGIN";
 
-/// The name of values that are the URL of a proxy. Such a URL may have a login, and may lack its scheme.
+/// The name that the help gives to the URL of a proxy. Such a URL may have a login, and may lack its scheme.
 const PROXY: &str = "PROXY";
 
-/// The name of values that are the file of a certificate, which a colon and a password may follow.
+/// The name that the help gives to the path of a certificate. A colon and a password may follow the path.
 const CERT: &str = "CERT";
 
-/// The name of values that are a command. Each word after the first one may be a secret.
+/// The name that the help gives to a command. Each word after the first one may be a secret.
 const COMMAND: &str = "COMMAND";
 
-/// The names of values that are secret as a whole.
+/// The names that the help gives to values that are secret as a whole.
 const WHOLE: [&str; 4] = ["TOKEN", "COOKIES", "BODY", "PASSWORD"];
 
 /// Returns true if a value of the option has this name in the help. An option may take several values at
@@ -51,7 +51,8 @@ pub(crate) fn may_be_secret(arg: &Arg) -> bool {
 fn hides_something(value: &str) -> bool {
     let Ok(urls) = input::split_urls(value) else { return value.contains("://") };
     urls.into_iter().any(|text| match Job::given(text) {
-        // A digest in the fragment is needed, and it is not secret. Other fragments are never shown.
+        // `Job::given` removes a digest from the fragment. A digest is not secret, but any other fragment is
+        // never shown.
         Ok(job) => job.urls.iter().any(|url| show::hides(url) || url.fragment().is_some()),
         // The text is either not a URL, or a malformed URL that may contain a password.
         Err(_) => text.contains("://") && show::not_a_url(text) != text,
@@ -83,8 +84,8 @@ pub(crate) fn is_secret(arg: &Arg, place: usize, value: &str) -> bool {
     }
 }
 
-/// Returns a value of an option without its secret parts, and the name of the header or option if a part was
-/// removed.
+/// Returns a value of an option without its secret parts. If a part was removed, also returns the name of the
+/// header or option.
 pub(crate) fn without(arg: &Arg, place: usize, value: &str) -> (String, Option<String>) {
     let option = || Some(format!("--{}", arg.get_long().unwrap_or_default()));
     if is_called(arg, place, CERT) {

@@ -218,7 +218,7 @@ fn automatic(of: Option<u64>, variable: impl Fn(&str) -> Option<String>) -> Resu
         return array.shard(of);
     }
     if let Some(index) = number("JOB_COMPLETION_INDEX")? {
-        let of = of.ok_or("Kubernetes does not state the number of tasks. Use --shard auto/N, with the number of completions")?;
+        let of = of.ok_or("Kubernetes does not state the number of tasks. Use --shard auto/N, where N is the number of completions")?;
         return Ok((index.saturating_add(1), of));
     }
     match (number("RANK")?, number("WORLD_SIZE")?, of) {

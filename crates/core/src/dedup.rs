@@ -97,8 +97,8 @@ pub struct Original {
 }
 
 impl Original {
-    /// Returns those of `digests` that are not in [`Original::digests`]. A digest in the result may belong to
-    /// other bytes, or may not have been computed for this file.
+    /// Returns those of `digests` that are not in [`Original::digests`]. Such a digest was not computed from
+    /// this file, or it belongs to other bytes.
     pub fn lacks(&self, digests: &[Digest]) -> Vec<Digest> {
         digests.iter().filter(|digest| !self.digests.contains(digest)).cloned().collect()
     }
@@ -108,7 +108,7 @@ impl Original {
 #[derive(Debug, Default)]
 pub struct Originals {
     by_digest: HashMap<Digest, Original>,
-    /// The digests, oldest first.
+    /// The digests, in the order in which they were added.
     order: VecDeque<Digest>,
 }
 

@@ -526,8 +526,8 @@ pub enum IfExists {
     Overwrite,
     /// If the name is taken, download to the next free name, such as `name (1).ext`.
     Rename,
-    /// Download and replace the file, unless a given digest or the server's answer shows that it is the same
-    /// file. An equal size alone is not enough.
+    /// Download and replace the file, unless a given digest or the server's answer shows that it is the
+    /// wanted file. An equal size alone is not enough.
     Update,
     /// Fail, and change nothing.
     Error,

@@ -351,8 +351,9 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Returns true for a control character (Unicode category Cc), a line or paragraph separator, or a format
-/// character that is invisible or changes the direction of text (UAX #9, and similar characters).
+/// Returns true for a control character (Unicode category Cc), a line or paragraph separator, or one of the
+/// format characters that are invisible or change the direction of text (UAX #9). Some format characters are
+/// allowed, such as the joiner U+200D.
 pub fn is_unsafe_to_show(c: char) -> bool {
     c.is_control()
         || matches!(c,

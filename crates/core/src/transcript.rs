@@ -9,7 +9,8 @@ use std::net::IpAddr;
 use std::time::SystemTime;
 use url::Url;
 
-/// The names of the request headers that are written, even if the user set them.
+/// The names of the request headers that a transcript contains. Their values are not secret, even if the user
+/// has set them.
 const KEPT: [&str; 11] = [
     "host",
     "user-agent",
@@ -39,7 +40,7 @@ pub struct Transcript {
 pub struct Exchange {
     /// The URL that was requested, without secrets.
     pub url: String,
-    /// The time when the response began.
+    /// The time when the response began to arrive.
     pub at: SystemTime,
     /// The address of the server, if downhaul connected to it directly.
     pub ip: Option<IpAddr>,

@@ -30,7 +30,7 @@ const FULL_SHARE: u32 = 2;
 /// for example while the requests for other files are sent first.
 const LONG_WAIT: Duration = Duration::from_secs(1);
 
-/// The reasons for the duration of a run.
+/// The facts that explain how long a run took.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Explanation {
     /// Each host, with the changes of its number of connections, oldest first.

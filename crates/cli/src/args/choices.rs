@@ -59,8 +59,8 @@ impl From<IfLocked> for job::IfLocked {
 pub enum Dedup {
     /// Store the bytes of each file separately
     Off,
-    /// Let the files share their blocks, if the file system can do that. A change of one file does not change
-    /// the others
+    /// Let the files share their blocks. If the file system cannot do that, store the bytes separately. A
+    /// change of one file does not change the others
     Reflink,
     /// Make hard links. A change of one file changes the others
     Hardlink,

@@ -68,7 +68,7 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<ConfigCommand>,
     },
-    /// Run a queue of downloads for clients, such as AriaNg and the command add
+    /// Run a queue of downloads for clients, such as AriaNg and 'downhaul add'
     ///
     /// The daemon answers the JSON-RPC and XML-RPC calls of aria2, so AriaNg, browser extensions and other
     /// clients of aria2 can use it. The queue survives a restart and a crash. At its first start, the daemon
@@ -91,7 +91,7 @@ pub enum Command {
 pub enum ConfigCommand {
     /// Write a configuration file in which every setting is commented out
     Init {
-        /// Write to FILE [default: the file that is read by default]
+        /// Write to FILE [default: the configuration file that downhaul reads without --config]
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         config: Option<PathBuf>,
     },

@@ -1,11 +1,12 @@
-//! Makes the body or the query of a request from the data of a command of curl.
+//! Makes the body or the query of a request from the data options of a curl command, such as `-d`.
 
 use crate::given;
 use downhaul_engine::core::curl_options::Data;
 use downhaul_engine::core::show;
 use std::path::Path;
 
-/// The longest file of `-d @FILE`, in bytes. Its content becomes a word of the command line.
+/// The longest file of `-d @FILE` that is read, in bytes. Its content becomes an argument of the command
+/// line.
 const LONGEST: usize = 16 << 20;
 
 /// Returns the value of `--data` or `--json` for the body that curl sends. This is the body itself, or
@@ -19,7 +20,9 @@ pub(super) fn joined(data: &[(Data, String)]) -> Result<String, String> {
     match data {
         [one] if is_file(one) => return Ok(one.1.clone()),
         all if all.iter().any(is_file) => {
-            return Err("several bodies cannot be imported if one of them is a file".into());
+            return Err(
+                "several data options cannot be imported if --data-binary or --json names a file".into()
+            );
         }
         _ => {}
     }
@@ -54,7 +57,7 @@ pub(super) fn part(kind: Data, value: &str) -> Result<String, String> {
 fn text(file: &str) -> Result<String, String> {
     if file == "-" {
         return Err(
-            "-d @- cannot be imported, because curl leaves out line ends there and downhaul does not: use --data-binary @-".into()
+            "-d @- cannot be imported, because curl leaves out the line ends of standard input, and downhaul does not: use --data-binary @-".into()
         );
     }
     let bytes = given::read(Path::new(file), LONGEST)

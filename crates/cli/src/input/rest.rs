@@ -53,7 +53,8 @@ impl Rest {
         so_far.set(pass_on(&mut checks, &pass));
         let mut lists = Vec::new();
         for (number, reading) in pass.lists.iter_mut().enumerate() {
-            // The thread that passes the jobs to the session reads them again.
+            // The jobs that were read are dropped here, because the thread that passes jobs to the session
+            // reads the list again from its beginning.
             reading.kept = None;
             let list = reading.list.with_own_count();
             lists.push(Checked::new(list, Count::Later(so_far.clone(), number), None));

@@ -99,8 +99,8 @@ impl SoFar {
         self.wait(|state| state.end) == End::Right
     }
 
-    /// Waits until a list was read to its end. Returns the number of its jobs, or `None` if the lists have
-    /// mistakes.
+    /// Waits until a list was read to its end, or until a mistake was found in any list. Returns the number
+    /// of jobs of the list, or `None` after a mistake.
     pub(super) fn count(&self, list: usize) -> Option<u64> {
         self.wait(|state| match (&state.lists[list], state.end) {
             (_, Some(End::Wrong)) => Some(None),
@@ -157,7 +157,7 @@ impl SoFar {
 }
 
 impl OfList {
-    /// Returns the number of jobs that are downloaded.
+    /// Returns the number of jobs without those of lines that later lines replace.
     fn count(&self) -> u64 {
         self.jobs - self.replaced.len() as u64
     }
@@ -223,7 +223,11 @@ mod tests {
             let jobs = CheckedJobs::new(jobs(number), so_far.clone(), list);
             thread::spawn(move || jobs.map(|(line, _)| line).collect::<Vec<u64>>())
         };
-        assert_eq!(lines(0, 3).join().expect("ends"), [1, 2], "a line that was added is not passed");
+        assert_eq!(
+            lines(0, 3).join().expect("ends"),
+            [1, 2],
+            "a line that was added to the list after the check is not passed"
+        );
         assert_eq!(so_far.count(0), Some(2));
         let second = lines(1, 5);
         so_far.set(vec![of_list(2, true, &[]), of_list(3, false, &[])]);

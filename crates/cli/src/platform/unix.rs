@@ -217,7 +217,7 @@ pub(super) fn create_new(path: &Path, mode: u32) -> io::Result<File> {
     File::options().write(true).create_new(true).mode(mode).open(path)
 }
 
-/// Creates a file with this mode, if it does not exist. Links are followed.
+/// Opens a file, to add to it. Creates the file with this mode if it does not exist. Links are followed.
 pub(super) fn create(path: &Path, mode: u32) -> io::Result<File> {
     append(path, mode, false)
 }

@@ -85,7 +85,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Begins to handle signals. The end of the parent is not noticed on this system.
+    /// Begins to handle signals. The end of the parent process is not noticed on this system.
     pub(crate) fn listen(_stop_with_parent: bool) -> Signals {
         Signals {
             interrupt: ctrl_c().ok(),
@@ -122,17 +122,19 @@ impl Signals {
     }
 }
 
-/// Makes a folder. Usually it is below a folder of this user, so other users cannot read it.
+/// Makes a folder. The folder gets the permissions of the folder above it. This is usually a folder of the
+/// user, so other users cannot read the new folder.
 pub(crate) fn make_private_folder(path: &Path) -> io::Result<()> {
     std::fs::create_dir_all(path)
 }
 
-/// Creates a new file. The mode has no meaning on this system.
+/// Creates a new file. The mode is ignored, because files have no mode on this system.
 pub(super) fn create_new(path: &Path, _mode: u32) -> io::Result<File> {
     File::options().write(true).create_new(true).open(path)
 }
 
-/// Creates a file, if it does not exist. Other programs may have it open.
+/// Opens a file, to add to it. Creates the file if it does not exist. Other programs may have it open at the
+/// same time.
 pub(super) fn create(path: &Path, _mode: u32) -> io::Result<File> {
     File::options().append(true).create(true).open(path)
 }
@@ -180,7 +182,8 @@ pub(super) fn lock(_file: &File) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Returns true, because a file that [`append`] opened cannot be replaced.
+/// Returns true, which means that the open file is still the file at this path: a file that [`append`] opened
+/// cannot be replaced.
 pub(super) fn is_at(_file: &File, _path: &Path) -> bool {
     true
 }
@@ -193,7 +196,7 @@ pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Closes a file, because this system cannot replace a file that [`append`] opened. If another run opens the
-/// file before it is replaced, the replacement fails.
+/// file before it is replaced, the replacement fails. Returns `None`, because no file stays open.
 pub(crate) fn keep_while_replaced(_file: File) -> Option<File> {
     None
 }

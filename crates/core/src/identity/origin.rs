@@ -183,8 +183,9 @@ impl Origin {
         }
     }
 
-    /// Returns a hash that is the same for all URLs that differ only in their signature, and for all users
-    /// who request them. Returns `None` if this URL is not signed and the request does not show who sends it.
+    /// Returns a hash that is the same for all URLs that differ only in the parameters of their signature,
+    /// and for all users who request them. Returns `None` if this URL is not signed and the request does not
+    /// show who sends it.
     pub fn signed_file(self) -> Option<[u8; 8]> {
         Some(self.hashes.file).filter(|file| *file != self.hashes.url)
     }

@@ -391,8 +391,8 @@ mod tests {
         assert_eq!(digests.len(), 2);
     }
 
-    /// The output of `gpg --print-md` and `--print-mds` of GnuPG 2.2.40 for a file with a short and with a
-    /// long name.
+    /// The list is the output of `gpg --print-md` and `--print-mds` of GnuPG 2.2.40 for files with short
+    /// names and for a file with a long name.
     #[test]
     fn entries_of_gnupg_are_read_even_if_they_span_several_lines() {
         let long = "a-very-long-name-that-is-longer-than-forty-characters-1.2.3.tar.gz";
@@ -428,7 +428,8 @@ mod tests {
         assert_eq!(list.unread(), 1, "RIPEMD-160 is not supported");
     }
 
-    /// Windows' `certutil -hashfile` writes the digest below the name. Older versions write it in groups.
+    /// `certutil -hashfile` of Windows writes the digest below the name. Its older versions write a space
+    /// after each byte of the digest.
     #[test]
     fn lists_of_certutil_and_lists_that_end_lines_with_nul_are_read() {
         let hex = "ab".repeat(32);

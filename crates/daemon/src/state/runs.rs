@@ -43,7 +43,7 @@ pub(super) struct Run {
 pub(super) struct Beginning {
     /// The download as it was when its job was made.
     pub(super) made: Arc<Entry>,
-    /// True if the download was removed with its files while its job was being added.
+    /// True if the download was removed with its files while the job was being added.
     pub(super) discards: bool,
 }
 

@@ -45,14 +45,15 @@ const LISTS_MOST: usize = 1024;
 /// A place where a list may be.
 struct Candidate {
     url: Url,
-    /// True if the list is for this file only. Such a list does not have to name the file.
+    /// True if the list is for one file only, such as `NAME.sha256`. Such a list does not have to name the
+    /// file.
     own: bool,
     strong: bool,
 }
 
 impl ChecksumDiscovery {
-    /// Adds the digests of a file that are in lists beside the file. Returns true if a signed list names the
-    /// file.
+    /// Looks for the file in the lists beside it, and adds its digests to `findings`. Returns true if a
+    /// signed list names the file.
     ///
     /// # Errors
     /// Returns an error if the signature of a list is wrong, or if the keys cannot be used.
@@ -73,7 +74,8 @@ impl ChecksumDiscovery {
             let list = match self.candidate(&candidate, by).await {
                 None => continue,
                 Some(Ok(list)) => list,
-                // A list that cannot be fetched is reported and skipped. A wrong signature fails the file.
+                // A list that cannot be fetched is reported and skipped. If a signature is wrong, the job
+                // fails.
                 Some(Err(error)) if error.kind == ErrorKind::SignatureWrong => return Err(error),
                 Some(Err(error)) => {
                     findings.notes.push(format!("a checksum list beside the file was not read: {error}"));
@@ -95,7 +97,10 @@ impl ChecksumDiscovery {
             }
         }
         if !found && !unusable.is_empty() {
-            findings.notes.push(format!("checksum lists beside the file: {}", unusable.join("; ")));
+            findings.notes.push(format!(
+                "the checksum lists beside the file on the server cannot be used: {}",
+                unusable.join("; ")
+            ));
         }
         Ok(signed)
     }

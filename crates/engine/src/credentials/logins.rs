@@ -168,12 +168,13 @@ impl Logins {
         }
     }
 
-    /// Remembers that a login was accepted. `info` is the `Authentication-Info` of the response.
+    /// Remembers that a login was accepted. `how` is the way in which it was sent, and `info` is the
+    /// `Authentication-Info` of the response.
     pub(super) fn accepted(&self, url: &Url, login: &Login, how: &How, info: Option<&[u8]>) {
         let origin = url.origin().ascii_serialization();
         let mut state = self.state();
         state.refusals.retain(|one| one.origin != origin || one.login != *login);
-        // Other requests may have used the same nonce meanwhile.
+        // Other requests may have used the same nonce since this request was sent.
         let fresh = match how {
             How::Digest(nonce) => state.fresh_count(&origin, &nonce.challenge.nonce).copied(),
             How::Basic(_) | How::DigestAgain(_) => None,
@@ -199,7 +200,7 @@ impl Logins {
                     nonce.count = nonce.count.max(count);
                 }
                 if let Some(space) = known.find(|one| one.paths == paths) {
-                    // If the nonce is the same, its count continues.
+                    // If the space already has this nonce, the count of the nonce continues.
                     if space.nonce(&nonce.challenge.nonce).is_none() {
                         space.scheme = Scheme::Digest(nonce.clone());
                     }
@@ -208,7 +209,8 @@ impl Logins {
                 (paths, Scheme::Digest(nonce))
             }
             How::DigestAgain(used) => {
-                // If another response has brought a new nonce meanwhile, the new nonce is kept.
+                // If another response has brought a new nonce since this request was sent, the new nonce is
+                // kept.
                 if let Some(nonce) = known.find_map(|space| space.nonce(used)) {
                     nonce.take_next(info);
                 }
@@ -271,13 +273,13 @@ impl Nonce {
         self.challenge.answer(login, Authorized { method, body, target, count, cnonce }, &hash)
     }
 
-    /// Returns true if both are the same nonce of the server.
+    /// Returns true if the server sent the same nonce in the challenges of `self` and `other`.
     pub(crate) fn is_same(&self, other: &Nonce) -> bool {
         self.challenge.nonce == other.challenge.nonce
     }
 
-    /// Replaces the nonce by the nonce that the server requires for the next request (RFC 7616, section 3.5).
-    /// If both nonces are the same, the count continues.
+    /// Replaces the nonce by the nonce that `Authentication-Info` (`info`) names for the next request (RFC
+    /// 7616, section 3.5). If it names no nonce or the same nonce, nothing changes, and the count continues.
     fn take_next(&mut self, info: Option<&[u8]>) {
         let parameters = info.map(challenge::parameters).unwrap_or_default();
         if let Some((_, next)) = parameters.into_iter().find(|(name, _)| name == "nextnonce")
@@ -310,7 +312,7 @@ mod tests {
         Url::parse("http://h.example").and_then(|base| base.join(path)).expect("a URL")
     }
 
-    /// Answers a challenge for a folder, and accepts the answer.
+    /// Answers a challenge for a folder, and reports that the server accepted the answer.
     fn log_in(logins: &Logins, folder: &str) {
         let challenges = challenge::read([format!("{DIGEST}{folder}").as_bytes()]);
         let sent = Sent { method: "GET", body: &[] };

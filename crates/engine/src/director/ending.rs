@@ -38,17 +38,17 @@ pub struct Summary {
     pub stopped: u64,
     /// The number of bytes of unfinished files that the next run can use.
     pub kept: u64,
-    /// The areas of all failures, each area once. They decide the exit status.
+    /// The areas in which failures happened (such as the disk), each area once. They decide the exit status.
     pub blames: Vec<Blame>,
     /// True if `--on-error exit` stopped the run.
     pub stopped_on_error: bool,
-    /// The limit of the run because of which some jobs were not started, if there is one.
+    /// The limit of the run that was reached, if some jobs were not started for this reason.
     pub reached: Option<Reached>,
     /// True if the reader of an output, such as standard output or a pipe, has closed it.
     pub output_closed: bool,
     /// Notes about the whole run for the user.
     pub notes: Vec<String>,
-    /// The reasons for the duration of the run.
+    /// The facts that explain how long the run took.
     pub explanation: Explanation,
 }
 

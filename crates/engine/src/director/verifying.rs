@@ -230,11 +230,14 @@ pub(crate) fn about(disk: &dyn Disk, spec: &Job, plan: &Plan, now: Duration) -> 
     })
 }
 
-/// Returns true if the content must be checked, because the name of the file or the given URL promises
-/// something other than an HTML page. If the user or a list gave a name that may be the name of a page or of
-/// a text, only this name is considered. The content must also be checked if the given URL ends like a text
-/// (`.txt`) and only a redirect or a header gave the file the name of a page (`.html`). With `--accept-html`
-/// or `--verify off`, returns false.
+/// Returns true if the content must be checked, because a name promises something other than an HTML page:
+///
+/// - If the name of the file promises data (such as `.zip`), returns true.
+/// - If the user or a list chose the name, and the name promises a page or a text, returns false.
+/// - In all other cases, the URL that was given decides: returns true if the URL promises data. If the name
+///   of the file promises a page (`.html`), a URL that promises a text (`.txt`) is enough.
+///
+/// With `--accept-html` or `--verify off`, returns false.
 pub(crate) fn promises_data(at: &str, spec: &Job, settings: &Settings) -> bool {
     if settings.accept_html || settings.verify == Verify::Off {
         return false;

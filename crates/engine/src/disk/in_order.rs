@@ -147,7 +147,7 @@ impl State {
         }
     }
 
-    /// Writes `data`, which begins at `offset`, to the output. Its first bytes are left out if they were
+    /// Writes `data`, which begins at `offset`, to the output. Leaves out those bytes of `data` that were
     /// written before.
     fn leave(&mut self, offset: u64, data: &[Bytes]) -> io::Result<()> {
         self.broken = true;
@@ -184,8 +184,8 @@ impl Part for InOrder {
         Ok(state.generation)
     }
 
-    /// Returns true even if some of the bytes were written before, or wait for their turn. Bytes beyond `end`
-    /// are written too.
+    /// Always returns true, even if some of the bytes were written before or wait for their turn. Bytes
+    /// beyond `end` are written too.
     fn write_at(
         &self,
         generation: Generation,
@@ -230,7 +230,8 @@ impl Part for InOrder {
         Ok(())
     }
 
-    /// Only the first bytes can be read back.
+    /// Reads only from the first bytes of the output, which are kept in memory. At higher offsets, it reads
+    /// no bytes.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Error> {
         let state = self.state();
         let there =

@@ -159,7 +159,7 @@ fn save_as_part<D: Disk + ?Sized>(
         part.write_at(generation, 0, data, &AtomicU64::new(how.size))?;
         part.publish(target, how.clone())
     };
-    // A partial file that appeared meanwhile is not touched.
+    // A partial file that appeared after the folder was read is not touched.
     if found.is_some() {
         return false;
     }

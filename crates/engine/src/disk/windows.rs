@@ -1,8 +1,8 @@
 //! Makes the calls to the disk that differ between systems, for Windows.
 //!
-//! std opens files so that other programs may read, write, rename and delete an open file. The features
-//! that std does not offer are missing here: extended attributes, files without a name, the free space, and
-//! reserved space.
+//! std opens files so that other programs may read, write, rename and delete them while they are open. The
+//! features that std does not offer are missing here: extended attributes, files without a name, the free
+//! space, and reserved space.
 
 use bytes::Bytes;
 use downhaul_core::name::refused_by_windows;

@@ -1,21 +1,21 @@
-//! Decides which OpenPGP signatures count, by RFC 9580 and the older RFC 4880. Section numbers are those of
-//! RFC 9580.
+//! Decides which OpenPGP signatures are accepted, by RFC 9580 and the older RFC 4880. Section numbers are
+//! those of RFC 9580.
 //!
 //! This file is long because it is one policy, which is read as a whole.
 //!
-//! The `pgp` crate reads packets and does the arithmetic. Invariant: a signature counts only if all of these
-//! are true:
+//! The `pgp` crate reads packets and does the arithmetic. Invariant: a signature is accepted only if all of
+//! these are true:
 //!
-//! - It is a signature of a binary or a text document (5.2.1). For a file, only a binary one counts, because
-//!   a text signature ignores line ends. It has version 4 or 6, a strong hash, a strong key, and no unknown
-//!   critical condition. It states when it was made. That time is at most a day in the future, and the
-//!   signature has not expired since.
+//! - It is a signature of a binary or a text document (5.2.1). For a file, only a binary one is accepted,
+//!   because a text signature ignores line ends. It has version 4 or 6, a strong hash, a strong key, and no
+//!   unknown critical condition. It states when it was made. That time is at most a day in the future, and
+//!   the signature has not expired since.
 //! - It was made by the primary key of a given certificate, or by a subkey that the primary key allows to
 //!   sign. The subkey must also confirm that it belongs to the primary key (5.2.1.9, the back signature).
 //! - That key and the primary key existed and had not expired when the signature was made. The primary key
 //!   has not revoked either of them. The reason and the time of a revocation do not matter.
 //! - All statements of the certificate that are used for this decision are signed with a strong hash, have
-//!   not expired, and are the newest ones about the key. A revocation counts with any hash.
+//!   not expired, and are the newest ones about the key. A revocation may have any hash.
 //!
 //! The following facts are not considered: the owner of the certificate (there is no web of trust, because
 //! the user gave the key), revocations by others (5.2.3.23), revocations of user IDs, and revocations that
@@ -65,7 +65,7 @@ const READ: usize = 256 * 1024;
 /// accepted.
 pub(crate) struct Certificates(Vec<SignedPublicKey>);
 
-/// A signature that counts if it matches the signed content.
+/// A signature that meets the conditions above, but is not verified yet.
 pub(crate) struct Signature {
     packet: packet::Signature,
     key: Signer,
@@ -102,10 +102,11 @@ impl Certificates {
         }
     }
 
-    /// Reads a signature file, in ASCII or binary.
+    /// Reads a signature file, in ASCII or binary. Returns the first signature in it that may be accepted.
+    /// The signature is not verified yet.
     ///
     /// # Errors
-    /// Returns why none of its signatures counts.
+    /// Returns why the signatures in the file are refused.
     pub(super) fn signature(&self, file: &[u8]) -> Result<Signature, String> {
         let now = Timestamp::try_from(clock::wall()).unwrap_or(Timestamp::from_secs(u32::MAX));
         let mut why = "it is not an OpenPGP signature".to_string();
@@ -126,7 +127,7 @@ impl Certificates {
     /// verified yet, or `None` if the text contains no signature.
     ///
     /// # Errors
-    /// Returns why the signature does not count.
+    /// Returns why the signature is refused.
     pub(super) fn message(&self, text: &[u8]) -> Result<Option<(Vec<u8>, Signature)>, String> {
         if !text.starts_with(MESSAGE.as_bytes()) {
             return Ok(None);
@@ -153,7 +154,7 @@ impl Certificates {
     }
 }
 
-/// A signature that does not count.
+/// The reason why a signature is refused.
 struct Refused {
     /// True if the signature is by a given key.
     known: bool,
@@ -161,7 +162,7 @@ struct Refused {
 }
 
 impl Signature {
-    /// Returns the fingerprint of the certificate.
+    /// Returns the fingerprint of the certificate whose key made the signature.
     pub(super) fn by(&self) -> &str {
         &self.by
     }
@@ -270,7 +271,7 @@ fn merge(certificate: &mut SignedPublicKey, other: SignedPublicKey) {
     }
 }
 
-/// Returns the key of a certificate that made this signature, or the reason why the signature does not count.
+/// Returns the key of a certificate that made this signature, or the reason why the signature is refused.
 /// Returns `None` if none of the certificate's keys made it.
 fn signer(
     certificate: &SignedPublicKey,
@@ -300,7 +301,7 @@ fn signer(
 }
 
 /// Returns true if a signature names this key. If the signature contains a fingerprint, the shorter key
-/// identifier does not count.
+/// identifier is ignored.
 fn names(signature: &packet::Signature, key: &impl KeyDetails) -> bool {
     match signature.issuer_fingerprint().as_slice() {
         [] => signature.issuer_key_id().contains(&&key.legacy_key_id()),

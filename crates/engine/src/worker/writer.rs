@@ -179,7 +179,7 @@ impl Writer {
         let write = self.write(batch, bytes);
         let (done, writing) = oneshot::channel();
         self.writing.push_back(writing);
-        // A worker that was dropped meanwhile does not wait for the result.
+        // If the worker is dropped before the write ends, nothing waits for the result.
         let span = Span::current();
         let write = move || drop(done.send(span.in_scope(write)));
         if quick {
@@ -246,7 +246,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Reports the batches that are already written. Does not wait for the others.
+    /// Reports the batches whose write has ended. Does not wait for the others.
     fn collect(&mut self, report: &impl Fn(Input)) -> Result<(), Error> {
         while let Some(writing) = self.writing.front_mut() {
             let wrote = match writing.try_recv() {

@@ -77,7 +77,7 @@ pub struct Output {
     #[arg(long, value_name = "NAME", value_parser = values::tar_names, conflicts_with_all = ["save_as", "adopt"], hide_short_help = true)]
     pub to_tar: Option<ContainerNames>,
 
-    /// Begin another tar when a file would make the current one larger than SIZE (500M, 2G)
+    /// Begin another tar when a file would make the current one larger than SIZE (such as 500M or 2G)
     #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = values::container_size, hide_short_help = true)]
     pub tar_size: u64,
 
@@ -94,7 +94,7 @@ pub struct Output {
     #[arg(long, value_name = "NAME", value_parser = values::warc_names, conflicts_with_all = ["save_as", "adopt", "to_tar"], hide_short_help = true)]
     pub to_warc: Option<ContainerNames>,
 
-    /// Begin another WARC when a file would make the current one larger than SIZE (500M, 2G)
+    /// Begin another WARC when a file would make the current one larger than SIZE (such as 500M or 2G)
     #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = values::container_size, hide_short_help = true)]
     pub warc_size: u64,
 
@@ -213,11 +213,11 @@ pub struct Existing {
     #[arg(long, hide_short_help = true)]
     pub no_resume: bool,
 
-    /// Skip the files that earlier runs downloaded with this archive
+    /// Skip the files that earlier runs have added to this archive
     ///
-    /// FILE is a SQLite database of all files that were ever downloaded with it. These files are skipped
-    /// without a request, even if they are no longer on the disk. The archive knows a file by its URL, or by
-    /// a strong digest (such as a SHA-256) that the list states.
+    /// FILE is a SQLite database of all files that were ever downloaded with this option. These files are
+    /// skipped without a request, even if they are no longer on the disk. The archive knows a file by its
+    /// URL, or by a strong digest (such as a SHA-256) that the list states.
     #[arg(long, value_name = "FILE", value_parser = values::written_file(), value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub archive: Option<PathBuf>,
 

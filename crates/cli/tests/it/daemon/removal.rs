@@ -140,7 +140,7 @@ fn only_the_file_that_a_download_saved_is_deleted_with_it() {
     let second = complete("a", "b", json!({}));
     stays(&first, "files/a", "it was changed or replaced", &content("b", 3000));
     assert_eq!((removed(&second).0, place.file("files/a")), (204, None));
-    // A newer download replaced the file, or kept it because it is the same.
+    // A newer download replaced the file, or kept it because it is the file that the download wants.
     let first = complete("c", "c", json!({}));
     complete("c", "d", json!({ "allow-overwrite": "true" }));
     stays(&first, "files/c", "it was changed or replaced", &content("d", 3000));

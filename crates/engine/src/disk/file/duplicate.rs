@@ -99,7 +99,8 @@ fn hard_link(
         // the file system has no hard links.
         return Ok(Duplicated::Unable);
     }
-    // Another program may have changed the file meanwhile, or may have put another one in its place.
+    // Another program may have changed the file while the link was made, or may have put another one in its
+    // place.
     let meta = file.metadata()?;
     let is_same = is_unchanged(&meta, original) && meta.modified()? == before.modified()?;
     if !is_same || !platform::is_at(&file, &meta, new)? {
@@ -136,7 +137,7 @@ fn share_or_copy(
         }
         false => return Ok(Duplicated::Unable),
     };
-    // Another program may have changed the original meanwhile.
+    // Another program may have changed the original while its bytes were copied or shared.
     if !is_unchanged(&from.metadata()?, original) || to.metadata()?.len() != original.size {
         return Ok(Duplicated::Changed);
     }

@@ -248,14 +248,15 @@ impl Writer<'_> {
     }
 }
 
-/// Returns the level at which a record with this beginning is compressed.
+/// Returns the level at which a record with this beginning is compressed. If the compression would save too
+/// little, the record is not compressed.
 fn level(beginning: &[u8]) -> io::Result<Compression> {
     let small = compressed(beginning, Compression::fast())?;
     let is_worth_it = small.len() * 100 <= beginning.len() * WORTH_IT;
     Ok(if is_worth_it { Compression::default() } else { Compression::none() })
 }
 
-/// Returns a gzip member that contains these bytes.
+/// Returns a member of gzip that contains these bytes.
 fn compressed(bytes: &[u8], level: Compression) -> io::Result<Vec<u8>> {
     let mut gzip = GzBuilder::new().extra(extra()).write(Vec::new(), level);
     gzip.write_all(bytes)?;
@@ -265,7 +266,7 @@ fn compressed(bytes: &[u8], level: Compression) -> io::Result<Vec<u8>> {
     Ok(member)
 }
 
-/// Returns the extra field of a gzip member whose length is not known yet.
+/// Returns the extra field of a member of gzip whose length is not known yet.
 fn extra() -> Vec<u8> {
     [&FIELD[..], &[0; 8]].concat()
 }
