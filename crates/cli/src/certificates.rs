@@ -1,7 +1,8 @@
 //! Checks the variables that name trusted certificates: `SSL_CERT_FILE` and `SSL_CERT_DIR`.
 //!
-//! Invariant: if the variables are used and name no certificate, no https URL that is known before the run is
-//! requested. If only a redirect leads to https, the run shows a warning before its first request.
+//! Invariant: if the variables are used and name no certificate, a run that has https URLs does not start.
+//! The same is true for a run that may have https URLs that are not known yet. Other runs show a warning
+//! before their first request, because a redirect may lead to https.
 
 use crate::given;
 use crate::run;
@@ -19,7 +20,8 @@ const LONGEST: usize = 64 << 20;
 const NONE: &str = "it has no certificate in PEM form";
 
 /// Checks the variables if the run uses them. If the run needs no https, a mistake only causes a warning.
-/// `has_https` is true if a URL that is about to be requested is an https URL.
+/// `has_https` is true if a URL that is about to be requested is an https URL, or if the run has URLs that
+/// are not known yet.
 ///
 /// # Errors
 /// Returns which variable names no certificate, in words for the user.

@@ -82,8 +82,8 @@ pub(super) fn set_folder(job: &mut Job, text: &str) -> Result<(), Error> {
 }
 
 /// Marks a job as coming from a list that someone else may have written. Such a list cannot decide that
-/// existing files are replaced, or are kept without a check, so `if_exists` is removed. The list cannot choose
-/// a login of the user (a user name and a password) either.
+/// existing files are replaced, or are kept without a check, so `if_exists` is removed. The list cannot
+/// choose a login of the user (a user name and a password) either.
 ///
 /// # Errors
 /// Returns `list.line` if the list chooses a login.
