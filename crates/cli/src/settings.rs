@@ -36,8 +36,8 @@ pub const ENVIRONMENT: [(&str, &str); 15] = [
     ),
     (
         "DOWNHAUL_LOG",
-        "It names the log, unless `--log` does. With `none`, no log is written. If the log is named by \
-         none of `--log`, this variable and the configuration, it is `download_log.txt`. With `-o -`, there is no log then.",
+        "It names the log, unless `--log` does. With `none`, no log is written. The default is \
+         `download_log.txt`, or no log with `-o -`.",
     ),
     (
         "DOWNHAUL_DAEMON_SECRET",
