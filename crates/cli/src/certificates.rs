@@ -1,8 +1,8 @@
 //! Checks the variables that name trusted certificates: `SSL_CERT_FILE` and `SSL_CERT_DIR`.
 //!
-//! Invariant: if the variables are used and name no certificate, a run whose URLs include an https URL fails
-//! before its first request. A run without https URLs only shows a warning, because a redirect may still lead
-//! to https.
+//! Invariant: if the variables are used and name no certificate, a run that has https URLs does not start.
+//! The same is true for a run that may have https URLs that are not known yet. Other runs show a warning
+//! before their first request, because a redirect may lead to https.
 
 use crate::given;
 use crate::run;
@@ -19,8 +19,9 @@ const LONGEST: usize = 64 << 20;
 
 const NONE: &str = "it has no certificate in PEM form";
 
-/// Checks the variables if the run uses them. A mistake only causes a warning if no URL that is known now is
-/// an https URL. `has_https` is true if a URL that is about to be requested is an https URL.
+/// Checks the variables if the run uses them. If the run needs no https, a mistake only causes a warning.
+/// `has_https` is true if a URL that is about to be requested is an https URL, or if the run has URLs that
+/// are not known yet.
 ///
 /// # Errors
 /// Returns which variable names no certificate, in words for the user.

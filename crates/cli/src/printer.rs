@@ -1,6 +1,6 @@
-//! Writes to standard output and standard error. A closed pipe or terminal must not stop a transfer, so
-//! errors of standard error are ignored, and errors of standard output are returned. The print macros of std
-//! would panic after an error.
+//! Writes to standard output and standard error. A closed pipe or terminal must not stop a transfer. So a
+//! failure to write to standard error is ignored, and a failure to write to standard output is returned. The
+//! print macros of std would panic after such a failure.
 
 use crate::exit::Exit;
 use downhaul_engine::disk::check_stdout;

@@ -36,8 +36,8 @@ pub const ENVIRONMENT: [(&str, &str); 15] = [
     ),
     (
         "DOWNHAUL_LOG",
-        "It names the log, unless `--log` does. With `none`, no log is written. If neither `--log`, this variable nor the \
-         configuration names a log, the log is `download_log.txt`. With `-o -`, there is then no log.",
+        "It names the log, unless `--log` does. With `none`, no log is written. The default is \
+         `download_log.txt`, or no log with `-o -`.",
     ),
     (
         "DOWNHAUL_DAEMON_SECRET",

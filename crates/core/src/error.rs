@@ -57,7 +57,7 @@ pub enum Scope {
 /// The conclusion that a failure allows about its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceVerdict {
-    /// No conclusion, because the failure may have been an accident, or because the source is not the cause.
+    /// No conclusion, because the failure may be temporary, or because the source is not the cause.
     Silent,
     /// The host refuses on purpose: it accepts no more connections, or it does not send the file.
     Refuses,

@@ -34,8 +34,8 @@ pub const UNUSED: u64 = 3;
 
 /// Returns the key of a path. Paths that clash have the same key, and so do two numbered forms of one path.
 /// There is one exception: the name of a partial file or journal may contain a tag (`a.bin.TAG.part`). The
-/// key then differs from the key of `a.bin`. Other paths have the same key only by chance. That happens in
-/// about one of 90,000 lists with ten million paths.
+/// key then differs from the key of `a.bin`. All other paths have different keys, except by chance: two of
+/// them have the same key in about one of 90,000 lists with ten million paths.
 pub fn key(path: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     same_file_key(&base(path)).hash(&mut hasher);
@@ -84,8 +84,9 @@ impl ListedNames {
     /// that was not added, the result is usually false, and only by chance true.
     fn is_only_path(&self, path: &str) -> bool {
         let file = path.rsplit('/').next().unwrap_or(path);
-        // The partial file and the journal of a file with a longer name have only the beginning of this name
-        // in their names. Paths that clash with such a file cannot be found by their keys.
+        // If the name is so long that an ending such as `.part.journal.new` does not fit, the names of the
+        // partial file and of the journal have only the beginning of this name, and a hash. Then their keys
+        // differ from the key of `path`, so a clash with them cannot be found.
         file.len() + NEW_JOURNAL.len() <= LONGEST
             && self.may_have(path)
             && !path.match_indices('/').any(|(at, _)| self.repeated.binary_search(&key(&path[..at])).is_ok())

@@ -56,7 +56,7 @@ pub struct Circumstances {
     /// True if the host sent bytes a moment ago.
     pub serves_others: bool,
     /// True if the failure may be a ban, because the number of connections reached a new maximum a moment
-    /// ago, or because a ban lasts.
+    /// ago, or because an earlier ban has not ended.
     pub bans: bool,
 }
 
@@ -90,7 +90,7 @@ pub fn may_be_a_ban(kind: ErrorKind) -> bool {
     is_refusal(kind) || matches!(kind, ErrorKind::NetReset | ErrorKind::HttpTruncated | ErrorKind::TlsFailed)
 }
 
-/// Returns true if a failure of this kind is a refusal by the host, and not an accident in the network.
+/// Returns true if a failure of this kind is a refusal by the host, and not a fault of the network.
 pub fn is_refusal(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::HttpForbidden | ErrorKind::HttpBusy | ErrorKind::ConnectRefused)
 }

@@ -52,9 +52,9 @@ pub struct Exchange {
     pub had_body: bool,
     /// The head of the response as it arrived, with its empty line.
     pub response: Vec<u8>,
-    /// The body of a redirect, as far as it was read.
+    /// The beginning of the body of a redirect, or the whole body if it is short.
     pub body: Vec<u8>,
-    /// True if the body of a redirect was not read to its end.
+    /// True if the body of the redirect may have more bytes than `body`.
     pub is_cut: bool,
 }
 

@@ -140,7 +140,7 @@ impl Daemon {
     /// of `change`.
     ///
     /// # Errors
-    /// Returns the fault of the change. Then nothing was changed.
+    /// Returns the fault of the change. In this case, nothing was changed.
     pub fn change<T>(&self, change: impl FnOnce(&mut State) -> Changed<T>) -> Result<T, Fault> {
         let (answer, effects) = change(&mut self.state())?;
         self.carry_out(effects);
@@ -153,7 +153,7 @@ impl Daemon {
         self.0.notices.subscribe()
     }
 
-    /// Writes the session file, if there is one.
+    /// Writes the session file. Does nothing if the configuration names none.
     ///
     /// # Errors
     /// Returns a fault if the file cannot be written.

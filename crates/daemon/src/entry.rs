@@ -142,7 +142,7 @@ pub struct Entry {
     pub times: (u64, Option<u64>),
     /// The downloads that were added because of this one, such as the files of a Metalink document.
     pub followed_by: Vec<Gid>,
-    /// The download because of which this one was added.
+    /// The download that caused this one to be added, such as that of a Metalink document.
     pub following: Option<Gid>,
     /// The former paths, URLs and options of the download, the newest ones last.
     pub former: Vec<Former>,
@@ -203,8 +203,8 @@ impl Entry {
         self.facts.as_ref().is_some_and(|facts| facts.is_strange(uri))
     }
 
-    /// Returns the exit status that aria2 gives to the end of the download. It is 0, unless the download
-    /// failed or was removed.
+    /// Returns the exit status with which aria2 would report the end of the download. It is 0, unless the
+    /// download failed or was removed.
     pub fn aria2_status(&self) -> u8 {
         self.error.as_ref().map_or(0, |(code, _)| codes::of_failure(code, self.http_status))
     }
@@ -231,7 +231,8 @@ impl Entry {
     }
 
     /// Reads what [`Entry::to_json`] returned. Returns `None` if the state is not known, or if the facts
-    /// cannot be read. Without the digests in the facts, a wrong file could count as complete.
+    /// cannot be read. The facts are not just left out, because they have the digests of the file. Without
+    /// the digests, a wrong file could count as complete.
     pub fn from_json(gid: Gid, state: &str, rank: i64, value: &Value) -> Option<Entry> {
         let text = |name: &str| value[name].as_str().map(String::from);
         let error = value["error"]

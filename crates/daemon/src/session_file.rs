@@ -64,8 +64,8 @@ pub fn text(state: &State) -> String {
 fn is_saved(state: &State, entry: &Entry) -> bool {
     let is_missing = entry.aria2_status() == NOT_FOUND;
     match entry.state {
-        // Without a URL, this is an entry of a document that cannot be used. It could not be downloaded after
-        // the next start either.
+        // A download without a URL stands for an unusable entry of a document. It could not be downloaded
+        // after the next start either.
         _ if entry.uris.is_empty() => false,
         EntryState::Error => !is_missing || state.value(entry, "save-not-found") == "true",
         _ => state.value(entry, "force-save") == "true",

@@ -136,7 +136,7 @@ impl Store {
     /// Saves downloads, all or none.
     ///
     /// # Errors
-    /// Returns the error of the database. Then nothing was changed.
+    /// Returns the error of the database. In this case, nothing was changed.
     pub fn save(&mut self, entries: &[Entry]) -> rusqlite::Result<()> {
         if entries.is_empty() {
             return Ok(());
@@ -156,7 +156,7 @@ impl Store {
     /// Removes downloads, all or none.
     ///
     /// # Errors
-    /// Returns the error of the database. Then nothing was changed.
+    /// Returns the error of the database. In this case, nothing was changed.
     pub fn remove(&mut self, gids: &[Gid]) -> rusqlite::Result<()> {
         let transaction = self.0.transaction()?;
         {

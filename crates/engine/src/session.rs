@@ -173,7 +173,7 @@ impl Session {
     /// an unfinished job would continue with the new settings. An unknown number changes nothing.
     ///
     /// # Errors
-    /// Returns an error as [`Session::start`] does. Then the network stays as it is.
+    /// Returns an error as [`Session::start`] does. In this case, the network stays as it is.
     pub fn replace_network(&self, number: u32, settings: Settings) -> Result<(), Error> {
         let sources = Sources::http(&settings)?;
         self.networks.replace(number, settings, sources);

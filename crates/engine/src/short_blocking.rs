@@ -14,14 +14,14 @@ use std::time::Duration;
 
 type Call = Box<dyn FnOnce() + Send>;
 
-/// A thread that makes no progress for this long is stuck. A local disk answers within about ten
+/// A thread that makes no progress for this long counts as stuck. A local disk answers within about ten
 /// microseconds, and a network disk within a few milliseconds.
 const STUCK: Duration = Duration::from_millis(5);
 
-/// The number of times that a thread without a call yields and checks again before it ends. All checks
-/// together take a few microseconds. With many small files, the next call often arrives within that time, and
-/// waking a thread would take longer. With one check, 10,000 files took 0.41 s, and with five checks 0.39 s.
-/// More checks only take more processor time.
+/// The number of times that a thread looks for a call before it ends. Between two of these checks, the thread
+/// yields to other threads. All checks together take a few microseconds. With many small files, the next call
+/// often arrives within that time, and waking a thread would take longer. With one check, 10,000 files took
+/// 0.41 s, and with five checks 0.39 s. More checks only take more processor time.
 const LOOKS: u32 = 5;
 
 /// The short calls of a session, and the thread that runs them.

@@ -24,7 +24,8 @@ pub(crate) struct Line {
     /// that cannot be written.
     #[pyo3(default)]
     is_not_utf8: bool,
-    /// The reason why Python cannot read the item. The job then fails like a line with a mistake.
+    /// The reason why the code in Python cannot use the item. If there is a reason, the job fails like a line
+    /// with a mistake.
     #[pyo3(default)]
     mistake: Option<String>,
     /// The path of the file, absolute or below the folder of the session.

@@ -37,8 +37,8 @@ const EQUAL_MOST: usize = 16;
 pub(super) enum Found {
     /// The file that was downloaded from a URL of the job.
     ByUrl(Archived),
-    /// The newest files that have a digest of the job, newest first. If the archive has no such file, there
-    /// are none.
+    /// The newest files that have a digest of the job, newest first. The list is empty if the archive has no
+    /// such file.
     ByDigest(Vec<Archived>),
 }
 
@@ -48,8 +48,8 @@ pub(super) struct Archive {
 }
 
 impl Archive {
-    /// Opens an archive, or creates it. Only the user may read a new archive, because a user who can read the
-    /// key could guess a short secret in a URL from the hash of the URL.
+    /// Opens an archive, or creates it. Only the user may read a new archive, because the archive has the key
+    /// and the hashes of URLs. With both, another user could guess a short secret in a URL.
     pub(super) fn open(path: &Path) -> Result<Archive, String> {
         platform::create_private(path).map_err(|e| e.to_string())?;
         let mut archive = Archive::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;

@@ -108,7 +108,8 @@ pub(super) fn start_outputs(
             let gone = || {
                 if !args.options.ending.keep_going {
                     error("the program that reads the events has ended, so the run stops. With --keep-going, the run continues");
-                    // If all files are complete, the run is a success.
+                    // With `Exit::Success`, the files decide the exit status: it is 0 if all of them are
+                    // complete.
                     shared.stop(Exit::Success, &args);
                     session.stop();
                 }

@@ -27,8 +27,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// has ended.
 const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
-/// A limit is removed after this time, unless it is confirmed or a ban lasts. Connections that only broke may
-/// be the fault of the network.
+/// A limit is removed after this time, unless it is confirmed or the ban has not ended. The network may have
+/// broken the connections, so a limit that is not confirmed may be wrong.
 const ACCIDENT: Duration = Duration::from_secs(60);
 
 /// The time for which a host still counts a connection that was closed in the middle of a response. The host
@@ -168,7 +168,7 @@ impl Bans {
     pub(super) fn is_likely(&self, now: Duration, kind: ErrorKind, flowed: bool) -> bool {
         let growth = self.growth.filter(|growth| now.saturating_sub(growth.at) <= ANSWER_WITHIN);
         // If the newest connection is the first one of its file, only a refusal counts as a ban, because a
-        // broken connection may be an accident.
+        // broken connection may be a fault of the network.
         let answers = growth.is_some_and(|growth| growth.further || throttle::is_refusal(kind));
         self.ban.is_some() || (flowed && answers)
     }
@@ -197,8 +197,8 @@ impl Bans {
         banned.max(noticed)
     }
 
-    /// Removes a limit that may come from an accident ([`ACCIDENT`]). If there was a confirmed limit before,
-    /// that limit applies again. Returns true if a limit was removed.
+    /// Removes a limit that may come from a fault of the network ([`ACCIDENT`]). If there was a confirmed
+    /// limit before, that limit applies again. Returns true if a limit was removed.
     pub(super) fn forget_accident(&mut self, now: Duration) -> bool {
         let is_old = |limit: &Limit| !limit.confirmed && now.saturating_sub(limit.since) > ACCIDENT;
         let Some(limit) = self.limit.filter(|limit| self.ban.is_none() && is_old(limit)) else {

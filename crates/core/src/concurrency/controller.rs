@@ -253,8 +253,8 @@ impl Controller {
     }
 
     /// Records a refused connection. If the present number of connections is below the ceiling, this number
-    /// becomes the ceiling. If the refusal may be an accident (it is not `deliberate`), the ceiling changes
-    /// only after two failures in a row.
+    /// becomes the ceiling. If the refusal may be a fault of the network (`deliberate` is false), the ceiling
+    /// changes only after two failures in a row.
     fn on_refused(&mut self, now: Duration, wait: Duration, deliberate: bool) {
         self.on_broken(now, wait);
         let in_use = self.in_use();

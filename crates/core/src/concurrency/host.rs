@@ -194,7 +194,7 @@ impl Host {
     }
 
     /// Returns the highest number of connections that the host accepts now. A limit that may have been set
-    /// because of an accident in the network is removed first.
+    /// because of a fault of the network is removed first.
     pub fn tolerated(&mut self, now: Duration) -> usize {
         if self.bans.forget_accident(now) {
             self.controller.set_tolerated(now, self.bans.limit());

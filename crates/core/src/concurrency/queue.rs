@@ -100,7 +100,8 @@ impl Queue {
 mod tests {
     use super::*;
 
-    /// Returns if the line is full, and if it has room, after responses that took this many milliseconds.
+    /// Returns whether the line is full, and whether it has room, after responses that took this many
+    /// milliseconds.
     fn after(times: &[u64]) -> (bool, bool) {
         let mut queue = Queue::default();
         times.iter().for_each(|&time| queue.on_response(Duration::from_millis(time)));

@@ -253,7 +253,7 @@ pub struct Signed {
     pub digest: Option<Algorithm>,
 }
 
-/// The decision where a file is saved, and if it is downloaded.
+/// The decision where a file is saved, and whether it is downloaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// The file can be saved at this path.

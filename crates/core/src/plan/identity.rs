@@ -163,8 +163,9 @@ impl Identity {
         self.joined_unproven |= file.start.validator == Validator::Unknown;
     }
 
-    /// Records the size that a response states, and if the response is a web page. This is done for the first
-    /// response of the run, and for each response with which the download starts (`again`).
+    /// Records two facts about a response: the size that it states, and whether it is a web page. Does this
+    /// only for the first response of the run, and if `again` is true. `again` is true if the response begins
+    /// the file at its first byte.
     pub(super) fn remember_response(&mut self, remote: &Remote, again: bool) {
         if again || self.first.is_none() {
             let before = self.first.replace(FirstResponse::of(remote));
@@ -178,9 +179,9 @@ impl Identity {
         self.unread = lines;
     }
 
-    /// Forgets the known facts about the file, because the download starts again. Later responses are still
-    /// compared with the first response. An unfinished file of another tool is still compared with the
-    /// server's file.
+    /// Forgets the known facts about the version of the file, because the download starts again. The facts
+    /// about the first response are kept: later responses are still compared with it. An unfinished file of
+    /// another tool is kept too: it is still compared with the server's file.
     pub(super) fn forget(&mut self) {
         self.remote = None;
         self.adopting = self.comparing.take().or(self.adopting.take());
@@ -200,9 +201,9 @@ impl Identity {
         Err(Error::new(ErrorKind::RemoteOther, show::url(&remote.url), format!("{what}{size}")))
     }
 
-    /// Compares the size of the complete file with the size in the response with which the download began
-    /// before it started again. This check is needed for responses that do not state the size, because
-    /// [`Identity::check_kind`] cannot compare their size.
+    /// Compares the size of the complete file with the size that the server stated before the download
+    /// started again (`before`). Without a `before`, the check succeeds. The check is needed if the later
+    /// response stated no size, because [`Identity::check_kind`] could not compare the sizes then.
     ///
     /// # Errors
     /// Returns `remote.other` if the complete file is too small to be a version of the expected file.

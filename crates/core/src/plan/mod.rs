@@ -340,8 +340,8 @@ impl Plan {
         self.sources.current()
     }
 
-    /// Returns the facts that identify the job's file: the origins of its sources, and if a strong digest is
-    /// known.
+    /// Returns the facts that identify the job's file: the origins of its sources, and whether a strong
+    /// digest is known.
     pub fn identity(&self) -> JobIdentity {
         JobIdentity {
             origins: self.sources.origins(),

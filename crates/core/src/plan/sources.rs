@@ -1,8 +1,9 @@
 //! The sources of a job. This file decides which source is used next, and records what is known about each
 //! source.
 //!
-//! Invariant: there is always a current source. The current source has not sent wrong bytes, unless no other
-//! source could be used when it was taken out. [`super::transfer`] records which source sent which bytes.
+//! Invariant: there is always a current source. If the current source sends wrong bytes, it stays current
+//! only if no other source can be used at that time. [`super::transfer`] records which source sent which
+//! bytes.
 
 use super::transfer::Growth;
 use crate::identity::Origin;
@@ -13,7 +14,7 @@ use crate::remote::Validator;
 const AT_ONCE: usize = 4;
 
 /// A source is dropped after this many failures in a row, if its connections delivered no byte after the
-/// first of these failures. A single failure may be an accident.
+/// first of these failures. A single failure may be temporary.
 const FAILURES: u32 = 2;
 
 /// A source is dropped if the connections of another source are more than this many times as fast.

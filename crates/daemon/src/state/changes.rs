@@ -75,8 +75,8 @@ impl State {
     /// Resumes paused downloads: they wait for their turn again.
     ///
     /// # Errors
-    /// Returns a fault if one of the downloads is not paused, or if the change cannot be saved. Then no
-    /// download changes.
+    /// Returns a fault if one of the downloads is not paused, or if the change cannot be saved. In
+    /// both cases, no download changes.
     pub fn resume(&mut self, gids: &[Gid]) -> Changed<()> {
         let mut changed = Vec::new();
         for &gid in gids {

@@ -178,8 +178,8 @@ impl State {
     /// Forgets downloads that are over.
     ///
     /// # Errors
-    /// Returns a fault if one of the downloads is not over, or if the change cannot be saved. Then no
-    /// download is forgotten.
+    /// Returns a fault if one of the downloads is not over, or if the change cannot be saved. In
+    /// both cases, no download is forgotten.
     pub fn forget(&mut self, gids: &[Gid]) -> Changed<()> {
         for &gid in gids {
             if !self.known(gid)?.state.is_over() {

@@ -139,8 +139,8 @@ impl Director {
         let whole = whole.and_then(|(&worker, at_work)| Some((worker, at_work.whole.get()?.clone())));
         let whole = whole.filter(|_| !has_journal && !spec.destination.is_in_order());
         let algorithms = running.plan.algorithms();
-        // If `begin` is `None`, there may be a partial file at the path, or another run was working on the
-        // file.
+        // Without a `begin`, the plan does not know yet what is at the path: there may be a partial file of
+        // an earlier run, or another run was working on the file.
         let opens_old = begin.is_none();
         // Opening a pipe may wait for its reader.
         let waits = matches!(spec.destination, Destination::Stream(_));

@@ -180,7 +180,7 @@ pub struct Opening<'a> {
     /// True if there was neither the target nor a partial file of it when the folder was read. An empty
     /// partial file is then not examined.
     pub fresh: bool,
-    /// True if the partial file gets no journal. Then nothing shows later that downhaul made it.
+    /// True if the partial file gets no journal. A later run cannot see that downhaul made such a file.
     pub small: bool,
     /// True if an extended attribute may mark the partial file as downhaul's.
     pub mark: bool,

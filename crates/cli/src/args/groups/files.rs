@@ -47,7 +47,7 @@ pub struct Output {
 
     /// Choose where file names come from
     ///
-    /// If there is no name at the chosen places, the file is called index.html.
+    /// If no name is found in this way, the file is called index.html.
     #[arg(long, value_name = "FROM", default_value = "auto", hide_short_help = true)]
     pub names: Names,
 
@@ -63,8 +63,8 @@ pub struct Output {
     /// The fields are scheme, host, port, path (the folders of the URL), name, stem, ext, query[KEY], line
     /// (the number of the line), the name of an algorithm such as sha256 (the digest that the list states),
     /// and any other column or key of the list. path[-2:] means the last two folders, :.2 means the first two
-    /// characters, and :05 puts zeros before a number. If the list gives a name for the file, the field name
-    /// contains this name.
+    /// characters, and :05 puts zeros before a number until it has five digits. If the list gives a name for
+    /// the file, the field name contains this name.
     #[arg(long, value_name = "TEMPLATE", conflicts_with = "folders", hide_short_help = true)]
     pub name_template: Option<Template>,
 

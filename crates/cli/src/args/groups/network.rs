@@ -30,9 +30,9 @@ pub struct Http {
 
     /// Log in to the origins of the given URLs, as NAME or NAME:PASSWORD
     ///
-    /// Without a password, downhaul asks for it on the terminal. @FILE reads NAME:PASSWORD from the first
-    /// line of FILE, so that other users cannot see the password in the list of processes. The login is sent
-    /// to no other origin (scheme, host and port).
+    /// If you give no password, downhaul asks for it on the terminal. @FILE reads NAME:PASSWORD from the
+    /// first line of FILE, so that other users cannot see the password in the list of processes. The login is
+    /// sent to no other origin (scheme, host and port).
     #[arg(short = 'u', long, value_name = "LOGIN", value_parser = values::login, hide_short_help = true)]
     pub user: Option<LoginOption>,
 
@@ -196,8 +196,8 @@ pub struct Http {
 
     /// Log in to the proxy, as NAME or NAME:PASSWORD
     ///
-    /// Without a password, downhaul asks for it on the terminal. @FILE reads NAME:PASSWORD from the first
-    /// line of FILE.
+    /// If you give no password, downhaul asks for it on the terminal. @FILE reads NAME:PASSWORD from the
+    /// first line of FILE.
     #[arg(long, value_name = "LOGIN", value_parser = values::login, hide_short_help = true)]
     pub proxy_user: Option<LoginOption>,
 

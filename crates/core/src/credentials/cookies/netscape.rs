@@ -56,7 +56,7 @@ fn cookie(text: &str, http_only: bool) -> Result<Cookie, &'static str> {
         return Err("the line is not UTF-8");
     }
     if (name.is_empty() && value.is_empty()) || name.len() + value.len() > PAIR_MOST {
-        return Err("a cookie must have a name or a value, and both together at most 4096 bytes");
+        return Err("a cookie must have a name or a value, and both together must have at most 4096 bytes");
     }
     if [name, value].iter().any(|text| text.contains(';') || text.chars().any(char::is_control)) {
         return Err("the name and the value must not contain a semicolon or control characters");

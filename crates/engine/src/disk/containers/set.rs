@@ -214,9 +214,10 @@ impl ContainerSet {
             return Err(Error::new(ErrorKind::FileExists, container.to_string_lossy(), why));
         }
         let new = New { sample: self.free_sample(name)?, content, how };
-        // The description names the container, and the length of the description decides which container is
-        // used. So the length is computed for the current number. With the next number, the length can
-        // differ by a few bytes, which do not matter.
+        // The length of the description is needed to decide whether the file fits into the open container.
+        // The description has the number of a container, so the number of the open container is used here.
+        // If the file goes into the next container, the length may differ by a few bytes. The limits of a
+        // container need not be that exact.
         let number = writing.container.as_ref().map_or(self.numbers.after(writing.last), |open| open.number);
         let more = new.length_most(&self.entry(&new, name, number));
         let more = more.saturating_add(form::ending(self.form()).len() as u64);
@@ -290,7 +291,7 @@ impl ContainerSet {
         }
         let end = form::ending(self.form());
         let complete = || {
-            // A file that could not be added may have left bytes after the end.
+            // A file that could not be added may have left bytes after the last complete file.
             open.file.set_len(open.end)?;
             platform::write_all_at(&open.file, open.end, &[end.into()])?;
             open.file.sync_data()?;
@@ -309,8 +310,8 @@ impl ContainerSet {
         Ok(())
     }
 
-    /// Ends the run. If `is_complete`, no more files follow, and the last container gets its final name. A
-    /// container without files is removed.
+    /// Ends the run. If `is_complete` is true, no more files follow, and the last container gets its final
+    /// name. A container without files is removed.
     pub(super) fn end(&self, is_complete: bool) -> Result<(), Error> {
         let mut writing = self.writing();
         if is_complete || writing.container.as_ref().is_some_and(|open| open.count == 0) {

@@ -48,7 +48,7 @@ impl Disk for ReadOnlyFiles {
         let near = existing_folder(folder_of(target))?;
         let part = open_unlocked(&side.part, target)?;
         let opens = how.resume == Resume::Repair || (how.resume == Resume::Adopt && part.is_none());
-        // If this file exists, the download begins with a copy of it.
+        // If a file exists under the final name, the download begins with a copy of that file.
         let original = if opens { open_if_there(target)? } else { None };
         let is_copy = original.is_some();
         let Some(file) = original.or(part) else {

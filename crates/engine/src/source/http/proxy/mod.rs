@@ -184,8 +184,8 @@ fn kind_of_status(status: u16) -> ErrorKind {
     }
 }
 
-/// Returns a text for the user with the schemes of the challenges of a proxy, if downhaul cannot use any of
-/// these schemes.
+/// Returns a text for the user, which says that downhaul can use none of the challenges of a proxy. It names
+/// their schemes. A proxy that sent no challenge is described by another text.
 fn only_other_schemes(challenges: &[Challenge]) -> String {
     let schemes = challenge::schemes(challenges);
     match schemes.is_empty() {
