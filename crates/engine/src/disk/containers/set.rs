@@ -195,11 +195,10 @@ impl ContainerSet {
     /// afterwards.
     ///
     /// # Errors
-    /// Returns `file.exists` if a file with this name is in a container already. Returns `name.taken` if the
-    /// names of its members are in use, or all numbers that were tried for a new container. If other runs
-    /// have locked some of these numbers, returns `file.locked` instead. Otherwise returns the error of the
-    /// system. After an error, the file is in a container only in two cases: the error is `file.exists`, or
-    /// the file was added and then could not be forced to the disk.
+    /// Returns `file.exists` if a container has a file with this name, `name.taken` if the names of its
+    /// members are in use, `name.taken` or (if other runs have locked some of them) `file.locked` if all
+    /// numbers that were tried for a new container are in use, or the error of the system. After an error,
+    /// the file is in a container only if the error is `file.exists`, or if forcing it to the disk failed.
     pub(super) fn add(
         &self,
         name: &str,
