@@ -115,7 +115,7 @@ impl Arguments {
     /// Reads the command line and the configuration file.
     ///
     /// # Errors
-    /// Returns which option cannot be used.
+    /// Returns a message for the user, which says which option cannot be used.
     pub(super) fn read(words: &[String]) -> Result<Arguments, Refused> {
         let mut given = Arguments::default();
         given.read_words(words)?;
