@@ -70,7 +70,7 @@ impl Again {
             _ => return Again::Unshown,
         };
         given.options.retain(|(long, _)| repair.get_arguments().any(|arg| arg.get_long() == Some(long)));
-        // A repair is for one list.
+        // The subcommand `repair` takes one list only.
         let lists: Vec<_> = matches.get_raw("input").into_iter().flatten().collect();
         let [list] = lists[..] else { return Again::Unshown };
         let Some(list) = list.to_str() else { return Again::Unshown };

@@ -1,4 +1,4 @@
-//! Checks the variables that name trusted certificates: `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+//! Checks the environment variables that name trusted certificates: `SSL_CERT_FILE` and `SSL_CERT_DIR`.
 //!
 //! Invariant: if the variables are used and name no certificate, a run that has https URLs does not start.
 //! The same is true for a run that may have https URLs that are not known yet. Other runs show a warning
@@ -19,12 +19,12 @@ const LONGEST: usize = 64 << 20;
 
 const NONE: &str = "it has no certificate in PEM form";
 
-/// Checks the variables if the run uses them. If the run needs no https, a mistake only causes a warning.
-/// `has_https` is true if a URL that is about to be requested is an https URL, or if the run has URLs that
-/// are not known yet.
+/// Checks the variables if the run uses them. A mistake is an error if the run is known to use an https URL:
+/// of a download, of its checksum list, or of a DNS server. Otherwise it only causes a warning. `has_https`
+/// is true if a URL that is about to be requested is an https URL.
 ///
 /// # Errors
-/// Returns which variable names no certificate, in words for the user.
+/// Returns a message for the user, which says which variable names no certificate.
 pub(crate) fn check(has_https: bool, settings: &Settings) -> Result<(), String> {
     // On Windows and on systems of Apple, these variables are not read.
     let are_read = cfg!(unix) && !cfg!(target_vendor = "apple");
@@ -43,7 +43,7 @@ pub(crate) fn check(has_https: bool, settings: &Settings) -> Result<(), String> 
     }
 }
 
-/// Returns which variable names no certificate, if one of the variables is set and no certificate is found.
+/// Returns a message if one of the variables is set and no certificate is found.
 fn unusable() -> Option<String> {
     let (file, folders) = (settings::variable("SSL_CERT_FILE"), settings::variable("SSL_CERT_DIR"));
     let wrong = |variable: &str, path: &str, why: &str| {

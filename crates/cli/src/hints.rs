@@ -113,12 +113,15 @@ const ADVICE: &[(&str, &str)] = &[
     ),
     (
         "file.exists",
-        "-c continues the existing file if it is the beginning of the new one. --if-exists overwrite replaces it, --if-exists rename keeps both.",
+        "-c continues the existing file if it is the beginning of the new one. --if-exists overwrite replaces the existing file, and --if-exists rename keeps both files.",
     ),
     ("file.is_folder", "Choose another name, or move the folder."),
     ("file.is_device", "Choose another name. Only -o writes to a pipe or a device."),
     ("folder.is_file", "Choose another folder with -d or other names, or move the file."),
-    ("file.locked", "--if-locked wait waits for the other run. You can also choose another name."),
+    (
+        "file.locked",
+        "With --if-locked wait, downhaul waits for the other run. You can also choose another name.",
+    ),
     ("name.taken", "Give the files different names."),
     (
         "disk.full",
@@ -175,8 +178,9 @@ pub(crate) fn for_pattern(code: &str, url: &str) -> Option<String> {
 /// Returns advice if the error says that the file exists already. This advice is for requests that `-c` does
 /// not allow: requests that are not for a whole file by GET.
 pub(crate) fn for_existing_file(code: &str) -> Option<String> {
-    (code == "file.exists")
-        .then(|| "--if-exists overwrite replaces the existing file, --if-exists rename keeps both.".into())
+    (code == "file.exists").then(|| {
+        "--if-exists overwrite replaces the existing file, and --if-exists rename keeps both files.".into()
+    })
 }
 
 /// Returns advice if a container already has another file of this name.

@@ -13,7 +13,7 @@ pub(crate) const NO_KEY: &str = "over http, a server does not prove that it has 
 /// Checks the URLs of lists, and of the checksum list of the settings, if keys are pinned.
 ///
 /// # Errors
-/// Returns which of them is an http URL, in words for the user.
+/// Returns a message for the user, which says which of the URLs is an http URL.
 pub(crate) fn check_lists(lists: &[&Url], settings: &Settings) -> Result<(), String> {
     let checksums = match &settings.checksums {
         Some(ChecksumList::Url(url)) => Some(url),

@@ -123,7 +123,7 @@ mod tests {
             (&[plain], "https://h.example/", None),
             (&[all], "http://a.b.h.example/", Some("https://a.b.h.example/")),
             (&[all], "http://xh.example/", None),
-            // A full stop of another script counts as a dot, so both spellings are the same name (UTS #46).
+            // The full stop of Chinese and Japanese (U+3002) counts as a dot in the name of a host (UTS #46).
             (&[plain], "http://h\u{3002}example/", Some("https://h.example/")),
             (
                 &[("https://b\u{fc}cher.example/", "max-age=10")],

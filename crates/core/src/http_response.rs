@@ -111,7 +111,7 @@ pub fn read(status: u16, url: &Url, headers: &HeaderMap, asked_for_all: bool) ->
 pub fn learn(remote: &mut Remote, linked: Linked) {
     if remote.coding.is_some() {
         let from = linked.digest.from;
-        let note = format!("{from} belongs to the file before it was compressed and was not used");
+        let note = format!("{from} was not used, because it belongs to the uncompressed file");
         return remote.notes.push(note);
     }
     remote.stated_size = Some(StatedSize { size: linked.size, from: "X-Linked-Size".into() });

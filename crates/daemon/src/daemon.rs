@@ -61,7 +61,7 @@ pub struct Config {
     pub watch: Option<UnboundedSender<(Notice, Arc<Entry>)>>,
 }
 
-/// A running daemon. Clones are the same daemon.
+/// A running daemon. All clones stand for the same daemon.
 #[derive(Clone)]
 pub struct Daemon(Arc<Shared>);
 

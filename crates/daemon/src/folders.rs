@@ -3,7 +3,8 @@
 //! Invariant: no file of a client is saved elsewhere. (Only a user at a terminal may use
 //! [`Folders::everywhere`].) A client may be a web page or another user, so all symbolic links in a path are
 //! followed before the path is compared. A program with the rights of the user could still replace a folder
-//! by a link between the check and the write, but such a program needs no daemon to write anywhere.
+//! by a link between the check and the write. That gives the program no new rights, because it can write to
+//! the same places itself.
 
 use crate::fault::Fault;
 use downhaul_engine::ErrorKind;

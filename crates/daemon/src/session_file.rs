@@ -21,7 +21,7 @@ const FACTS: &str = "downhaul-facts";
 /// have.
 ///
 /// # Errors
-/// Returns which option has a value that is not allowed or cannot be read.
+/// Returns a message that says which option has a value that is not allowed or cannot be read.
 pub fn read(text: &str) -> Result<(Vec<Item>, Vec<String>), String> {
     let (mut items, mut unknown): (Vec<Item>, Vec<String>) = (Vec::new(), Vec::new());
     for line in text.trim_start_matches('\u{feff}').lines() {

@@ -101,7 +101,7 @@ impl Verifier {
         self.feed.clone()
     }
 
-    /// Records that all bytes below this offset are written.
+    /// Records that all bytes below this offset have been written.
     pub(crate) fn written(&self, prefix: u64) {
         let mut state = self.feed.0.state();
         state.prefix = state.prefix.max(prefix);
@@ -116,7 +116,7 @@ impl Verifier {
         waited * WAITING_SHARE > self.since.elapsed() || state.prefix.saturating_sub(state.next) > BEHIND
     }
 
-    /// Records that the whole file is written.
+    /// Records that the whole file has been written.
     fn complete(&self, size: u64) {
         let mut state = self.feed.0.state();
         (state.prefix, state.is_complete) = (size, true);
@@ -148,7 +148,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// Written batches that follow each other without a gap.
+    /// Written batches that wait for the hasher. They follow each other without a gap.
     batches: VecDeque<Batch>,
     /// The offset of the first byte that was neither passed to the hasher nor read back from the disk.
     next: u64,
@@ -162,9 +162,8 @@ struct State {
 }
 
 impl State {
-    /// Returns the next step of the hasher, or `None` if there is nothing to hash yet. Bytes that were
-    /// passed on in order are in the queue before they are reported as written, so the queue is checked
-    /// first.
+    /// Returns the next step of the hasher, or `None` if there is nothing to hash yet. A batch that arrives
+    /// in order enters the queue before its bytes are reported as written, so the queue is checked first.
     fn step(&mut self, hashed: u64) -> Option<Step> {
         if self.is_over {
             return Some(Step::Stop);

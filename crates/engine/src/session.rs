@@ -205,7 +205,7 @@ impl Session {
         let mut ids = Vec::with_capacity(jobs.len());
         let mut jobs = jobs.into_iter();
         while jobs.len() > 0 {
-            // The session may be closed in the meantime.
+            // The session may have been closed since the last jobs were added.
             let Some(sender) = self.jobs().clone() else { break };
             let Ok(places) = sender.reserve_many(jobs.len().min(ADDED_MOST)).await else { break };
             // While this mutex is held, jobs enter the queue in the order of their identifiers.
@@ -220,7 +220,7 @@ impl Session {
         ids
     }
 
-    /// Returns the job, unless this session does not have its network. Such a job must not use another
+    /// Returns the job, or an error if this session does not have its network. The job must not use another
     /// network, because the proxy of its own network would then be missing.
     fn with_network(&self, job: Box<Job>) -> Result<Box<Job>, Error> {
         if self.networks.has(job.network) {
@@ -373,7 +373,7 @@ impl Session {
     }
 }
 
-/// Returns the job, unless it has no URL.
+/// Returns the job, or an error if it has no URL.
 fn with_url(job: Box<Job>) -> Result<Box<Job>, Error> {
     let missing = || Error::new(ErrorKind::UrlInvalid, "", "the job has no URL");
     if job.urls.is_empty() { Err(missing()) } else { Ok(job) }

@@ -104,8 +104,8 @@ impl Space {
         self.files().growing.remove(&job);
     }
 
-    /// Keeps counting the bytes that the file of a job needs after the job has ended. A preview calls this
-    /// instead of [`Space::release`].
+    /// Records the end of a job, but still counts the bytes that its file needs. A preview calls this instead
+    /// of [`Space::release`].
     pub(crate) fn plan(&self, job: JobId) {
         let mut all = self.files();
         if let Some(Growing { needed, device, .. }) = all.growing.remove(&job) {

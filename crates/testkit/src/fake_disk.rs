@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
-/// A disk in memory. Clones are the same disk.
+/// A disk in memory. All clones share the same files.
 #[derive(Clone, Default)]
 pub struct FakeDisk {
     inner: Arc<Mutex<Inner>>,

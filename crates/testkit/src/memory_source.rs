@@ -12,7 +12,7 @@ use url::Url;
 /// The length of the buffers of a body, in bytes. The last one may be shorter.
 const CHUNK: usize = 16 * 1024;
 
-/// A file in memory. Clones are the same file.
+/// A file in memory. All clones share the same bytes.
 #[derive(Debug, Clone)]
 pub struct MemorySource {
     url: Url,

@@ -90,7 +90,7 @@ impl Archive {
             return Ok(found);
         }
         let all = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        // Another run may have created the tables in the meantime.
+        // Another run may have created the tables since the first look.
         let found: u32 = version(&all)?;
         if found == 0 {
             all.execute_batch(TABLES)?;

@@ -38,8 +38,8 @@ impl From<IfExists> for job::IfExists {
 pub enum IfLocked {
     /// Fail, with the exit status 1
     Fail,
-    /// Wait until the other run has ended its work on the file. Then continue an unfinished file, or do what
-    /// --if-exists says
+    /// Wait until the other run has ended its work on the file. If the file is then unfinished, continue it.
+    /// If it is complete, do what --if-exists says
     Wait,
     /// Leave the file to the other run. The file counts as skipped, and the exit status is 1
     Skip,

@@ -37,7 +37,7 @@ pub(super) fn not_read(command: &clap::Command, mut error: clap::Error) -> NoArg
 /// - The value contains `@`, because it may have a login. An example is the proxy that a user of curl gives
 ///   with `-x`. If the value also contains `://`, it may be a URL, and the next rule applies.
 /// - The value contains `://`. Then only the parts of the URL that may be secret are hidden.
-/// - The option takes no value.
+/// - The option takes no value. Then it is not known what the value is.
 /// - The argument is not an option and has blanks, because it may be a pasted command of curl.
 fn hide_secret(command: &clap::Command, error: &mut clap::Error) {
     let option = match error.get(ContextKind::InvalidArg) {
@@ -66,7 +66,7 @@ fn unexpected_word(error: &clap::Error, word: &str) -> String {
     let is_daemon = error.get(ContextKind::Usage).is_some_and(|usage| usage.to_string().contains(DAEMON));
     let clients = ClientCommand::augment_subcommands(clap::Command::new(""));
     let why = match clients.get_subcommands().any(|client| client.get_name() == word) {
-        true if is_daemon => format!("the command is 'downhaul {word}', without daemon"),
+        true if is_daemon => format!("the command is 'downhaul {word}', without the word daemon"),
         false if is_daemon => {
             "'downhaul daemon' takes no URLs: add them to the running daemon with 'downhaul add URL'".into()
         }

@@ -115,7 +115,7 @@ const TABLE: &[(&[&str], Repeated)] = &[
 /// warnings for the user.
 ///
 /// # Errors
-/// Returns which option can be given only once, in words for the user.
+/// Returns a message for the user, which says which option can be given only once.
 pub(super) fn check(command: Command, words: &[OsString]) -> Result<Vec<String>, String> {
     // clap keeps only the last value, unless the option collects its values.
     let collecting = |arg: Arg| if is_single(&arg) { arg.action(ArgAction::Append) } else { arg };

@@ -115,7 +115,7 @@ impl Arguments {
     /// Reads the command line and the configuration file.
     ///
     /// # Errors
-    /// Returns which option cannot be used.
+    /// Returns a message for the user, which says which option cannot be used.
     pub(super) fn read(words: &[String]) -> Result<Arguments, Refused> {
         let mut given = Arguments::default();
         given.read_words(words)?;
@@ -241,7 +241,7 @@ fn with_home(name: &str, value: &str) -> String {
 }
 
 /// Adds the options of the configuration file, if there is one, to `options`. Returns warnings. `named` is
-/// the path that the user gave. If this path has no file, that is an error.
+/// the path that the user gave. It is an error if there is no file at this path.
 fn read_file(named: Option<&str>, options: &mut Options) -> Result<Vec<String>, Refused> {
     let path = named.map(PathBuf::from).or_else(default_file);
     let Some(path) = path else { return Ok(Vec::new()) };

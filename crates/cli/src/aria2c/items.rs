@@ -15,7 +15,7 @@ const METALINKS: [&str; 2] = ["meta4", "metalink"];
 /// Returns the files to download, and warnings about unknown options in the list of `--input-file`.
 ///
 /// # Errors
-/// Returns which list cannot be used.
+/// Returns a message for the user, which says which list cannot be used.
 pub(super) fn of(given: &Arguments) -> Result<(Vec<Item>, Vec<String>), Refused> {
     if let Some(file) = given.options.get("metalink-file") {
         return Ok((of_metalink(file)?, Vec::new()));

@@ -36,7 +36,7 @@ const SWITCHES: [(&str, &str, &[&str]); 4] = [
 /// Returns the settings, and the arguments of downhaul that they come from.
 ///
 /// # Errors
-/// Returns which value cannot be used.
+/// Returns a message for the user, which says which value cannot be used.
 pub(super) fn of(options: &Options) -> Result<(Settings, Args), Refused> {
     let words = words(options);
     let args = Args::read(words.into_iter().map(OsString::from)).map_err(|no_args| match no_args {

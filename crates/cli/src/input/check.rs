@@ -195,15 +195,15 @@ impl Checks {
         }
         let checked = match &job {
             Ok(job) if list.jobs.of_a_document => {
-                // Another file of the run may have the same name. If this name was not added here, the run
-                // would forget it too early.
+                // The name is added here because another file of the run may have the same name. Otherwise
+                // the run would forget the name as soon as one of the two jobs has ended.
                 if let Some(names) = &mut self.names {
                     names.add_of_a_document(job);
                 }
                 Ok(())
             }
             Err(e) if list.jobs.of_a_document && !concerns_all(e) => Ok(()),
-            // Errors quote names. The list may not be the user's own, so control characters are escaped.
+            // Errors quote names. The list may come from someone else, so control characters are escaped.
             Err(e) => Err(show::escaped(&e.to_string()).into_owned()),
             Ok(job) => {
                 let job = self.as_named(job);

@@ -35,7 +35,7 @@ pub(super) struct Place {
 pub(super) struct Names {
     /// The names, each with the place of its job and a hash of what the job downloads. The hash is 0 for jobs
     /// with headers, and for the names of side files (the partial file and the journal of an unfinished
-    /// file).
+    /// file). Two jobs with the hash 0 do not count as the same download.
     seen: HashMap<u64, (Place, u64)>,
     /// The folders in the names, each with the place of the first job that needs it.
     folders: HashMap<u64, Place>,

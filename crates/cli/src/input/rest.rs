@@ -15,7 +15,7 @@ const AT_ONCE: u64 = 1024;
 
 /// The last line of the message about the mistakes, if a signal came while the rest of the lists was read.
 const CUT: &str =
-    "The rest of the lists was not read, because a signal stopped the run. It may have more mistakes.";
+    "The rest of the lists was not read, because a signal stopped the run. The rest may have more mistakes.";
 
 pub(crate) struct Rest {
     checks: Checks,
@@ -53,8 +53,7 @@ impl Rest {
         so_far.set(pass_on(&mut checks, &pass));
         let mut lists = Vec::new();
         for (number, reading) in pass.lists.iter_mut().enumerate() {
-            // The jobs that were read are dropped here, because the thread that passes jobs to the session
-            // reads the list again from its beginning.
+            // The thread that passes the jobs to the session reads them again, so they are not kept here.
             reading.kept = None;
             let list = reading.list.with_own_count();
             lists.push(Checked::new(list, Count::Later(so_far.clone(), number), None));
@@ -116,8 +115,8 @@ impl Rest {
     }
 }
 
-/// Stores that the jobs that were checked may be passed to the session, and returns how far the lists were
-/// read. From now on, no later line replaces the line of one of these jobs.
+/// Marks the checked jobs as passed to the session, and returns how far the lists were read. From now on, no
+/// later line replaces the line of one of these jobs.
 fn pass_on(checks: &mut Checks, pass: &Pass) -> Vec<OfList> {
     checks.passed = pass.lists.iter().map(|list| list.line).collect();
     of_lists(pass)

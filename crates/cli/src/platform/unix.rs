@@ -178,8 +178,8 @@ pub extern "C" fn keep_closed_stdout_unwritable() {
     if rustix::io::fcntl_getfd(stdout).is_err()
         && let Ok(null) = open("/dev/null", OFlags::RDONLY, Mode::empty())
     {
-        // `null` has the number of standard output already, or, if standard input is closed too, the number
-        // of standard input. So `null` must stay open.
+        // The descriptor `null` already has the number of standard output. If standard input is closed too,
+        // it has the number of standard input. In both cases, `null` must stay open.
         let _ = rustix::stdio::dup2_stdout(&null);
         let _ = null.into_raw_fd();
     }

@@ -249,7 +249,7 @@ fn a_known_size_is_required_of_every_mirror() {
     let out = run(&Place::new(), &metalink("<size>2000</size>", &urls[..1]), &["--retries", "0"]);
     assert_eq!(out.status, 3, "{}", out.stderr);
     let failed = &events(&out, "failed")[0];
-    assert!(failed.to_string().contains("1000 bytes, and must be 2000"), "{failed}");
+    assert!(failed.to_string().contains("1000 bytes, and must have 2000"), "{failed}");
 }
 
 /// Returns a URL of the first server, whose responses have this Link header.

@@ -206,7 +206,7 @@ fn a_run_starts_at_a_known_level_and_stays_there_if_the_line_is_the_same() {
         assert_eq!(controller.steps()[0].why, StepReason::Remembered);
         assert_eq!(controller.best().map(|best| best.number), Some(number));
         let targets = settle(&mut controller, 4, goodput);
-        assert!(targets.len() > 1, "the search only starts at the number of the earlier run: {targets:?}");
+        assert!(targets.len() > 1, "the search does not end at the number of the earlier run: {targets:?}");
         settle(&mut controller, 9, goodput);
         assert!(controller.target().abs_diff(number) <= number / 4, "{}", controller.target());
     }

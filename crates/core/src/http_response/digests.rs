@@ -214,7 +214,7 @@ fn single(
     {
         // For a file that was uploaded in parts, S3 states a digest that is computed from the digests of the
         // parts.
-        return notes.push(format!("{name} does not belong to the whole file and was not used"));
+        return notes.push(format!("{name} was not used, because it does not belong to the whole file"));
     }
     let read = |text: &str| match form {
         Form::Hex => Digest::from_hex(algorithm, text),
@@ -243,7 +243,7 @@ fn google(headers: &HeaderMap, length: Option<u64>, into: &mut Vec<Expected>, no
         stored_length.zip(length).is_some_and(|(stored, here)| stored.trim() != here.to_string());
     if (stored_gzip && !headers.contains_key(CONTENT_ENCODING)) || other_length {
         return notes.push(format!(
-            "{NAME} belongs to the file as it is stored, not as it was sent, and was not used"
+            "{NAME} was not used, because it belongs to the file as it is stored, not as it was sent"
         ));
     }
     let algorithm = |name: &str| match name {

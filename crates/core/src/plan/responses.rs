@@ -173,7 +173,7 @@ impl Plan {
         self.verification.check_size(remote.size, at)?;
         match (&remote.stated_size, remote.size) {
             (Some(stated), Some(size)) if stated.size != size && self.verification.is_on() => {
-                let why = format!("its size is {size} bytes, and {} says {}", stated.from, stated.size);
+                let why = format!("the file has {size} bytes, and {} says {}", stated.from, stated.size);
                 Err(Error::new(ErrorKind::DigestMismatch, at(), why))
             }
             _ => Ok(()),

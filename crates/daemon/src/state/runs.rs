@@ -125,7 +125,7 @@ impl State {
         Some(effect)
     }
 
-    /// Applies an event of the library.
+    /// Applies an event of the library, and returns the effects that must follow.
     pub fn on_event(&mut self, event: &Event, now: u64) -> Vec<Effect> {
         let Some(job) = event.job else { return Vec::new() };
         let Some(run) = self.runs.get_mut(&job) else { return Vec::new() };
@@ -171,7 +171,8 @@ impl State {
             EventKind::Skipped { path, bytes, reason, .. }
                 if event.kind.has_nothing_left() && !entry.state.is_over() =>
             {
-                // It is not known which download or program saved this file.
+                // It is not known which download or program saved this file, so it is never deleted with the
+                // download.
                 self.complete(&entry, path.into(), *bytes, reason, None, now)
             }
             EventKind::Skipped { reason, .. } if !is_stopping => {
@@ -225,7 +226,7 @@ impl State {
 /// there is an existing file that the download must not replace, the message also has advice.
 fn message_of(error: &Failure) -> String {
     let advice = if error.code == ErrorKind::FileExists.code() { AWAY } else { "" };
-    // If the failure concerns a URL, it is not added here, because clients show the URL beside the message.
+    // A URL is not added here, because clients show it beside the message.
     match Path::new(&error.at).is_absolute() && !error.message.contains(&error.at) {
         true => format!("{} ({}){advice}", error.message, error.at),
         false => format!("{}{advice}", error.message),

@@ -26,11 +26,11 @@ pub struct Line {
     pub kind: &'static str,
     /// The identifier of the download, if the line is about one.
     pub id: Option<String>,
-    /// The message in words.
+    /// The message for the user.
     pub text: String,
 }
 
-/// The log. Clones are the same log.
+/// The log. All clones share the same lines.
 #[derive(Clone, Default)]
 pub struct Log(Arc<Mutex<Lines>>);
 

@@ -82,7 +82,8 @@ impl Disk for Files {
         let first = first.unwrap_or_default();
         match journal::read_start(&first) {
             Some(start) => exists(&usual.part) && !identity.may_resume(start.origin),
-            // The journal is damaged or has another format.
+            // The journal is one of downhaul, but it is damaged or has another format. So it says nothing
+            // about the job.
             None if exists(&usual.part) && (is_cut || journal::is_journal(&first)) => false,
             // Any other file may belong to the user or to another tool.
             None => !is_ours(&usual.part) && (has_bytes(&usual.journal) || has_bytes(&usual.part)),

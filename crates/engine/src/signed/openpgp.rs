@@ -210,8 +210,8 @@ fn unwrap(text: &str) -> Option<(String, &str)> {
     if next_line(&mut rest)? != MESSAGE {
         return None;
     }
-    // `Hash` is the only allowed header (7.1). Its value is ignored, since the signature itself names its
-    // hash.
+    // `Hash` is the only allowed header (RFC 9580, section 7.1). Its value is ignored, since the signature
+    // itself names its hash.
     loop {
         match next_line(&mut rest)? {
             "" => break,
@@ -221,7 +221,7 @@ fn unwrap(text: &str) -> Option<(String, &str)> {
     let mut said = String::with_capacity(rest.len());
     while !rest.starts_with(SIGNATURE) {
         let line = next_line(&mut rest)?;
-        // A line that begins with a dash is escaped (7.2).
+        // A line that begins with a dash is escaped with `- ` (RFC 9580, section 7.2).
         let line = if line.starts_with('-') { line.strip_prefix("- ")? } else { line };
         if line.contains('\r') {
             return None;
@@ -229,7 +229,7 @@ fn unwrap(text: &str) -> Option<(String, &str)> {
         said += line.trim_end_matches([' ', '\t']);
         said += "\r\n";
     }
-    // The last line end belongs to the line that follows (7.2).
+    // The line end before the signature is not part of the signed text (RFC 9580, section 7.2).
     said.truncate(said.len().saturating_sub(2));
     Some((said, rest))
 }

@@ -195,8 +195,8 @@ pub(crate) struct Saved {
 }
 
 impl Saving<'_> {
-    /// Carries out the actions of the plan. Returns `None` if this function cannot carry out one of them, or
-    /// if the action fails. In these cases, no byte of the file is on the disk.
+    /// Carries out the actions of the plan. Returns `None` if one of them fails, or if the job needs
+    /// something that only the director can do. In these cases, no byte of the file is on the disk.
     fn run(&mut self, remote: &Remote) -> Option<Saved> {
         let settings = &self.tools.settings;
         let mut now = self.sent;
@@ -260,7 +260,8 @@ impl Saving<'_> {
         Some(Input::Placed(Ok(Place::Free { path, left: false }), None))
     }
 
-    /// Computes the digests, and finds the kind of the content from the first bytes.
+    /// Computes the digests. If the name of the file promises something other than an HTML page, also passes
+    /// the kind of the content to the plan, as found from the first bytes.
     fn verify(&mut self, now: Duration) -> Input {
         let Tools { settings, .. } = self.tools;
         let mut hashers = Hashers::new(&self.plan.algorithms());

@@ -173,8 +173,8 @@ impl Race {
         self.controller.on_closed(self.connections.is_empty());
     }
 
-    /// Returns how many bytes one more connection requests, if there are `count` connections in all. Returns
-    /// `None` if there is nothing to request.
+    /// Returns how many bytes one more connection requests. `count` is the number of connections, including
+    /// those that may be opened now. Returns `None` if there is nothing to request.
     fn next_segment(&mut self, count: usize) -> Option<f64> {
         let (shortest, longest) = SEGMENT_SECONDS;
         let seconds = (self.latency * SEGMENT_ROUND_TRIPS).clamp(shortest, longest);

@@ -36,9 +36,9 @@ pub(super) struct Tcp {
     back: f64,
     /// The number of packets until the next one is lost by chance.
     until_loss: f64,
-    /// The time until which the connection waits for a timeout.
+    /// Before this time, the connection sends nothing, because it waits for a timeout.
     silent: f64,
-    /// Losses before this time count as one with the last loss.
+    /// Before this time, further losses count as part of the last loss.
     recovers: f64,
     /// The highest number of bytes a second that the host sends over the connection.
     cap: f64,

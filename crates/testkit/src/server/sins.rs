@@ -116,8 +116,8 @@ pub fn names() -> Vec<&'static str> {
     SINS.iter().map(|(name, _)| *name).chain(h2::SINS.iter().copied()).collect()
 }
 
-/// Answers with the script of this name, or with 404 if there is no such sin. Over HTTP/1.1, the sins of
-/// HTTP/2 do not misbehave.
+/// Answers with the script of this name, or with 404 if there is no such sin. If a sin of HTTP/2 is requested
+/// over HTTP/1.1, the file is sent without misbehaviour.
 pub(super) fn answer(sin: &str, mut exchange: Exchange) -> io::Result<bool> {
     match SINS.iter().find(|(name, _)| *name == sin) {
         Some((_, script)) => script(&mut exchange),

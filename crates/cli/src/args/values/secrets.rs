@@ -18,7 +18,7 @@ pub enum Header {
 
 /// Accepts a value that may contain a password. The value is parsed later, by code whose errors do not show
 /// it.
-#[expect(clippy::unnecessary_wraps, reason = "clap wants a result")]
+#[expect(clippy::unnecessary_wraps, reason = "clap requires a result")]
 pub(in crate::args) fn secret(text: &str) -> Result<Secret, String> {
     Ok(Secret::new(text))
 }
@@ -131,12 +131,12 @@ pub(crate) fn cookies(text: &str) -> Result<SecretOption, String> {
     let is_pair = |pair: &str| pair.split_once('=').is_some_and(|(name, _)| is_name(name));
     match text.trim_end_matches(';').split(';').all(is_pair) {
         true => Ok(SecretOption::Text(Secret::new(text.trim_end_matches(';')))),
-        false => Err("it must be NAME=VALUE; --cookies FILE reads a cookie file".into()),
+        false => Err("it must be NAME=VALUE. Use --cookies FILE for a cookie file".into()),
     }
 }
 
 /// Reads `FILE` or `FILE:PASSWORD`.
-#[expect(clippy::unnecessary_wraps, reason = "clap wants a result")]
+#[expect(clippy::unnecessary_wraps, reason = "clap requires a result")]
 pub(in crate::args) fn cert(text: &str) -> Result<CertOption, String> {
     let (file, password) = cert_parts(text);
     Ok(CertOption { file: file.into(), password: password.map(Secret::new) })

@@ -43,7 +43,7 @@ fn arguments_that_cannot_be_used_are_explained() {
         (&["add", "-o", "/abs/x", url][..], 1, "Give a name below the folder of the download"),
         (&["add", "-i", "http://127.0.0.1:1/list"], 1, "a list at a URL cannot be added: download it first"),
         (&["daemon", url], 2, "add them to the running daemon with 'downhaul add URL'"),
-        (&["daemon", "add", url], 2, "the command is 'downhaul add', without daemon"),
+        (&["daemon", "add", url], 2, "the command is 'downhaul add', without the word daemon"),
         (&["attach", url], 2, "this command takes options only"),
         (&["pause", ""], 2, "an ID has at least one digit"),
         (&["remove", " "], 2, "an ID has at least one digit"),

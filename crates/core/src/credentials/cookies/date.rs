@@ -6,8 +6,8 @@ use crate::calendar::Date;
 const MONTHS: [&str; 12] =
     ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 
-/// Reads the date of an `Expires` attribute. Returns `None` if the text is not a date, and 0 for a date
-/// before 1970.
+/// Reads the date of an `Expires` attribute, and returns the seconds since 1970. Returns `None` if the text
+/// is not a date, and 0 for a date before 1970.
 pub(super) fn parse(text: &str) -> Option<Time> {
     let is_delimiter = |c: char| !(c.is_ascii_alphanumeric() || c == ':' || !c.is_ascii());
     let (mut time, mut day, mut month, mut year) = (None, None, None, None);

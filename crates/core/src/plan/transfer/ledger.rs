@@ -192,7 +192,7 @@ impl SegmentLedger {
         self.digested = false;
     }
 
-    /// Records that these bytes are written. `source` is their source, if known.
+    /// Records that these bytes have been written. `source` is their source, if known.
     fn write(&mut self, source: Option<usize>, range: Range<u64>) {
         if let Some(source) = source {
             self.provenance.insert(source, self.written.missing(range.clone()));

@@ -271,8 +271,8 @@ impl Transfer {
         self.ledger.claimed = RangeSet::new();
     }
 
-    /// Records that the bytes of a worker's segment below `upto` are written ([`SegmentLedger::wrote`] says
-    /// what `fresh` means). Returns false if the worker has no assignment.
+    /// Records that the bytes of a worker's segment below `upto` have been written ([`SegmentLedger::wrote`]
+    /// says what `fresh` means). Returns false if the worker has no assignment.
     pub(super) fn wrote(
         &mut self,
         now: Duration,

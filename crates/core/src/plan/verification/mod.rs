@@ -229,18 +229,18 @@ impl Verification {
         let Some(size) = size else { return Ok(()) };
         let why = match (self.size, &self.chunks) {
             (Some(wanted), _) if wanted != size && self.is_on() => {
-                format!("its size is {size} bytes, and must be {wanted}")
+                format!("the file has {size} bytes, and must have {wanted}")
             }
             (_, Some(chunks)) if !chunks.fit(size) => {
                 let count = chunks.hashes().digests.len();
-                format!("it has {size} bytes, which does not fit {count} chunks")
+                format!("the file has {size} bytes, which does not fit {count} chunks")
             }
             _ => return Ok(()),
         };
         Err(Error::new(ErrorKind::DigestMismatch, at(), why))
     }
 
-    /// Returns the next chunk to read back, with its digest.
+    /// Returns the next chunk to read back, with its expected digest.
     pub(super) fn next_chunk(&mut self, written: &RangeSet, size: u64) -> Option<(Range<u64>, Digest)> {
         self.chunks.as_mut()?.next(written, size)
     }

@@ -80,13 +80,14 @@ proptest! {
             }
             false => fs::File::options().write(true).open(&part).expect("a tar").set_len(cut).expect("cuts"),
         }
-        // With fewer bytes than one header, a tar is not recognised as one of downhaul.
+        // A tar that is shorter than one header is not recognised as a tar of downhaul.
         prop_assume!(cut == 0 || cut >= 512);
         let tars = open(folder.path()).expect("opens");
         for ((path, data), end) in paths.iter().zip(&ends) {
             let there = read(&tars, path);
             let is_whole = *end <= cut;
-            // The last bytes of a tar fill up a block, so they may be zeros already.
+            // The last bytes of a file in the tar only fill up a block with zeros. So a file may still be
+            // whole, even if the cut or the damage begins within these bytes.
             prop_assert!(there.as_ref() == Some(data) || (there.is_none() && !is_whole), "{path:?}");
             if there.is_none() {
                 prop_assert!(save(&tars, path, data));

@@ -86,7 +86,7 @@ impl Member {
         let mut text = String::new();
         let mut reader = self.reader(warc);
         read_head(&mut reader)?;
-        // The reader compares the checksum of the member at its end.
+        // At the end of the member, the reader also compares the member with its checksum.
         reader.take(LONGEST_DESCRIPTION).read_to_string(&mut text)?;
         Ok(Entry::read(text.trim_end()).filter(|entry| !entry.out.is_empty()))
     }

@@ -10,12 +10,12 @@ use std::sync::Mutex;
 /// Sends the file in the codings that `?coding=` names, such as `?coding=gzip, br`. With `?says=TEXT`, the
 /// Content-Encoding is TEXT, and not the codings of the body.
 ///
-/// These keys change what is sent:
+/// These parameters change what is sent:
 /// - `zeros=1`: the file has only zeros, so its coded form is very small;
 /// - `cut=N`: the last N bytes are missing, although the body ends as announced;
 /// - `more=TEXT`: this text follows the coded bytes.
 ///
-/// These keys change how the file is sent:
+/// These parameters change how the file is sent:
 /// - `digest=VALUE`: the response has this Repr-Digest, a digest of the coded bytes;
 /// - `parts=1`: ranges of the coded bytes are served;
 /// - `tag=VALUE`: the ETag of the responses, instead of `"coded"`;

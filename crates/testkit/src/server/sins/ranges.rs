@@ -14,7 +14,7 @@ pub(super) fn no_ranges(x: &mut Exchange) -> io::Result<bool> {
 }
 
 /// Always sends the whole file, although its headers say that it accepts ranges. With `?break=1`, the first
-/// response ends after half of the body. `?rate=N` limits the bytes a second.
+/// response ends after half of the body. `?rate=N` limits the speed to N bytes a second.
 pub(super) fn ranges_ignored(x: &mut Exchange) -> io::Result<bool> {
     let (etag, body) = (x.etag(), shared_content(&x.name, x.size));
     let whole = if x.visit == 0 && x.request.query("break").is_some() { body.len() / 2 } else { body.len() };
@@ -139,8 +139,8 @@ pub(super) fn everything_as_a_part(x: &mut Exchange) -> io::Result<bool> {
     x.respond("206 Partial Content", &[("Content-Range", &range), ("ETag", &etag)], &body)
 }
 
-/// Sends ranges without the total size. `?most=N` limits the bytes of each response, and `?tag=0` leaves out
-/// the validator.
+/// Sends ranges without the total size. With `?most=N`, each response has at most N bytes, and `?tag=0`
+/// leaves out the validator.
 pub(super) fn unknown_total(x: &mut Exchange) -> io::Result<bool> {
     let (status, _, mut body) = x.part();
     let Some((first, _)) = x.request.range().filter(|_| status.starts_with("206")) else {

@@ -90,7 +90,7 @@ impl<'a> Encrypted<'a> {
         let salt = derivation.expect(OCTETS)?;
         let iterations = number(derivation.expect(INTEGER)?)?;
         if derivation.peek() == Some(INTEGER) {
-            // This is the length of the key, which the cipher also states.
+            // This is the length of the key. It is not used, because the cipher also states it.
             derivation.expect(INTEGER)?;
         }
         let prf = match derivation.peek() {

@@ -150,7 +150,9 @@ fn of_certificate(error: &CertificateError) -> (ErrorKind, String) {
         | Bad::InvalidOcspResponse => untrusted("it is not known whether the certificate was revoked"),
         Bad::Other(OtherError(other)) => of_other(other.as_ref()),
         Bad::ApplicationVerificationFailure => untrusted("the verifier of this machine refuses it"),
-        _ => untrusted("it is self-signed, belongs to an authority, or has a form that is not supported"),
+        _ => untrusted(
+            "it is self-signed, is the certificate of an authority, or has a form that is not supported",
+        ),
     }
 }
 

@@ -133,7 +133,8 @@ impl ServerCertVerifier for Verifier {
         let verified = match &self.trusted {
             Trusted::All => Ok(ServerCertVerified::assertion()),
             // A server certificate that the user gave needs no authority. Most such certificates (`openssl
-            // req -x509`) claim to belong to an authority, so the usual verification would refuse them.
+            // req -x509`) state that they are certificates of an authority, so the usual verification would
+            // refuse them.
             Trusted::Given(given, _) if given.iter().any(|one| one == end_entity) => {
                 certificate::check(end_entity, name, now).map(|()| ServerCertVerified::assertion())
             }
