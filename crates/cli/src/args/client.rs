@@ -101,7 +101,7 @@ pub struct Add {
     #[arg(long, conflicts_with = "lists")]
     pub mirrors: bool,
 
-    /// Require this digest (sha256:HEX)
+    /// Require this digest, such as sha256:HEX
     #[arg(long, value_name = "DIGEST", value_parser = values::checksum, conflicts_with = "lists")]
     pub checksum: Option<Digest>,
 
@@ -109,7 +109,7 @@ pub struct Add {
     #[arg(short = 'H', long = "header", value_name = "'NAME: VALUE'", value_parser = values::header_option, conflicts_with = "lists")]
     pub headers: Vec<Header>,
 
-    /// Limit each download to RATE bytes a second (500k, 2M)
+    /// Limit each download to RATE bytes a second (such as 500k or 2M)
     #[arg(long, value_name = "RATE", value_parser = values::limit, conflicts_with = "lists")]
     pub limit_rate: Option<u64>,
 

@@ -43,20 +43,20 @@ pub struct Work {
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024), hide_short_help = true)]
     pub max_per_host: u16,
 
-    /// Download at most RATE bytes per second (500k, 2M)
+    /// Download at most RATE bytes per second (such as 500k or 2M)
     ///
     /// The limit is for all files together. 1k means 1024 bytes.
     #[arg(long, value_name = "RATE", value_parser = values::limit)]
     pub limit_rate: Option<u64>,
 
-    /// Start no more downloads after SIZE bytes (500M, 2G)
+    /// Start no more downloads after SIZE bytes (such as 500M or 2G)
     ///
     /// The limit applies to the bytes that this run receives. Downloads that have started are still
     /// completed. If other files remain, the exit status is 75, and the same command downloads them.
     #[arg(long, alias = "quota", value_name = "SIZE", value_parser = values::size, hide_short_help = true)]
     pub max_total: Option<u64>,
 
-    /// Start no more downloads after this time (90m, 06:30, 2026-11-28T06:30)
+    /// Start no more downloads after this time (such as 90m, 06:30 or 2026-11-28T06:30)
     ///
     /// TIME is a duration from the start of the run, a time of day, or a date and time. Downloads that have
     /// started are still completed. If other files remain, the exit status is 75, and the same command
@@ -91,7 +91,7 @@ pub struct Failure {
     #[arg(long, value_name = "WHAT")]
     pub on_error: Option<OnError>,
 
-    /// Give up a connection that receives nothing for this long (30, 500ms, 2m)
+    /// Give up a connection that receives nothing for this long (such as 30, 500ms or 2m)
     #[arg(long, value_name = "SECS", default_value = "30", value_parser = values::time, hide_short_help = true)]
     pub timeout: Duration,
 
@@ -103,7 +103,7 @@ pub struct Failure {
     #[arg(long, value_name = "SECS", value_parser = values::time, hide_short_help = true)]
     pub max_time: Option<Duration>,
 
-    /// Give up a connection that receives fewer than RATE bytes per second over a minute (500, 2k)
+    /// Give up a connection that receives fewer than RATE bytes per second over a minute (such as 500 or 2k)
     ///
     /// [default: about 17, which is 1 KiB per minute]
     #[arg(long, value_name = "RATE", value_parser = values::rate, hide_short_help = true)]
@@ -135,7 +135,7 @@ pub struct Failure {
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Ending")]
 pub struct Ending {
-    /// End at most this long after SIGTERM or SIGHUP (25, 2m)
+    /// End at most this long after SIGTERM or SIGHUP (such as 25 or 2m)
     ///
     /// After the signal, downhaul sends no more requests, and saves the received bytes for the next run. The
     /// exit status is 75. Usually, the run ends in less than a second.
@@ -159,7 +159,7 @@ pub struct Ending {
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Verification")]
 pub struct Verification {
-    /// Require this digest (sha256:HEX)
+    /// Require this digest, such as sha256:HEX
     ///
     /// This option is for a single URL. The algorithm is sha256, sha384, sha512, blake3, blake2b, sha1, md5,
     /// crc32, crc32c or crc64nvme. Without an algorithm, HEX is read as MD5, SHA-1, SHA-256, SHA-384 or

@@ -126,7 +126,8 @@ impl Arguments {
         if !given.options.is_true("no-conf") {
             given.warnings = read_file(given.options.get("conf-path"), &mut options)?;
         }
-        // Headers of the command line are added to the headers of the file.
+        // An option of the command line replaces the option of the configuration file. Headers are added
+        // instead.
         for (name, value) in given.options.iter() {
             options.add(name, value).map_err(Refused::value)?;
         }

@@ -77,7 +77,7 @@ pub struct Output {
     #[arg(long, value_name = "NAME", value_parser = values::tar_names, conflicts_with_all = ["save_as", "adopt"], hide_short_help = true)]
     pub to_tar: Option<ContainerNames>,
 
-    /// Begin another tar when a file would make the current one larger than SIZE (500M, 2G)
+    /// Begin another tar when a file would make the current one larger than SIZE (such as 500M or 2G)
     #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = values::container_size, hide_short_help = true)]
     pub tar_size: u64,
 
@@ -94,7 +94,7 @@ pub struct Output {
     #[arg(long, value_name = "NAME", value_parser = values::warc_names, conflicts_with_all = ["save_as", "adopt", "to_tar"], hide_short_help = true)]
     pub to_warc: Option<ContainerNames>,
 
-    /// Begin another WARC when a file would make the current one larger than SIZE (500M, 2G)
+    /// Begin another WARC when a file would make the current one larger than SIZE (such as 500M or 2G)
     #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = values::container_size, hide_short_help = true)]
     pub warc_size: u64,
 
