@@ -43,7 +43,7 @@ pub struct Work {
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024), hide_short_help = true)]
     pub max_per_host: u16,
 
-    /// Download at most RATE bytes per second (such as 500k or 2M)
+    /// Download at most RATE bytes per second, such as 500k
     ///
     /// The limit is for all files together. 1k means 1024 bytes.
     #[arg(long, value_name = "RATE", value_parser = values::limit)]
