@@ -101,7 +101,7 @@ pub struct Add {
     #[arg(long, conflicts_with = "lists")]
     pub mirrors: bool,
 
-    /// Require this digest, such as sha256:HEX
+    /// Require this digest, in a form such as sha256:HEX
     #[arg(long, value_name = "DIGEST", value_parser = values::checksum, conflicts_with = "lists")]
     pub checksum: Option<Digest>,
 

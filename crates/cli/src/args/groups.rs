@@ -43,7 +43,7 @@ pub struct Work {
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024), hide_short_help = true)]
     pub max_per_host: u16,
 
-    /// Download at most RATE bytes per second, such as 500k
+    /// Download at most RATE bytes per second (such as 500k)
     ///
     /// The limit is for all files together. 1k means 1024 bytes.
     #[arg(long, value_name = "RATE", value_parser = values::limit)]
@@ -159,7 +159,7 @@ pub struct Ending {
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Verification")]
 pub struct Verification {
-    /// Require this digest, such as sha256:HEX
+    /// Require this digest, in a form such as sha256:HEX
     ///
     /// This option is for a single URL. The algorithm is sha256, sha384, sha512, blake3, blake2b, sha1, md5,
     /// crc32, crc32c or crc64nvme. Without an algorithm, HEX is read as MD5, SHA-1, SHA-256, SHA-384 or

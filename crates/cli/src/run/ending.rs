@@ -26,8 +26,8 @@ pub(super) const LAST_OUTPUT_LIMIT: Duration = Duration::from_secs(1);
 /// about a minute. A second signal ends the program immediately.
 pub(super) const LAST_FILES_LIMIT: Duration = Duration::from_secs(120);
 
-/// If a mistake in a list stops the run, the check of the list continues for at most this time, and then the
-/// mistakes are shown. A billion lines are checked in less time.
+/// The longest time for the rest of the check of a list, after a mistake in it has stopped the run. The
+/// mistakes are shown at the end of the check. A billion lines are checked in less time.
 pub(super) const LAST_CHECK_LIMIT: Duration = Duration::from_secs(4 * 3600);
 
 /// The time for showing the last warning. A terminal needs much less.
@@ -107,11 +107,9 @@ pub(super) fn closing(summary: &Summary, output: &OutputSettings, shared: &Share
 }
 
 /// Writes the last output on a separate thread, and waits until it is written. If the run was stopped, this
-/// function waits at most for `limit` after the last signal.
-///
-/// While it waits, Ctrl-C ends the program immediately. There is one exception: after a mistake in a list has
-/// stopped the run, the first signal only ends the check of the list. SIGTERM or SIGHUP also ends the
-/// program immediately if it is not the first signal.
+/// function waits at most for `limit` after the last signal. During the wait, Ctrl-C ends the program
+/// immediately. There is one exception: if a mistake in a list stopped the run, only the second signal ends
+/// the program immediately. SIGTERM and SIGHUP also end it immediately only as the second signal.
 pub(super) async fn write_last_output(
     write: impl FnOnce() + Send + 'static,
     limit: Duration,

@@ -309,8 +309,8 @@ impl ContainerSet {
         Ok(())
     }
 
-    /// Ends the last container at the end of the run. If `is_complete` is true, no more files follow, and the
-    /// container gets its final name. A container without files is removed.
+    /// Ends the run. If `is_complete` is true, no more files follow, and the last container gets its final
+    /// name. A container without files is removed.
     pub(super) fn end(&self, is_complete: bool) -> Result<(), Error> {
         let mut writing = self.writing();
         if is_complete || writing.container.as_ref().is_some_and(|open| open.count == 0) {

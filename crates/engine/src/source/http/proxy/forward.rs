@@ -78,8 +78,8 @@ fn says_that_it_is_of_the_proxy(status: u16, headers: &HeaderMap) -> bool {
 
 /// Returns true if a response with this status may come from the server as well as from the proxy. The header
 /// `Via` does not show that the response comes from the server, because some proxies also add this header to
-/// responses that they write themselves. A proxy that requires a login sends `Proxy-Authenticate`, so a
-/// forwarded response with `WWW-Authenticate` comes from the server.
+/// responses that they write themselves. A proxy asks for a login with `Proxy-Authenticate`, so a forwarded
+/// response with `WWW-Authenticate` comes from the server.
 pub(in crate::source::http) fn is_of_either(status: u16, headers: &HeaderMap) -> bool {
     let is_login_of_server = headers.contains_key(VIA) && headers.contains_key(WWW_AUTHENTICATE);
     matches!(status, 401 | 403 | 408 | 451 | 500..=599) && !is_login_of_server
