@@ -111,8 +111,8 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint)
     exit
 }
 
-/// Returns the command that downloads the wrong and the missing files. `downhaul repair` looks for the files
-/// in the current folder, so `-d` is added for any other folder.
+/// Returns the command that repairs wrong files and downloads missing files. `downhaul repair` looks for the
+/// files in the current folder, so `-d` is added for any other folder.
 fn repair(list: &Path, folder: Option<&Path>) -> String {
     let shown = |path: &Path| again::quoted(&words::path(path));
     let mut command = format!("downhaul repair {}", shown(list));

@@ -126,8 +126,8 @@ impl Arguments {
         if !given.options.is_true("no-conf") {
             given.warnings = read_file(given.options.get("conf-path"), &mut options)?;
         }
-        // An option of the command line replaces the option of the configuration file. Headers are added
-        // instead.
+        // A value of the command line replaces the value of the configuration file. If an option may occur
+        // several times, such as `header`, the value is added instead.
         for (name, value) in given.options.iter() {
             options.add(name, value).map_err(Refused::value)?;
         }
