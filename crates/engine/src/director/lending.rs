@@ -1,5 +1,5 @@
 //! Lends ordinary jobs to the threads for small files ([`crate::small_files`]), and takes back what they
-//! return: finished jobs, jobs with an open response, and jobs without a request.
+//! return: finished jobs, jobs with an open response, and jobs without a response.
 //!
 //! With `--http2`, no job is lent, because all requests must share one connection.
 //!
