@@ -18,8 +18,9 @@ use std::path::Path;
 /// file with useful headers is shorter.
 const LONGEST_HEADERS: usize = 256 * 1024;
 
-/// Reads the value of `--checksum-file`. If it is the path of a list, reads the list and, if there are
-/// `keys`, the signature beside the list. If it is the URL of a list, only the URL is returned.
+/// Reads the value of `--checksum-file`. If it is the path of a list, reads the list. If there are
+/// `keys`, also reads the signature beside the list, if there is one. If the value is the URL of a list, only
+/// the URL is returned.
 ///
 /// # Errors
 /// Returns why the list cannot be used, in words for the user.

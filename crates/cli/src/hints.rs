@@ -232,7 +232,7 @@ pub(crate) fn for_digest_only(code: &str, message: &str) -> Option<String> {
         .then(|| "Without --auth digest, downhaul uses Basic, which sends the password to the server.".into())
 }
 
-/// Returns advice if a server asks for the login of a proxy, and is not used as a proxy.
+/// Returns advice if a server requires a login as a proxy does, but is not used as a proxy.
 pub(crate) fn for_no_proxy(code: &str, message: &str) -> Option<String> {
     (code == "http.status" && message.contains("is not used as a proxy"))
         .then(|| "If this server is a proxy, name it with --proxy.".into())

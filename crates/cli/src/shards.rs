@@ -92,8 +92,8 @@ impl Shards {
         Ok(())
     }
 
-    /// Ends a run of this shard. `exit` is the exit status of the run. Marks the shard as done if every file
-    /// is complete. Returns `exit`, or [`Exit::Disk`] if the shard cannot be marked.
+    /// Marks the shard as done at the end of its run, if every file is complete. `exit` is the exit status of
+    /// the run. Returns `exit`, or [`Exit::Disk`] if the shard cannot be marked.
     pub(crate) fn end(&self, args: &Args, exit: Exit) -> Exit {
         if exit != Exit::Success || !self.is_known || args.plan().is_some() {
             return exit;

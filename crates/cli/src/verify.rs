@@ -111,8 +111,8 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint)
     exit
 }
 
-/// Returns the command that repairs the wrong files. `downhaul repair` looks for the files in the current
-/// folder, so `-d` is added for any other folder.
+/// Returns the command that repairs wrong files and downloads missing files. `downhaul repair` looks for the
+/// files in the current folder, so `-d` is added for any other folder.
 fn repair(list: &Path, folder: Option<&Path>) -> String {
     let shown = |path: &Path| again::quoted(&words::path(path));
     let mut command = format!("downhaul repair {}", shown(list));
@@ -157,8 +157,8 @@ fn is_metalink(list: &Path) -> bool {
     is("meta4") || is("metalink")
 }
 
-/// Returns the digests that the files must have. The second value is true if `what` is a single list that
-/// also has URLs.
+/// Returns the digests and sizes that the files must have. The second value is true if `what` is a single
+/// list that also has URLs.
 fn wanted(what: &Path, folder: Option<&Path>) -> Result<(Wanted, bool), String> {
     let mut wanted = Wanted::default();
     if !what.is_dir() {

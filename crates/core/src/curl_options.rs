@@ -124,7 +124,7 @@ pub const TABLE: &[Row] = &[
         None,
         &["proxy-digest"],
         false,
-        To::Refused("the proxy chooses between Basic and Digest, and Basic sends the password itself"),
+        To::Refused("the proxy chooses between Basic and Digest, and with Basic it gets the password itself"),
     ),
     (None, &["noproxy"], true, To::Option("no-proxy")),
     (None, &["netrc-file"], true, To::Option("netrc")),

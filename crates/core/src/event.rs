@@ -534,7 +534,8 @@ pub enum Phase {
     Asking,
     /// The last bytes are hashed, and the file is moved to its final name.
     Finishing,
-    /// The partial file of an earlier run is compared with its journal. Meanwhile, missing bytes may arrive.
+    /// The partial file of an earlier run is compared with its journal. Missing bytes may arrive at the same
+    /// time.
     Checking,
     /// The job is paused.
     Paused,

@@ -34,7 +34,7 @@ impl Folders {
         Ok(Folders { allowed, all: false })
     }
 
-    /// Returns folders for a user at a terminal: downloads may be saved everywhere, under exactly the names
+    /// Returns a value for a user at a terminal. It allows downloads in all folders, under exactly the names
     /// that the user gives. `default` and the folders that downloads name must be absolute paths.
     pub fn everywhere(default: &Path) -> Folders {
         Folders { allowed: vec![default.to_path_buf()], all: true }

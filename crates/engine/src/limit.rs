@@ -34,7 +34,7 @@ pub(crate) struct Limit {
 struct State {
     /// The limit in bytes a second, if there is one. 0 counts as 1.
     rate: Option<u64>,
-    /// The time at which the last of the bytes that workers have requested may be accepted.
+    /// The time at which the limit allows the last of the bytes for which [`Limit::wait`] was called.
     paid: Instant,
 }
 

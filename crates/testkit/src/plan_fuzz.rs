@@ -167,7 +167,7 @@ fn origins(count: usize) -> Vec<Origin> {
     crate::net_sim::origins(count)
 }
 
-/// Returns chunk hashes for a file of 20,000 bytes.
+/// Returns chunk hashes for a file of 20,000 bytes. `length` is the length of a chunk.
 fn chunk_hashes(length: u64) -> ChunkHashes {
     let digests = vec![expected().digest; 20_000_usize.div_ceil(length as usize)];
     ChunkHashes { length, algorithm: Algorithm::Sha256, digests, from: "a list".into() }

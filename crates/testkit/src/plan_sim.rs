@@ -89,7 +89,8 @@ struct Sim {
     named: bool,
     /// The longest time until a response, in milliseconds.
     slowest_response: u64,
-    /// The claims that are being checked, each with the number in its `CheckJournal`. `None` ends the check.
+    /// The claims to check, each with the number of the action `CheckJournal`. The entry with `None` in place
+    /// of a claim is the end of the check.
     check: VecDeque<(u32, Option<Claim>)>,
     /// The inputs that are passed to the plan next.
     later: VecDeque<Input>,
@@ -104,7 +105,7 @@ struct Sim {
     published: Option<Vec<u8>>,
 }
 
-/// Runs a download in the world of a seed, including restarts.
+/// Runs a download, including restarts, in a simulated world that depends only on the seed.
 ///
 /// # Panics
 /// Panics if the plan breaks its invariant, publishes wrong bytes, or does not end.

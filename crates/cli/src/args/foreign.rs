@@ -140,7 +140,7 @@ const TABLE: &[Row] = &[
         &["proxy-digest"],
         None,
         Instead(
-            "leave this option out. The proxy then chooses between Basic and Digest, and Basic sends the password itself",
+            "leave this option out. The proxy then chooses between Basic and Digest. With Basic, the proxy gets the password itself",
         ),
     ),
     (None, &["max-redirs", "max-redirect"], Some("N"), Instead("use --max-redirects N")),

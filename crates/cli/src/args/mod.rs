@@ -161,7 +161,7 @@ pub struct Options {
 
 /// Returns the command with all options that the help and the completions show.
 pub(crate) fn command() -> clap::Command {
-    // The program has a different short help ([`help`]). Its commands have the usual help of clap.
+    // `downhaul -h` prints a short help of its own ([`help`]). The help of the commands comes from clap.
     let help = Arg::new("help").short('h').long("help").action(ArgAction::Help).help("Show this help");
     let command = Args::command();
     let shown: Vec<Arg> = config::options(&command).cloned().collect();
@@ -244,8 +244,7 @@ impl Args {
         if let Some(Command::Plan(plan)) = &mut self.command
             && std::mem::replace(&mut plan.existing.dedup, Dedup::Off) != Dedup::Off
         {
-            let why =
-                "the setting dedup has no effect on a plan, which shows all downloads of a run without dedup";
+            let why = "the setting dedup has no effect on a plan. The plan shows the downloads of a run without dedup";
             self.config.notes.push(why.into());
         }
     }

@@ -126,7 +126,8 @@ impl Arguments {
         if !given.options.is_true("no-conf") {
             given.warnings = read_file(given.options.get("conf-path"), &mut options)?;
         }
-        // Headers of the command line are added to the headers of the file.
+        // A value of the command line replaces the value of the configuration file. If an option may occur
+        // several times, such as `header`, the value is added instead.
         for (name, value) in given.options.iter() {
             options.add(name, value).map_err(Refused::value)?;
         }

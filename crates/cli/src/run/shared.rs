@@ -19,7 +19,7 @@ pub(crate) struct Shared {
     more: AtomicBool,
     /// True if the program was stopped and continued, so that the screen must be painted again.
     repaint: AtomicBool,
-    /// How the run ends, if it was stopped early.
+    /// The exit status, if the run ends early.
     ending: Mutex<Option<Exit>>,
     /// True after the first signal that ends the run.
     signalled: AtomicBool,

@@ -93,7 +93,7 @@ struct Table {
     text: String,
     /// The names of the jobs that have not ended.
     names: HashMap<JobId, String>,
-    /// The rows that are shown, but wait for earlier rows.
+    /// The rows that are not printed yet, because they wait for earlier rows.
     rows: BTreeMap<JobId, Row>,
     failures: Vec<Row>,
     /// True if the line above the table was printed.

@@ -55,7 +55,8 @@ pub(super) struct Bans {
     count: u32,
 }
 
-/// An increase of the number of connections above [`Bans::most`], after bytes had arrived.
+/// An increase of the number of connections above [`Bans::most`]. An increase before the first bytes of the
+/// host is not recorded.
 #[derive(Debug, Clone, Copy)]
 struct Growth {
     at: Duration,

@@ -24,7 +24,8 @@
 //!   gain (explained below). Then even more connections are tried. If the target is at the ceiling (the
 //!   highest target, see below), `Hold` follows instead. If the goodput grew by less than 5 % of the ideal
 //!   gain, the old target returns, and `Recheck` follows.
-//! - `Recheck`: the old target is measured again, since the network may have changed meanwhile. Usually,
+//! - `Recheck`: the old target is measured again, since the network may have changed during the trial.
+//! Usually,
 //!   `Hold` follows with the better one of the two targets.
 //! - `TryFewer`: the target was lowered. The new target stays if its goodput is at least 95 % of the goodput
 //!   before. If the goodput is lower, the old target returns. `Hold` usually follows in both cases.

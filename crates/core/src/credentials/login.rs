@@ -10,8 +10,7 @@ use url::Url;
 pub type Refused = &'static str;
 
 /// The reason why a login cannot be sent with [`basic`].
-pub const NO_BASIC: Refused =
-    "the user name contains a colon, which Basic cannot send. If the server has Digest, use --auth digest";
+pub const NO_BASIC: Refused = "the user name contains a colon, which Basic cannot send. If the server supports Digest, use --auth digest";
 
 /// Returns the login in the userinfo of a URL, if there is one. The parts of the login are percent-decoded
 /// once.

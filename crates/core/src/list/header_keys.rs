@@ -8,6 +8,9 @@ use crate::job::{Headers, Job};
 use serde_json::{Map, Value};
 
 /// Moves the headers from the keys of a line to its job.
+///
+/// # Errors
+/// Returns `list.line` if a key or a header has a form that is not allowed.
 pub(super) fn take(keys: &mut Map<String, Value>, job: &mut Job) -> Result<(), Error> {
     for key in keys.keys().cloned().collect::<Vec<_>>() {
         let name = match super::bare(&key).as_str() {

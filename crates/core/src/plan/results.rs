@@ -171,8 +171,9 @@ impl Plan {
             return self.tell_retry(&error, 0, Duration::ZERO, self.prefix());
         }
         // If bytes were joined without a validator, or if all bytes are from an earlier run, only the digest
-        // could show if they belong to one version of the file. Otherwise they belong to one version, and the
-        // digest itself is wrong or the bytes are damaged.
+        // could show if they belong to one version of the file. So the wrong digest is reported as a changed
+        // file. Otherwise the bytes belong to one version, and they are damaged or the digest itself is
+        // wrong.
         let error = match self.identity.is_joined_unproven() || self.transfer.received() == 0 {
             true => Error::new(
                 ErrorKind::RemoteChanged,

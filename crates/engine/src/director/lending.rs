@@ -1,5 +1,5 @@
 //! Lends ordinary jobs to the threads for small files ([`crate::small_files`]), and takes back what they
-//! return: finished jobs, jobs with an open response, and jobs that have not begun.
+//! return: finished jobs, jobs with an open response, and jobs without a response.
 //!
 //! With `--http2`, no job is lent, because all requests must share one connection.
 //!
@@ -105,7 +105,8 @@ impl Lending {
         self.threads.as_ref().filter(|_| !self.out.is_empty()).map_or(0, SmallFiles::at_work)
     }
 
-    /// Returns true if some lent jobs have not begun. These jobs start before the jobs of the queue.
+    /// Returns true if no thread has taken some of the lent jobs yet. These jobs start before the jobs of the
+    /// queue.
     pub(super) fn has_waiting(&self) -> bool {
         !self.out.is_empty() && self.threads.as_ref().is_some_and(SmallFiles::has_waiting)
     }
@@ -304,7 +305,7 @@ impl Director {
         self.connections.forget_if_many(&self.lending.host);
     }
 
-    /// Takes back the jobs that have not begun.
+    /// Takes back the lent jobs that no thread has taken yet.
     pub(super) fn withdraw(&mut self) {
         let jobs = self.lending.threads.as_ref().map(SmallFiles::withdraw).unwrap_or_default();
         jobs.into_iter().for_each(|job| self.on_untouched(job));

@@ -40,7 +40,7 @@ impl Queue {
         self.arrived
     }
 
-    /// Returns true if a job has not arrived yet.
+    /// Returns true if the job with this identifier has not arrived yet.
     pub(super) fn expects(&self, id: JobId) -> bool {
         id.get() > self.arrived
     }
@@ -50,7 +50,7 @@ impl Queue {
         self.early.entry(id).or_default().push(control);
     }
 
-    /// Adds a command to resume to the commands that were kept for each job.
+    /// Adds the command `Resume` for each job that has kept commands, after these commands.
     pub(super) fn resume_early(&mut self) {
         self.early.values_mut().for_each(|controls| controls.push(Control::Resume));
     }

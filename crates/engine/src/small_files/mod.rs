@@ -10,9 +10,9 @@
 //! file to the disk. It gives the job back with the open response, and the director continues with it.
 //!
 //! If a disk makes the thread wait, [`SmallFiles::watch`] chooses another thread, which takes the jobs that
-//! have not begun. So a disk that does not answer stops only the jobs that are in progress on the first
-//! thread, and the larger downloads whose first response this thread received, because this thread reads the
-//! bytes of these responses.
+//! no thread has taken yet. So a disk that does not answer stops only the jobs that are in progress on the
+//! first thread, and the larger downloads whose first response this thread received, because this thread
+//! reads the bytes of these responses.
 //!
 //! Invariant: a job that was lent is given back exactly once: finished, with a response or an error, or
 //! without a request.
@@ -50,7 +50,7 @@ pub(crate) const STUCK: Duration = Duration::from_millis(100);
 /// The highest number of threads. If all of them wait for disks, the next jobs must wait too.
 const THREADS_MOST: usize = 8;
 
-/// The highest number of jobs that are lent and have not begun. With this many jobs, the director is needed
+/// The highest number of lent jobs that no thread has taken yet. With this many jobs, the director is needed
 /// only once for several dozen files.
 pub(crate) const LENT_MOST: usize = 128;
 
@@ -123,10 +123,10 @@ pub(crate) struct Tools {
     pub(crate) clock: Clock,
 }
 
-/// The threads. They end when this value is dropped.
+/// The threads that download small files. They end when this value is dropped.
 pub(crate) struct SmallFiles {
     shared: Arc<Shared>,
-    /// The value of [`Thread::saves`] at the last check, of the thread that took jobs at that time.
+    /// The value of [`Thread::saves`] that [`SmallFiles::watch`] read last, from the thread that took jobs.
     seen: u64,
 }
 
@@ -138,7 +138,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// The lent jobs that have not begun.
+    /// The lent jobs that no thread has taken yet.
     waiting: VecDeque<Lent>,
     /// The results that are not given back yet. The threads themselves do not keep results, because a thread
     /// may wait for a disk.
@@ -166,7 +166,7 @@ struct Thread {
     /// The number of times that the thread began or stopped using the disk. The number is odd while the
     /// thread uses the disk.
     saves: AtomicU64,
-    /// Changes when the jobs in progress are called back.
+    /// Changes when the director wants the jobs in progress back ([`SmallFiles::call_back`]).
     recalls: watch::Sender<()>,
 }
 
@@ -226,7 +226,7 @@ impl SmallFiles {
         LENT_MOST.saturating_sub(self.shared.state().waiting.len())
     }
 
-    /// Returns true if some jobs have not begun.
+    /// Returns true if no thread has taken some of the lent jobs yet.
     pub(crate) fn has_waiting(&self) -> bool {
         !self.shared.state().waiting.is_empty()
     }
@@ -247,7 +247,7 @@ impl SmallFiles {
         }
     }
 
-    /// Takes back the jobs that have not begun.
+    /// Takes back the lent jobs that no thread has taken yet.
     pub(crate) fn withdraw(&self) -> Vec<Lent> {
         std::mem::take(&mut self.shared.state().waiting).into()
     }

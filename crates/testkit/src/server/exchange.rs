@@ -1,5 +1,6 @@
 //! One request, and functions with which scripts answer it. Most of these functions send a correct response
-//! with a test file or a range of it, or a part of such a response.
+//! with a test file or a range of it, or a part of such a response. `more` are headers that are added to the
+//! response. A function that sends bytes returns true if the connection can be used for another request.
 
 use super::sins::quotas::Counted;
 use super::{Request, Wire};

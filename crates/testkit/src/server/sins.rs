@@ -24,6 +24,7 @@ use super::exchange::Exchange;
 use super::h2;
 use std::io;
 
+/// A script answers a request. It returns true if the connection can be used for another request.
 type Script = fn(&mut Exchange) -> io::Result<bool>;
 
 /// All scripts for HTTP/1.1, by the name of the sin.

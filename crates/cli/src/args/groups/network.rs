@@ -253,7 +253,7 @@ pub struct Http {
     #[arg(long, value_name = "RULE", value_parser = ConnectTo::parse, hide_short_help = true)]
     pub connect_to: Vec<ConnectTo>,
 
-    /// Make connections from this local address, or (on Linux) through this network interface (eth0)
+    /// Make connections from this local address, or (on Linux) through this network interface (such as eth0)
     #[arg(long, value_name = "ADDRESS", value_parser = Interface::parse, hide_short_help = true)]
     pub interface: Option<Interface>,
 

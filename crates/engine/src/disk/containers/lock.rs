@@ -44,7 +44,7 @@ enum Attempt {
     Shared(File),
     /// Runs with another number of shards write the set.
     OtherShards,
-    /// Another run starts or ends.
+    /// Another run starts or ends. The next attempt may succeed.
     Step,
 }
 
@@ -88,8 +88,8 @@ impl SetLock {
         }
     }
 
-    /// Ends the run. If no other run writes the set, calls `tidy`. If `tidy` returns true, removes the locks
-    /// with their folder.
+    /// Releases the lock of the set at the end of the run. If no other run writes the set, calls `tidy`. If
+    /// `tidy` returns true, removes the locks with their folders.
     pub(super) fn end(&self, tidy: impl FnOnce() -> bool) {
         // A file system without locks returns an error. On such a file system, other runs are not detected.
         let _ = self.set.unlock();
@@ -99,7 +99,7 @@ impl SetLock {
     }
 }
 
-/// Removes the locks with their folder. The caller makes sure that no other run uses them.
+/// Removes the locks with their folders. The caller makes sure that no other run uses them.
 fn remove_locks(state: &Path) {
     let set = state.join(SET);
     let entries = fs::read_dir(state).into_iter().flatten().flatten();
@@ -120,7 +120,8 @@ fn attempt(state: &Path, numbers: Numbers, settle: impl Fn() -> Result<(), Error
             let mut stated = String::new();
             let is_known = file.read_to_string(&mut stated).is_ok() && stated == shards;
             if !is_known {
-                // If the file is empty, the next run needs nothing from it.
+                // An empty file states no number of shards, so no later run needs the file. Without the file,
+                // a later run also calls `settle`.
                 settle().inspect_err(|_| {
                     if stated.is_empty() {
                         remove_locks(state)

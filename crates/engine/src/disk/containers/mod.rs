@@ -105,8 +105,9 @@ impl Containers {
         self.form
     }
 
-    /// Ends the run. If no more files follow, the last container gets its final name. Otherwise the next run
-    /// continues it. A container without files is removed. Blocks the thread.
+    /// Ends the containers at the end of the run. If `no_more_files` is true, the last container gets its
+    /// final name. Otherwise the next run continues it. A container without files is removed. Blocks the
+    /// thread.
     ///
     /// # Errors
     /// Returns the error of the system. The last container has no final name then, unless only forcing that

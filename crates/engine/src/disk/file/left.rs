@@ -38,12 +38,12 @@ pub(crate) fn delete_left(target: &Path, origins: &[Origin]) -> Result<(), Error
     };
     let tagged = origins.iter().map(|origin| tagged_side_files(target, &origin.tag()));
     for side in tagged.chain(is_own.then_some(usual)) {
-        // The lock is kept until the files are removed, so that no run begins to work on them meanwhile.
+        // The lock is kept until the files are removed, so that no other run begins to work on them before.
         let held = platform::open_existing(&side.part);
         if held.as_ref().is_ok_and(|file| is_locked(file) || !is_still_at(file, &side.part)) {
             continue;
         }
-        // Without a partial file there is no lock. Another run may create the partial file meanwhile, so it
+        // Without a partial file there is no lock. Another run may create the partial file at any time, so it
         // is not removed here.
         let is_missing = held.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
         let paths = side.all().into_iter().filter(|path| !is_missing || *path != side.part);

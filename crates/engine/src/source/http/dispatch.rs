@@ -158,7 +158,7 @@ impl Dispatcher {
             Some(response) => response,
             None => over_http1(http_request).await?,
         };
-        // If a list states the size, no guess about the size was needed, so the file is not counted.
+        // Only files whose size no list states are counted, because only their sizes must be guessed.
         if request.is_for_everything() && request.size.is_none() && !self.http2_only() {
             origin.learn_from(&response);
         }
@@ -181,7 +181,7 @@ impl Dispatcher {
         self.connector.is_verified(url)
     }
 
-    /// Returns the proxy that forwards the requests for this URL, without its user name and password.
+    /// Returns the proxy, without a user name and a password, if a proxy forwards the requests for this URL.
     pub(super) fn forwarder(&self, url: &Url) -> Option<String> {
         self.connector.route(url, Peer::default()).forwarder().map(|gateway| gateway.proxy.to_string())
     }

@@ -14,8 +14,8 @@ use url::{Position, Url};
 
 pub(super) type HttpRequest = Request<Full<bytes::Bytes>>;
 
-/// Builds the request for a URL. `asked` is what the caller of the source requested. The headers with secrets
-/// and the body come from `permit`.
+/// Builds the request for a URL. `asked` states which bytes or facts the caller of the source wants. The
+/// headers with secrets and the body come from `permit`.
 ///
 /// # Errors
 /// Returns `url.invalid` if the URL or a setting cannot be written as a header.

@@ -1,4 +1,4 @@
-//! Provides the transport below HTTP: a TCP connection, TLS to a proxy over TCP, or a Unix socket.
+//! Provides the transport below HTTP: a TCP connection, a TLS connection to a proxy, or a Unix socket.
 
 #[cfg(not(unix))]
 mod no_unix;

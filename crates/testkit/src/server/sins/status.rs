@@ -12,8 +12,8 @@ pub(super) fn busy_once(x: &mut Exchange) -> io::Result<bool> {
 }
 
 /// Answers with the status `?status=N` (503 by default). With `&after=VALUE`, the response has the header
-/// Retry-After with this value. `&after=dateN` becomes the date that is N seconds in the future. N may be
-/// negative.
+/// Retry-After with this value. With `&after=dateN`, the value is the date N seconds in the future. N
+/// may be negative.
 pub(super) fn busy_always(x: &mut Exchange) -> io::Result<bool> {
     let status = x.request.query("status").unwrap_or_else(|| "503".into()) + " Busy";
     let after = x.request.query("after").unwrap_or_default();
@@ -94,7 +94,7 @@ pub(super) fn redirect(x: &mut Exchange) -> io::Result<bool> {
     x.respond(&format!("{status} Elsewhere"), &[("Location", &to)], b"elsewhere")
 }
 
-/// Sends `?hops=N` relative redirects and then the file. Without `hops`, redirects without end.
+/// Sends `?hops=N` relative redirects and then the file. Without `hops`, the redirects never end.
 pub(super) fn redirect_chain(x: &mut Exchange) -> io::Result<bool> {
     match x.request.query("hops").map(|hops| hops.parse::<u32>().unwrap_or(0)) {
         Some(0) => x.file(&[]),
