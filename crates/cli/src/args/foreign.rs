@@ -148,11 +148,12 @@ const TABLE: &[Row] = &[
     (None, &["max-connection-per-server", "split"], Some("N"), Instead("use -x N")),
     (None, &["http1.1"], None, Instead("use --http1")),
     (None, &["speed-limit", "lowest-speed-limit"], Some("RATE"), Instead("use --min-speed RATE")),
+    (None, &["max-overall-download-limit"], Some("RATE"), Instead("use --limit-rate RATE")),
     (
         None,
-        &["max-download-limit", "max-overall-download-limit"],
+        &["max-download-limit"],
         Some("RATE"),
-        Instead("use --limit-rate RATE"),
+        Instead("use --limit-rate RATE for all files together, or \"limit_rate\" in a list for one file"),
     ),
     (
         Some('r'),

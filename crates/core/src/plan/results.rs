@@ -178,7 +178,7 @@ impl Plan {
             true => Error::new(
                 ErrorKind::RemoteChanged,
                 self.path(),
-                "its ranges belong to different versions of the file",
+                "the digest of the file is wrong, and its ranges may belong to different versions of it",
             ),
             false => Error::new(ErrorKind::DigestMismatch, self.path(), why),
         };
