@@ -33,8 +33,8 @@ const LONGEST_ENDING: &str = NEW_JOURNAL;
 pub(crate) enum Reserved {
     /// The job has a path.
     Path,
-    /// An earlier job of the run downloads the same file.
-    Same,
+    /// An earlier job of the run downloads the same file, to this path.
+    Same(PathBuf),
     /// Another job has the path, or the path is reserved for another purpose, such as the log. No numbered
     /// name is possible, because the name may not change, or because all its numbered forms are in use.
     Taken,
@@ -59,9 +59,9 @@ struct Names {
     /// The hashes of the folders that the files at reserved paths need. If a folder is here, all folders
     /// above it are here too.
     folders: HashSet<u64>,
-    /// A pair for each download whose name got a number: the hash of its path without the number, and the
-    /// hash of the download.
-    numbered: HashSet<(u64, u64)>,
+    /// The number in the name of each download whose name got one. The keys are the hash of its path without
+    /// the number, and the hash of the download.
+    numbered: HashMap<(u64, u64), u32>,
     /// For the hash of each path that got numbers, the number that is tried next.
     next: HashMap<u64, u32>,
     /// The paths of jobs that have not ended. The first path of each job was reserved when the job was
@@ -96,19 +96,20 @@ impl ReservedPaths {
             return Reserved::Path;
         }
         if names.taken.get(base) == Some(what) {
-            return Reserved::Same;
+            return Reserved::Same(wished.into());
         }
         if !may_change || !has_folders {
             return Reserved::Taken;
         }
-        if !names.numbered.insert((base, what)) {
-            return Reserved::Same;
+        if let Some(&n) = names.numbered.get(&(base, what)) {
+            return Reserved::Same(numbered(wished, n, self.numbers));
         }
         let first = names.next.get(&base).copied().unwrap_or(1);
         for n in first..MOST_NUMBERED {
             let path = numbered(wished, n, self.numbers);
             if self.is_free(&names, &path, self.key(&path)) {
                 names.next.insert(base, n + 1);
+                names.numbered.insert((base, what), n);
                 names.take(job, &path, self.hash(&path), what);
                 return Reserved::Path;
             }
@@ -309,12 +310,13 @@ mod tests {
         let wished = Path::new("config.json");
         assert_eq!(taken.reserve(JobId::new(1), wished, 11, true), Reserved::Path);
         assert_eq!(taken.reserve(JobId::new(2), wished, 12, true), Reserved::Path);
-        assert_eq!(taken.reserve(JobId::new(3), wished, 11, true), Reserved::Same);
-        assert_eq!(taken.reserve(JobId::new(4), wished, 12, true), Reserved::Same);
+        let same = |path: &str| Reserved::Same(path.into());
+        assert_eq!(taken.reserve(JobId::new(3), wished, 11, true), same("config.json"));
+        assert_eq!(taken.reserve(JobId::new(4), wished, 12, true), same("config (1).json"));
         assert_eq!(taken.reserve(JobId::new(5), Path::new("./config.json"), 13, true), Reserved::Path);
         assert_eq!(taken.reserve(JobId::new(6), wished, 14, false), Reserved::Taken);
         assert_eq!(taken.reserve(JobId::new(7), Path::new("log"), 15, false), Reserved::Taken);
-        assert_eq!(taken.reserve(JobId::new(8), wished, 11, false), Reserved::Same);
+        assert_eq!(taken.reserve(JobId::new(8), wished, 11, false), same("config.json"));
         assert_eq!(path_of(&taken, JobId::new(1)), "config.json");
         assert_eq!(path_of(&taken, JobId::new(2)), "config (1).json");
         assert_eq!(path_of(&taken, JobId::new(5)), "./config (2).json");
