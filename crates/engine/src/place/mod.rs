@@ -1,11 +1,11 @@
 //! Chooses the path of a file. The choice depends on the name from the user or the server, on existing files,
 //! and on the paths of other files of the run.
 //!
-//! The name from a list or URL is reserved when the job is queued, in the order of the input ([`job_paths`]). If
-//! the server gives another name, that name is chosen when the response arrives ([`Places::choose`]). If
-//! several files have the same name, each path belongs to one URL, in this run and in later ones. With
-//! [`Settings::releases_names`], a path is free again when its job has ended. [`existing`] decides if an
-//! existing file is the wanted one.
+//! The name from a list or URL is reserved when the job is queued, in the order of the input
+//! ([`job_paths`]). If the server gives another name, that name is chosen when the response arrives
+//! ([`Places::choose`]). If several files have the same name, each path belongs to one URL, in this run and
+//! in later ones. With [`Settings::releases_names`], a path is free again when its job has ended.
+//! [`existing`] decides if an existing file is the wanted one.
 //!
 //! Invariant: the content of existing files is not changed here. If an earlier run was killed just after a
 //! file got its final name, the journal that this run left beside the file is deleted ([`Disk::tidy`]).
