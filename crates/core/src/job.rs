@@ -105,7 +105,8 @@ pub struct Job {
     /// applied before the line was written, so they are not applied again.
     pub is_left_over: bool,
     /// The name of the file below the output folder if the server states no other name. An earlier run chose
-    /// this name, for example because another file of that run had the name that the URL gives.
+    /// this name, for example because another file of that run had the name that the URL gives. If the
+    /// server states another name, the folders of the file still get the numbers that they have here.
     pub url_name: Option<SafeName>,
     /// The facts about the file, if an earlier run fetched it. The job is then skipped without a request.
     pub done: Option<Kept>,

@@ -160,6 +160,23 @@ impl SafeName {
         SafeName { path: all.collect::<Vec<_>>().join("/"), original: self.original.clone() }
     }
 
+    /// Returns the same name with other folders. Its first folders, as far as `plain` has the same ones, are
+    /// replaced with those of `other`.
+    pub(crate) fn with_folders_of(&self, other: &SafeName, plain: &SafeName) -> SafeName {
+        let pairs = plain.folders().zip(other.folders());
+        let same =
+            self.folders().zip(pairs).map_while(|(own, (plain, other))| (own == plain).then_some(other));
+        let same: Vec<&str> = same.collect();
+        let rest = self.path.split('/').skip(same.len());
+        let path = same.iter().copied().chain(rest).collect::<Vec<_>>().join("/");
+        SafeName { path, original: self.original.clone() }
+    }
+
+    /// Returns the folders of the name.
+    fn folders(&self) -> impl Iterator<Item = &str> {
+        self.path.rsplit_once('/').into_iter().flat_map(|(folders, _)| folders.split('/'))
+    }
+
     /// Returns the name, with `/` between folders.
     pub fn as_str(&self) -> &str {
         &self.path

@@ -172,12 +172,7 @@ impl Networks {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn options(given: &[(&str, &str)]) -> Options {
-        let mut options = Options::default();
-        given.iter().try_for_each(|(name, value)| options.set(name, value)).expect("allowed");
-        options
-    }
+    use crate::options::options;
 
     #[test]
     fn options_become_settings() {

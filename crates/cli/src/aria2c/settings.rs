@@ -98,20 +98,18 @@ fn words(options: &Options) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn options(given: &[(&str, &str)]) -> Options {
-        let mut options = Options::default();
-        given.iter().try_for_each(|(name, value)| options.set(name, value)).expect("allowed");
-        options
-    }
-
     #[test]
     fn options_become_those_of_downhaul() {
-        let words = words(&options(&[
+        let mut options = Options::default();
+        for (name, value) in [
             ("max-tries", "0"),
             ("timeout", "7"),
             ("check-certificate", "false"),
             ("lowest-speed-limit", "2K"),
-        ]));
+        ] {
+            options.set(name, value).expect("allowed");
+        }
+        let words = words(&options);
         for word in ["--retries=inf", "--timeout=7", "--insecure", "--min-speed=2048"] {
             assert!(words.iter().any(|other| other == word), "{word}: {words:?}");
         }

@@ -3,6 +3,7 @@
 
 use crate::common::Place;
 use crate::list_forms::both_ways;
+use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 use std::collections::BTreeMap;
 
@@ -101,6 +102,61 @@ fn files_that_were_not_started_keep_the_numbers_in_their_names() {
     let some = files(&place, "out");
     let out = place.run(&["-i", "list", "-d", "all"]);
     assert_eq!((out.status, files(&place, "all")), (0, some), "{}", out.stderr);
+}
+
+#[test]
+fn a_url_that_a_list_has_twice_gets_one_number() {
+    let server = Server::start();
+    let paths: Vec<String> = (0..500).map(|n| format!("/d/{n}")).collect();
+    let (one, two) = (server.put("/1/config.json", "1"), server.url("2/config.json"));
+    let others: Vec<String> = paths.iter().map(|path| server.url(&path[1..])).collect();
+    let place = Place::new();
+    // The last line is not passed to the session, because many lines are before it.
+    place.write("list", [&[one, two.clone()], &others[..], &[two]].concat().join("\n"));
+    let failing = ["-j", "1", "--on-error", "exit", "--retries", "0", "--failed", "failed"];
+    let out = place.run(&[&["-i", "list", "-d", "out"][..], &failing].concat());
+    let failed = String::from_utf8(place.file("failed").expect("a list")).expect("UTF-8");
+    assert_eq!((out.status, failed.lines().count()), (4, 502), "{}", out.stderr);
+    let reversed: Vec<&str> = failed.lines().rev().collect();
+    place.write("reversed", reversed.join("\n"));
+    for path in paths.iter().map(String::as_str).chain(["/2/config.json"]) {
+        server.put(path, path);
+    }
+    for list in ["failed", "reversed"] {
+        let out = place.run(&["-i", list, "-d", "out"]);
+        assert_eq!((out.status, files(&place, "out").len()), (0, 502), "{list}: {}", out.stderr);
+    }
+    assert_eq!(place.file("out/config (1).json").as_deref(), Some(&b"/2/config.json"[..]));
+}
+
+#[test]
+fn files_keep_the_numbers_in_the_names_of_their_folders() {
+    const SIZE: u64 = 3_000_000;
+    // The server states the last part of the name.
+    for name in ["m", "o"] {
+        let server = Server::start();
+        let n = server.put("/a/n", "n");
+        server.becomes("/a/n/m", &format!("/redirect/0/m?to=/a/n/{name}"));
+        server.becomes(&format!("/a/n/{name}"), &format!("/truncated_body_always/{SIZE}/{name}"));
+        let place = Place::new();
+        place.write("list", format!("{n}\n{n}/m\n"));
+        let run = |list, failed| {
+            place.run(&["-i", list, "-d", "out", "--folders", "all", "--retries", "0", "--failed", failed])
+        };
+        for (list, failed) in [("list", "1"), ("1", "2")] {
+            let out = run(list, failed);
+            assert_eq!(out.status, 1, "{list} {name}: {}", out.stderr);
+            let part = format!("out/a/n (1)/{name}.part");
+            assert!(place.file(&part).is_some(), "{list}: {:?} {}", place.files(), out.stderr);
+        }
+        server.becomes(&format!("/a/n/{name}"), &format!("/well_behaved/{SIZE}/{name}"));
+        for list in ["2", "1", "list"] {
+            let out = run(list, "3");
+            assert_eq!(out.status, 0, "{list} {name}: {}", out.stderr);
+            place.assert_exact(&out, &format!("out/a/n (1)/{name}"), &content(name, SIZE));
+            assert_eq!(files(&place, "out").len(), 2, "{list} {name}: {:?}", place.files());
+        }
+    }
 }
 
 #[test]

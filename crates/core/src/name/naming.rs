@@ -85,7 +85,7 @@ impl Naming {
             },
             (Destination::Server, Some(remote)) => {
                 let name = self.by_response(spec, given, &remote.url, remote.name.as_ref());
-                Some(self.in_folder_of(spec, name))
+                Some(self.in_folders_of(spec, given, name))
             }
         }
     }
@@ -94,7 +94,7 @@ impl Naming {
     /// `None` if the job has no URL.
     pub fn name_of_url(&self, spec: &Job) -> Option<SafeName> {
         let given = spec.urls.first()?;
-        Some(self.in_folder_of(spec, self.by_url(spec, given)))
+        Some(self.in_folders_of(spec, given, self.by_url(spec, given)))
     }
 
     /// Applies the template to a job of a list. If the list gives the file a name, the job gets the name that
@@ -127,6 +127,19 @@ impl Naming {
             Destination::Path(_) | Destination::Stdout | Destination::Stream(_) | Destination::Writer(_) => {
                 Ok(job)
             }
+        }
+    }
+
+    /// Puts the folder of a job before the name of its file. If a folder of this path got a number in an
+    /// earlier run ([`Job::url_name`]), it gets the same number again.
+    fn in_folders_of(&self, spec: &Job, given: &Url, name: SafeName) -> SafeName {
+        let name = self.in_folder_of(spec, name);
+        match &spec.url_name {
+            Some(earlier) => {
+                let plain = self.in_folder_of(spec, self.by_url(spec, given));
+                name.with_folders_of(&self.given(earlier), &plain)
+            }
+            None => name,
         }
     }
 
@@ -225,6 +238,27 @@ mod tests {
                 expected,
                 "{source:?} {answered}"
             );
+        }
+    }
+
+    #[test]
+    fn a_folder_that_got_a_number_in_an_earlier_run_keeps_it() {
+        let naming = Naming { folders: Folders::All, ..Naming::default() };
+        for (folder, earlier, answered, by_url, by_response) in [
+            (None, "a (1)/n/m", "http://h/x/o", "a (1)/n/m", "a (1)/n/o"),
+            (None, "a/n (1)/m (2)", "http://h/x/o", "a/n (1)/m", "a/n (1)/o"),
+            (Some("d"), "d/a/n (1)/m", "http://h/?x", "d/a/n (1)/m", "d/a/n (1)/m"),
+            (None, "m (1)", "http://h/x/o", "a/n/m", "a/n/o"),
+        ] {
+            let job = Job {
+                folder: folder.and_then(SafeName::from_server),
+                url_name: SafeName::from_person(earlier).ok(),
+                ..Job::new(url("http://h/a/n/m"))
+            };
+            let remote = Remote::whole(url(answered));
+            let of_url = naming.name_of_url(&job).map(|name| name.to_string());
+            let of_response = naming.name_for(&job, Some(&remote)).map(|name| name.to_string());
+            assert_eq!((of_url.as_deref(), of_response.as_deref()), (Some(by_url), Some(by_response)));
         }
     }
 

@@ -304,6 +304,14 @@ fn bytes(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(unit)
 }
 
+/// Returns these options, for a test.
+#[cfg(test)]
+pub(crate) fn options(given: &[(&str, &str)]) -> Options {
+    let mut options = Options::default();
+    given.iter().try_for_each(|(name, value)| options.set(name, value)).expect("allowed");
+    options
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -211,16 +211,10 @@ impl State {
 mod tests {
     use super::*;
     use crate::folders::Folders;
-    use crate::options::Options;
+    use crate::options::options;
     use crate::state::Edit;
     use crate::store::Store;
     use std::path::Path;
-
-    fn options(given: &[(&str, &str)]) -> Options {
-        let mut options = Options::default();
-        given.iter().try_for_each(|(name, value)| options.set(name, value)).expect("allowed");
-        options
-    }
 
     /// Returns a state in which a client has set options.
     fn state(set: &[(&str, &str)]) -> State {

@@ -89,13 +89,8 @@ impl Globals {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::options;
     use std::path::Path;
-
-    fn options(given: &[(&str, &str)]) -> Options {
-        let mut options = Options::default();
-        given.iter().try_for_each(|(name, value)| options.set(name, value)).expect("allowed");
-        options
-    }
 
     #[test]
     fn the_command_line_has_precedence_and_the_configuration_has_not() {

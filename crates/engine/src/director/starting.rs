@@ -78,7 +78,7 @@ impl Director {
                 self.queue.push(id, spec);
                 self.catch_up(id);
             }
-            Reserved::Same => {
+            Reserved::Same(_) => {
                 let by_url = || SafeName::from_url(&spec.urls[0]).to_string();
                 let path = spec.destination.given_name().unwrap_or_else(by_url);
                 self.reporter.tell(Some(id), EventKind::same_as_other_job(path).with_extra(&spec.extra));

@@ -316,6 +316,15 @@ pub(super) fn open_and_lock(path: &Path, target: &Path) -> Result<(File, Metadat
     Err(Error::new(ErrorKind::FileLocked, target.to_string_lossy(), ""))
 }
 
+/// Opens the file at a path for reading. Returns `None` if there is no file.
+fn open_if_there(path: &Path) -> Result<Option<File>, Error> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(failure(&e, path)),
+    }
+}
+
 fn folder_of(target: &Path) -> &Path {
     target.parent().unwrap_or(target)
 }

@@ -251,8 +251,8 @@ impl Places {
         remote: &Remote,
     ) -> Option<&'static str> {
         // The files of several URLs often have the same name, size and modification time.
-        let named_by_url = self.wished(wanted.spec).as_deref() == Some(path);
-        if there.file.record.is_none() && !named_by_url && self.taken.has_several() {
+        let named_by_url = self.paths.wished(wanted.spec).as_deref() == Some(path);
+        if there.file.record.is_none() && !named_by_url && self.paths.taken.has_several() {
             return Some(
                 "the files of several URLs may have this name, and nothing shows which of them this file is",
             );

@@ -1,11 +1,11 @@
 //! Chooses the path of a file. The choice depends on the name from the user or the server, on existing files,
 //! and on the paths of other files of the run.
 //!
-//! The name from a list or URL is reserved when the job is queued, in the order of the input ([`taken`]). If
-//! the server gives another name, that name is chosen when the response arrives ([`Places::choose`]). If
-//! several files have the same name, each path belongs to one URL, in this run and in later ones. With
-//! [`Settings::releases_names`], a path is free again when its job has ended. [`existing`] decides if an
-//! existing file is the wanted one.
+//! The name from a list or URL is reserved when the job is queued, in the order of the input
+//! ([`job_paths`]). If the server gives another name, that name is chosen when the response arrives
+//! ([`Places::choose`]). If several files have the same name, each path belongs to one URL, in this run and
+//! in later ones. With [`Settings::releases_names`], a path is free again when its job has ended.
+//! [`existing`] decides if an existing file is the wanted one.
 //!
 //! Invariant: the content of existing files is not changed here. If an earlier run was killed just after a
 //! file got its final name, the journal that this run left beside the file is deleted ([`Disk::tidy`]).
@@ -13,6 +13,7 @@
 mod existing;
 mod folders;
 mod hashes;
+mod job_paths;
 mod matching;
 mod run_names;
 mod taken;
@@ -26,17 +27,15 @@ use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::JobId;
 use downhaul_core::identity::{self, Identity, Origin, Variant};
 use downhaul_core::job::{Destination, IfExists, Job};
-use downhaul_core::listed_names::ListedNames;
-use downhaul_core::name::SafeName;
 use downhaul_core::plan::Place;
 use downhaul_core::remote::Remote;
 use downhaul_core::settings::{Resume, Settings};
 use folders::Folders;
 use hashes::Hashes;
-use std::hash::{BuildHasher, RandomState};
+use job_paths::JobPaths;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use taken::{MOST_NUMBERED, ReservedPaths, numbered};
+use taken::{MOST_NUMBERED, numbered};
 
 /// The number in `Places::signed` for a file that one job of the run downloads.
 const ONE: u64 = 1;
@@ -48,9 +47,8 @@ const SEVERAL: u64 = 2;
 pub(crate) struct Places {
     settings: Arc<Settings>,
     disk: Arc<dyn Disk>,
-    taken: ReservedPaths,
+    paths: JobPaths,
     folders: Folders,
-    hasher: RandomState,
     /// The hashes of files with signed URLs, or with headers of the job that identify the user. The number of
     /// a hash is [`SEVERAL`] if several jobs of the run differ only in these signatures or headers. Then the
     /// server may send a different file for each of these jobs.
@@ -71,9 +69,9 @@ pub(crate) struct Wanted<'a> {
 impl Places {
     pub(crate) fn new(settings: Arc<Settings>, disk: Arc<dyn Disk>) -> Self {
         let numbers = settings.naming.numbers;
-        let taken = ReservedPaths::new(&settings.reserved, numbers);
         let folders = Folders::new(disk.clone(), numbers);
-        Places { settings, disk, taken, folders, hasher: RandomState::new(), signed: Mutex::default() }
+        let paths = JobPaths::new(settings.clone());
+        Places { settings, disk, paths, folders, signed: Mutex::default() }
     }
 
     /// Returns the origin of the file that a job downloads from this URL.
@@ -83,8 +81,7 @@ impl Places {
 
     /// Reserves the name from the list or the URL when a job is queued. This reads nothing from the disk.
     pub(crate) fn reserve(&self, job: JobId, spec: &Job) -> Reserved {
-        let Some(wished) = self.wished(spec) else { return Reserved::Path };
-        let may_change = self.may_change(spec);
+        let Some(wished) = self.paths.wished(spec) else { return Reserved::Path };
         let first = &spec.urls[0];
         // The headers and passwords in the settings are not considered, because they are the same for all
         // jobs.
@@ -96,35 +93,23 @@ impl Places {
             let number = if signed.contains(file) { SEVERAL } else { ONE };
             signed.insert(file, number);
         }
-        let is_only = self.listed_names().is_some_and(|names| names.is_only(spec));
-        // Two jobs never share a path of `-o`, even if their URLs are equal.
-        let may_be_same =
-            !is_only && !self.settings.releases_names && !matches!(spec.destination, Destination::Path(_));
-        let what = if may_be_same { self.what(spec) } else { self.hasher.hash_one(job) };
-        let reserved = self.taken.reserve(job, &wished, what, may_change);
-        match reserved {
-            // No other file has a name that could clash with the path or with one of its folders.
-            Reserved::Path if is_only => self.taken.forget_at_end(job),
-            Reserved::Path => self.taken.keep_folders(job),
-            Reserved::Same | Reserved::Taken => {}
-        }
-        reserved
+        self.paths.reserve(job, spec, &wished)
     }
 
     /// Returns the path that was reserved for a job.
     pub(crate) fn reserved(&self, job: JobId) -> Option<PathBuf> {
-        self.taken.of(job)
+        self.paths.taken.of(job)
     }
 
     /// Returns true if the path of a job's file is known to be free. This reads nothing from the disk.
     pub(crate) fn is_free(&self, job: JobId, identity: &Identity) -> bool {
-        self.taken.of(job).is_some_and(|path| self.folders.is_free(&path, identity))
+        self.paths.taken.of(job).is_some_and(|path| self.folders.is_free(&path, identity))
     }
 
     /// Returns true if the folder of a job's file was read and the path is not known to be free, or if the
     /// job has no path. This reads nothing from the disk.
     pub(crate) fn is_occupied(&self, job: JobId, identity: &Identity) -> bool {
-        let path = self.taken.of(job);
+        let path = self.paths.taken.of(job);
         path.is_none_or(|path| self.folders.has_read(&path) && !self.folders.is_free(&path, identity))
     }
 
@@ -153,19 +138,15 @@ impl Places {
 
     /// Returns the place of a job's file, if the path is known to be free. Blocks the thread.
     pub(crate) fn nothing_stands(&self, job: JobId, identity: &Identity) -> Option<(PathBuf, Place)> {
-        let path = self.taken.of(job)?;
+        let path = self.paths.taken.of(job)?;
         self.folders.look_through(&path);
         let shown = path.to_string_lossy().into_owned();
         self.was_free(&path, identity).then_some((path, Place::Free { path: shown, left: false }))
     }
 
-    /// Records that a job has ended. If [`Settings::releases_names`] is true, its paths are free again.
-    /// Otherwise they stay reserved, except for the first path if no other job of the run can have it.
+    /// Records that a job has ended ([`JobPaths::over`]).
     pub(crate) fn over(&self, job: JobId) {
-        match self.settings.releases_names {
-            true => self.taken.release(job),
-            false => self.taken.over(job),
-        }
+        self.paths.over(job);
     }
 
     /// Chooses the place of a file. If there is a response, the server's name is considered too. Blocks the
@@ -192,7 +173,7 @@ impl Places {
     /// the name. Reads nothing from the disk.
     pub(crate) fn reserved_and_free(&self, wanted: &Wanted<'_>) -> Option<PathBuf> {
         let Wanted { job, spec, remote, identity, .. } = wanted;
-        let reserved = self.taken.of(*job)?;
+        let reserved = self.paths.taken.of(*job)?;
         if let Some(name) = self.settings.naming.name_for(spec, *remote) {
             let path = self.settings.output_of(spec).join(name.as_str());
             let is_reserved = path.as_os_str() == reserved.as_os_str() && name.note().is_none();
@@ -206,12 +187,12 @@ impl Places {
     /// reserved when the job was queued.
     fn path_for(&self, wanted: &Wanted<'_>) -> Result<PathBuf, Error> {
         let Wanted { job, spec, remote, .. } = wanted;
-        let wished = self.wished(spec).unwrap_or_default();
-        let reserved = self.taken.of(*job).unwrap_or_else(|| wished.clone());
+        let wished = self.paths.wished(spec).unwrap_or_default();
+        let reserved = self.paths.taken.of(*job).unwrap_or_else(|| wished.clone());
         let said = remote
             .filter(|_| spec.destination == Destination::Server)
-            .and_then(|remote| self.named(spec, Some(remote)));
-        let by_url = self.settings.naming.name_of_url(spec).map(|name| self.at(spec, &name));
+            .and_then(|remote| self.paths.named(spec, Some(remote)));
+        let by_url = self.settings.naming.name_of_url(spec).map(|name| self.paths.at(spec, &name));
         let base = said.filter(|said| Some(said) != by_url.as_ref());
         if self.settings.if_exists_of(spec) == IfExists::Rename {
             let base = base.unwrap_or(wished);
@@ -244,7 +225,7 @@ impl Places {
                 // file may be one of them. Otherwise, the options of the user say what happens to the
                 // existing file.
                 let is_decided =
-                    self.settings.if_exists_of(spec) != IfExists::Check && !self.taken.has_several();
+                    self.settings.if_exists_of(spec) != IfExists::Check && !self.paths.taken.has_several();
                 let is_others = self.known(&there, wanted.identity) == identity::Recognised::OtherUrl;
                 Ok((fails || !may_be_taken) && (is_decided || !is_others))
             }),
@@ -256,13 +237,7 @@ impl Places {
     /// comes from the server gets a number without need.
     fn may_be_forgotten(&self, path: &Path) -> bool {
         let name = path.strip_prefix(&self.settings.output).unwrap_or(path).to_string_lossy();
-        self.listed_names().is_some_and(|names| names.may_have(&name))
-    }
-
-    /// Returns the names of all jobs of the run, if they are known. Before they are known, no name is
-    /// forgotten.
-    fn listed_names(&self) -> Option<&ListedNames> {
-        self.settings.listed_names.as_ref()?.get()
+        self.paths.listed_names().is_some_and(|names| names.may_have(&name))
     }
 
     /// Returns true if a path was free when its folder was read. Reads the folder, if it was not read yet.
@@ -290,7 +265,7 @@ impl Places {
                     },
                     None => exactly && self.disk.has_left(&path, &by_origin),
                 };
-                if is_own && self.taken.take(wanted.job, &path) {
+                if is_own && self.paths.taken.take(wanted.job, &path) {
                     return Ok(Some(path));
                 }
             }
@@ -327,7 +302,7 @@ impl Places {
         for n in 0..MOST_NUMBERED {
             let path = numbered(base, n, self.settings.naming.numbers);
             // The path is checked before it is reserved, so that an unusable path is never reserved.
-            if will_do(&path)? && self.taken.take(job, &path) {
+            if will_do(&path)? && self.paths.taken.take(job, &path) {
                 return Ok(path);
             }
         }
@@ -336,42 +311,6 @@ impl Places {
             base.to_string_lossy(),
             "all numbered forms of the name are in use too",
         ))
-    }
-
-    /// Returns the path from the list or the URL, or `None` if the file needs no name.
-    fn wished(&self, spec: &Job) -> Option<PathBuf> {
-        match &spec.destination {
-            Destination::Path(path) => Some(self.settings.output_of(spec).join(path)),
-            _ => self.named(spec, None),
-        }
-    }
-
-    /// Returns the path that results from the name of a file. The name may come from a response. Returns
-    /// `None` if the file needs no name.
-    fn named(&self, spec: &Job, remote: Option<&Remote>) -> Option<PathBuf> {
-        Some(self.at(spec, &self.settings.naming.name_for(spec, remote)?))
-    }
-
-    /// Returns the path of a file with this name below the output folder. If the name may change, folders of
-    /// the path may get numbers ([`ReservedPaths::in_folders`](taken::ReservedPaths::in_folders)).
-    fn at(&self, spec: &Job, name: &SafeName) -> PathBuf {
-        let path = self.settings.output_of(spec).join(name.as_str());
-        if self.may_change(spec) { self.taken.in_folders(path) } else { path }
-    }
-
-    /// Returns true if the name of a job's file may get a number, because the user gave no name or set
-    /// `--if-exists rename`.
-    fn may_change(&self, spec: &Job) -> bool {
-        spec.destination == Destination::Server || self.settings.if_exists_of(spec) == IfExists::Rename
-    }
-
-    /// Returns a hash of what a job downloads. Of two jobs with the same hash and the same name, only one is
-    /// fetched.
-    fn what(&self, spec: &Job) -> u64 {
-        let urls: Vec<&str> = spec.urls.iter().map(url::Url::as_str).collect();
-        let digests: Vec<String> = spec.expected.iter().map(|one| one.digest.to_string()).collect();
-        let variants: Vec<_> = spec.urls.iter().map(|url| Variant::of(&self.settings, spec, url)).collect();
-        self.hasher.hash_one((urls, digests, spec.size, spec.chunks.is_some(), variants))
     }
 
     /// Returns true if there is a partial file that this job may continue. With [`Resume::Adopt`] and

@@ -1,7 +1,7 @@
 //! [`RunNames`]: finds the names that the files of a run get before the first response, without running it.
 
-use super::{Places, Reserved};
-use crate::disk::file::ReadOnlyFiles;
+use super::job_paths::JobPaths;
+use super::taken::Reserved;
 use downhaul_core::event::JobId;
 use downhaul_core::job::{Destination, Job};
 use downhaul_core::name::SafeName;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// Finds the names that a session reserves for its jobs before the first response.
 #[doc(hidden)]
 pub struct RunNames {
-    places: Places,
+    paths: JobPaths,
     /// The number of jobs whose names were reserved.
     jobs: u64,
 }
@@ -21,23 +21,25 @@ impl RunNames {
     pub fn new(settings: &Settings) -> RunNames {
         let mut settings = settings.clone();
         settings.naming.windows |= cfg!(windows);
-        RunNames { places: Places::new(Arc::new(settings), Arc::new(ReadOnlyFiles)), jobs: 0 }
+        RunNames { paths: JobPaths::new(Arc::new(settings)), jobs: 0 }
     }
 
     /// Reserves the name of the next job, in the order in which a session gets the jobs. Returns the name
     /// below the output folder if it differs from the result of
-    /// [`name_for`](downhaul_core::name::Naming::name_for), because other jobs have that name.
+    /// [`name_for`](downhaul_core::name::Naming::name_for), because other jobs have that name. If an earlier
+    /// job downloads the same file, returns the name of that file.
     pub fn next(&mut self, spec: &Job) -> Option<SafeName> {
         self.jobs += 1;
         let id = JobId::new(self.jobs);
-        let reserved = self.places.reserve(id, spec);
-        let path = self.places.reserved(id);
-        self.places.over(id);
-        if spec.destination != Destination::Server || reserved != Reserved::Path {
-            return None;
-        }
-        let settings = &self.places.settings;
-        let path = path?;
+        let reserved = self.paths.reserve(id, spec, &self.paths.wished(spec)?);
+        let path = match reserved {
+            Reserved::Path => self.paths.taken.of(id),
+            Reserved::Same(path) => Some(path),
+            Reserved::Taken => None,
+        };
+        self.paths.over(id);
+        let settings = &self.paths.settings;
+        let path = path.filter(|_| spec.destination == Destination::Server)?;
         let name = path.strip_prefix(settings.output_of(spec)).ok()?.to_str()?.replace('\\', "/");
         let plain = settings.naming.name_for(spec, None)?;
         SafeName::from_person(&name).ok().filter(|name| *name.as_str() != *plain.as_str())

@@ -10,9 +10,7 @@
 
 use super::hashes::Hashes;
 use downhaul_core::event::JobId;
-use downhaul_core::name::{
-    JOURNAL, LONGEST, NEW_JOURNAL, NumberForm, PART, SafeName, same_file_key, side_files,
-};
+use downhaul_core::name::{JOURNAL, NEW_JOURNAL, NumberForm, PART, SafeName, same_file_key, side_files};
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
@@ -25,16 +23,13 @@ pub(super) const MOST_NUMBERED: u32 = 100_000;
 /// The endings of side files (the partial file and the journals).
 const ENDINGS: [&str; 3] = [PART, JOURNAL, NEW_JOURNAL];
 
-/// The longest element of [`ENDINGS`].
-const LONGEST_ENDING: &str = NEW_JOURNAL;
-
 /// The result of a reservation.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Reserved {
     /// The job has a path.
     Path,
-    /// An earlier job of the run downloads the same file.
-    Same,
+    /// An earlier job of the run downloads the same file, to this path.
+    Same(PathBuf),
     /// Another job has the path, or the path is reserved for another purpose, such as the log. No numbered
     /// name is possible, because the name may not change, or because all its numbered forms are in use.
     Taken,
@@ -59,9 +54,9 @@ struct Names {
     /// The hashes of the folders that the files at reserved paths need. If a folder is here, all folders
     /// above it are here too.
     folders: HashSet<u64>,
-    /// A pair for each download whose name got a number: the hash of its path without the number, and the
-    /// hash of the download.
-    numbered: HashSet<(u64, u64)>,
+    /// The number in the name of each download whose name got one. The keys are the hash of its path without
+    /// the number, and the hash of the download.
+    numbered: HashMap<(u64, u64), u32>,
     /// For the hash of each path that got numbers, the number that is tried next.
     next: HashMap<u64, u32>,
     /// The paths of jobs that have not ended. The first path of each job was reserved when the job was
@@ -71,6 +66,9 @@ struct Names {
     forgotten: HashSet<JobId>,
     /// True if a path was forgotten.
     has_forgotten: bool,
+    /// True if there was a reserved path, or a folder of one, whose name has one of the [`ENDINGS`]. Only
+    /// such a path can be that of a side file.
+    has_endings: bool,
 }
 
 impl ReservedPaths {
@@ -78,8 +76,10 @@ impl ReservedPaths {
         let here = std::path::absolute(".").unwrap_or_default();
         let taken = ReservedPaths { names: Mutex::default(), hasher: RandomState::new(), here, numbers };
         for path in reserved {
-            let hash = taken.hasher.hash_one(taken.key(path));
-            taken.names().taken.insert(hash, 0);
+            let key = taken.key(path);
+            let mut names = taken.names();
+            names.has_endings |= has_ending(&key);
+            names.taken.insert(taken.hasher.hash_one(&key), 0);
         }
         taken
     }
@@ -91,25 +91,28 @@ impl ReservedPaths {
         let base = self.hasher.hash_one(&key);
         let mut names = self.names();
         let has_folders = self.has_folders(&names, wished);
-        if has_folders && self.is_free(&names, wished, key) {
-            names.take(job, wished, base, what);
+        if has_folders && self.is_free(&names, wished, (&key, base)) {
+            names.take(job, wished, (&key, base), what);
             return Reserved::Path;
         }
         if names.taken.get(base) == Some(what) {
-            return Reserved::Same;
+            return Reserved::Same(wished.into());
         }
         if !may_change || !has_folders {
             return Reserved::Taken;
         }
-        if !names.numbered.insert((base, what)) {
-            return Reserved::Same;
+        if let Some(&n) = names.numbered.get(&(base, what)) {
+            return Reserved::Same(numbered(wished, n, self.numbers));
         }
         let first = names.next.get(&base).copied().unwrap_or(1);
         for n in first..MOST_NUMBERED {
             let path = numbered(wished, n, self.numbers);
-            if self.is_free(&names, &path, self.key(&path)) {
+            let key = self.key(&path);
+            let hash = self.hasher.hash_one(&key);
+            if self.is_free(&names, &path, (&key, hash)) {
                 names.next.insert(base, n + 1);
-                names.take(job, &path, self.hash(&path), what);
+                names.numbered.insert((base, what), n);
+                names.take(job, &path, (&key, hash), what);
                 return Reserved::Path;
             }
         }
@@ -137,9 +140,11 @@ impl ReservedPaths {
         if names.by.get(&job).is_some_and(|mine| mine.iter().any(|one| one == path)) {
             return true;
         }
-        let free = self.has_folders(&names, path) && self.is_free(&names, path, self.key(path));
+        let key = self.key(path);
+        let hash = self.hasher.hash_one(&key);
+        let free = self.has_folders(&names, path) && self.is_free(&names, path, (&key, hash));
         if free {
-            names.take(job, path, self.hash(path), 0);
+            names.take(job, path, (&key, hash), 0);
             self.add_folders(&mut names, path);
         }
         free
@@ -199,9 +204,11 @@ impl ReservedPaths {
     /// Adds the folders of a reserved path.
     fn add_folders(&self, names: &mut Names, path: &Path) {
         for folder in path.ancestors().skip(1) {
-            if !names.folders.insert(self.hash(folder)) {
+            let key = self.key(folder);
+            if !names.folders.insert(self.hasher.hash_one(&key)) {
                 break;
             }
+            names.has_endings |= has_ending(&key);
         }
     }
 
@@ -225,32 +232,22 @@ impl ReservedPaths {
     /// Returns true if the path with this key is reserved for a file, or is that of a side file of such a
     /// path.
     fn is_of_a_file(&self, names: &Names, key: &str) -> bool {
-        let owners = ENDINGS.into_iter().filter_map(|ending| key.strip_suffix(ending));
-        owners.chain([key]).any(|key| names.taken.contains(self.hasher.hash_one(key)))
+        names.taken.contains(self.hasher.hash_one(key)) || self.is_side_file(names, key)
+    }
+
+    /// Returns true if the path with this key is that of a side file of a reserved path.
+    fn is_side_file(&self, names: &Names, key: &str) -> bool {
+        let mut owners = ENDINGS.into_iter().filter_map(|ending| key.strip_suffix(ending));
+        owners.any(|owner| names.taken.contains(self.hasher.hash_one(owner)))
     }
 
     /// Returns true if this path and the paths of its side files are neither reserved nor folders of reserved
-    /// paths, and if this path is not that of a side file of a reserved path. `key` is the key of this path.
-    fn is_free(&self, names: &Names, path: &Path, mut key: String) -> bool {
-        let name = path.file_name().unwrap_or_default();
-        if name.len() + LONGEST_ENDING.len() <= LONGEST {
-            // For nearly all files, the name of a side file is the name of the file with an ending.
-            let base = key.len();
-            let free = |key: &str| names.is_free(self.hasher.hash_one(key));
-            return !self.is_of_a_file(names, &key)
-                && free(&key)
-                && ENDINGS.into_iter().all(|ending| {
-                    key.truncate(base);
-                    key.push_str(ending);
-                    free(&key)
-                });
-        }
-        let side = side_files(path);
-        let owner = path.to_string_lossy();
-        let owners = ENDINGS.map(|ending| owner.strip_suffix(ending).map(PathBuf::from));
-        let mut owners = owners.iter().filter_map(|one| one.as_deref());
-        owners.all(|path| !names.taken.contains(self.hash(path)))
-            && side.all().into_iter().chain([path]).all(|path| names.is_free(self.hash(path)))
+    /// paths, and if this path is not that of a side file of a reserved path. `key` is the key of this path,
+    /// and `hash` is the hash of the key.
+    fn is_free(&self, names: &Names, path: &Path, (key, hash): (&str, u64)) -> bool {
+        let are_side_files_free =
+            || !names.has_endings || side_files(path).all().iter().all(|side| names.is_free(self.hash(side)));
+        names.is_free(hash) && !self.is_side_file(names, key) && are_side_files_free()
     }
 
     fn hash(&self, path: &Path) -> u64 {
@@ -274,10 +271,17 @@ impl Names {
         !self.taken.contains(hash) && !self.folders.contains(&hash)
     }
 
-    fn take(&mut self, job: JobId, path: &Path, hash: u64, what: u64) {
+    /// Reserves a path for a job. `key` is the key of the path, and `hash` is the hash of the key.
+    fn take(&mut self, job: JobId, path: &Path, (key, hash): (&str, u64), what: u64) {
+        self.has_endings |= has_ending(key);
         self.taken.insert(hash, what);
         self.by.entry(job).or_default().push(path.to_path_buf());
     }
+}
+
+/// Returns true if the path with this key has one of the [`ENDINGS`].
+fn has_ending(key: &str) -> bool {
+    ENDINGS.iter().any(|ending| key.ends_with(ending))
 }
 
 /// Returns a name such as `name (1).ext` for 1, and the name itself for 0.
@@ -309,12 +313,13 @@ mod tests {
         let wished = Path::new("config.json");
         assert_eq!(taken.reserve(JobId::new(1), wished, 11, true), Reserved::Path);
         assert_eq!(taken.reserve(JobId::new(2), wished, 12, true), Reserved::Path);
-        assert_eq!(taken.reserve(JobId::new(3), wished, 11, true), Reserved::Same);
-        assert_eq!(taken.reserve(JobId::new(4), wished, 12, true), Reserved::Same);
+        let same = |path: &str| Reserved::Same(path.into());
+        assert_eq!(taken.reserve(JobId::new(3), wished, 11, true), same("config.json"));
+        assert_eq!(taken.reserve(JobId::new(4), wished, 12, true), same("config (1).json"));
         assert_eq!(taken.reserve(JobId::new(5), Path::new("./config.json"), 13, true), Reserved::Path);
         assert_eq!(taken.reserve(JobId::new(6), wished, 14, false), Reserved::Taken);
         assert_eq!(taken.reserve(JobId::new(7), Path::new("log"), 15, false), Reserved::Taken);
-        assert_eq!(taken.reserve(JobId::new(8), wished, 11, false), Reserved::Same);
+        assert_eq!(taken.reserve(JobId::new(8), wished, 11, false), same("config.json"));
         assert_eq!(path_of(&taken, JobId::new(1)), "config.json");
         assert_eq!(path_of(&taken, JobId::new(2)), "config (1).json");
         assert_eq!(path_of(&taken, JobId::new(5)), "./config (2).json");

@@ -7,7 +7,7 @@
 
 use super::Files;
 use super::part::{PartFile, State};
-use super::{read_full, remove, with};
+use super::{open_if_there, read_full, remove, with};
 use crate::disk::{Disk, Found, Part, READ, failure, platform};
 use bytes::Bytes;
 use downhaul_core::adopt::{self, Adopted, OVERLAP};
@@ -271,12 +271,4 @@ pub(super) fn remove_control_file(target: &Path) {
 
 fn control_file(target: &Path) -> PathBuf {
     with(target, ".aria2")
-}
-
-fn open_if_there(path: &Path) -> Result<Option<File>, Error> {
-    match File::open(path) {
-        Ok(file) => Ok(Some(file)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(failure(&e, path)),
-    }
 }

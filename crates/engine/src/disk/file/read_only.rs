@@ -5,7 +5,7 @@
 //! released at once, so that a preview hinders no download.
 
 use super::part::PartFile;
-use super::{Files, LockState, folder_of, lock_state, sides};
+use super::{Files, LockState, folder_of, lock_state, open_if_there, sides};
 use crate::disk::{
     Beginning, Disk, Found, Generation, Opening, Part, Publishing, Standing, failure, platform,
 };
@@ -185,12 +185,4 @@ fn open_unlocked(path: &Path, target: &Path) -> Result<Option<File>, Error> {
     platform::check_writable(path).map_err(|e| failure(&e, path))?;
     // If the path is a hard link to another file, a download removes the link and makes a new file.
     Ok(Some(file).filter(|file| !platform::has_other_names(file, &meta)))
-}
-
-fn open_if_there(path: &Path) -> Result<Option<File>, Error> {
-    match File::open(path) {
-        Ok(file) => Ok(Some(file)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(failure(&e, path)),
-    }
 }
