@@ -13,7 +13,7 @@ use downhaul_core::event::JobId;
 use downhaul_core::name::{JOURNAL, NEW_JOURNAL, NumberForm, PART, SafeName, same_file_key, side_files};
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
-use std::path::{Path, PathBuf};
+use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The highest number of files that may have the same name, apart from the number in it. More such files
@@ -52,8 +52,9 @@ struct Names {
     /// number is the hash of the job's download. For other paths, the number is 0.
     taken: Hashes,
     /// The hashes of the folders that the files at reserved paths need. If a folder is here, all folders
-    /// above it are here too.
-    folders: HashSet<u64>,
+    /// above it are here too. The number of a folder is the number of these files and of these folders
+    /// directly in it.
+    folders: HashMap<u64, u32>,
     /// The number in the name of each download whose name got one. The keys are the hash of its path without
     /// the number, and the hash of the download.
     numbered: HashMap<(u64, u64), u32>,
@@ -69,6 +70,18 @@ struct Names {
     /// True if there was a reserved path, or a folder of one, whose name has one of the [`ENDINGS`]. Only
     /// such a path can be that of a side file.
     has_endings: bool,
+    last: LastFolder,
+}
+
+/// The folder that was looked up last. Files of one folder are usually next to each other in a list, and
+/// computing a key takes longer than all other work for a path.
+#[derive(Default)]
+struct LastFolder {
+    path: PathBuf,
+    /// The key of the path. It is empty if no folder was looked up.
+    key: String,
+    /// The hash of the key.
+    hash: u64,
 }
 
 impl ReservedPaths {
@@ -76,8 +89,8 @@ impl ReservedPaths {
         let here = std::path::absolute(".").unwrap_or_default();
         let taken = ReservedPaths { names: Mutex::default(), hasher: RandomState::new(), here, numbers };
         for path in reserved {
-            let key = taken.key(path);
             let mut names = taken.names();
+            let key = taken.key(&names, path);
             names.has_endings |= has_ending(&key);
             names.taken.insert(taken.hasher.hash_one(&key), 0);
         }
@@ -87,10 +100,10 @@ impl ReservedPaths {
     /// Reserves a path for a job. `what` is a hash of what the job downloads. If another job has the path and
     /// `may_change` is true, the name gets the next free number.
     pub(super) fn reserve(&self, job: JobId, wished: &Path, what: u64, may_change: bool) -> Reserved {
-        let key = self.key(wished);
-        let base = self.hasher.hash_one(&key);
         let mut names = self.names();
-        let has_folders = self.has_folders(&names, wished);
+        let has_folders = self.has_folders(&mut names, wished);
+        let key = self.key(&names, wished);
+        let base = self.hasher.hash_one(&key);
         if has_folders && self.is_free(&names, wished, (&key, base)) {
             names.take(job, wished, (&key, base), what);
             return Reserved::Path;
@@ -107,7 +120,7 @@ impl ReservedPaths {
         let first = names.next.get(&base).copied().unwrap_or(1);
         for n in first..MOST_NUMBERED {
             let path = numbered(wished, n, self.numbers);
-            let key = self.key(&path);
+            let key = self.key(&names, &path);
             let hash = self.hasher.hash_one(&key);
             if self.is_free(&names, &path, (&key, hash)) {
                 names.next.insert(base, n + 1);
@@ -130,8 +143,8 @@ impl ReservedPaths {
     /// Returns this path. A folder of the path gets a number if a file of this run has the path of the
     /// folder.
     pub(super) fn in_folders(&self, path: PathBuf) -> PathBuf {
-        let names = self.names();
-        if self.has_folders(&names, &path) { path } else { self.numbered_folders(&names, &path) }
+        let mut names = self.names();
+        if self.has_folders(&mut names, &path) { path } else { self.numbered_folders(&names, &path) }
     }
 
     /// Reserves a further path for a job. Returns false if another job has it.
@@ -140,9 +153,10 @@ impl ReservedPaths {
         if names.by.get(&job).is_some_and(|mine| mine.iter().any(|one| one == path)) {
             return true;
         }
-        let key = self.key(path);
+        let has_folders = self.has_folders(&mut names, path);
+        let key = self.key(&names, path);
         let hash = self.hasher.hash_one(&key);
-        let free = self.has_folders(&names, path) && self.is_free(&names, path, (&key, hash));
+        let free = has_folders && self.is_free(&names, path, (&key, hash));
         if free {
             names.take(job, path, (&key, hash), 0);
             self.add_folders(&mut names, path);
@@ -175,49 +189,75 @@ impl ReservedPaths {
         if names.forgotten.remove(&job)
             && let Some(first) = paths.iter().flatten().next()
         {
-            names.taken.remove(self.hash(first));
+            let hash = self.hash(&names, first);
+            names.taken.remove(hash);
             names.has_forgotten = true;
         }
     }
 
-    /// Forgets a job that has ended, and all its paths, so that other jobs can have these paths.
+    /// Forgets a job that has ended, and all its paths, so that other jobs can have these paths. The folders
+    /// of all these paths must have been added.
     pub(super) fn release(&self, job: JobId) {
         let mut names = self.names();
         for path in names.by.remove(&job).into_iter().flatten() {
-            names.taken.remove(self.hash(&path));
+            let hash = self.hash(&names, &path);
+            names.taken.remove(hash);
+            self.remove_folders(&mut names, &path);
         }
         names.has_forgotten = true;
         if names.by.is_empty() {
             names.next.clear();
             names.numbered.clear();
         }
-        self.keep_needed_folders(&mut names);
-    }
-
-    /// Forgets the folders that only paths of forgotten jobs needed.
-    fn keep_needed_folders(&self, names: &mut Names) {
-        names.folders.clear();
-        let paths: Vec<PathBuf> = names.by.values().flatten().cloned().collect();
-        paths.iter().for_each(|path| self.add_folders(names, path));
     }
 
     /// Adds the folders of a reserved path.
     fn add_folders(&self, names: &mut Names, path: &Path) {
         for folder in path.ancestors().skip(1) {
-            let key = self.key(folder);
-            if !names.folders.insert(self.hasher.hash_one(&key)) {
+            let hash = self.look_up(names, folder);
+            let number = names.folders.entry(hash).or_default();
+            *number += 1;
+            if *number > 1 {
                 break;
             }
-            names.has_endings |= has_ending(&key);
+            names.has_endings |= has_ending(&names.last.key);
+        }
+    }
+
+    /// Removes the folders that only this path needed.
+    fn remove_folders(&self, names: &mut Names, path: &Path) {
+        for folder in path.ancestors().skip(1) {
+            let hash = self.look_up(names, folder);
+            let Some(number) = names.folders.get_mut(&hash) else { break };
+            *number -= 1;
+            if *number > 0 {
+                break;
+            }
+            names.folders.remove(&hash);
         }
     }
 
     /// Returns true if no folder of a path is a file of this run.
-    fn has_folders(&self, names: &Names, path: &Path) -> bool {
-        let mut folders = path.ancestors().skip(1).map(|folder| (folder, self.key(folder)));
-        let mut unknown =
-            folders.by_ref().take_while(|(_, key)| !names.folders.contains(&self.hasher.hash_one(key)));
-        unknown.all(|(_, key)| !self.is_of_a_file(names, &key))
+    fn has_folders(&self, names: &mut Names, path: &Path) -> bool {
+        for folder in path.ancestors().skip(1) {
+            let hash = self.look_up(names, folder);
+            if names.folders.contains_key(&hash) {
+                return true;
+            }
+            if self.is_of_a_file(names, &names.last.key) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Makes this folder the one that was looked up last, and returns the hash of its key.
+    fn look_up(&self, names: &mut Names, folder: &Path) -> u64 {
+        if names.last.key.is_empty() || names.last.path.as_os_str() != folder.as_os_str() {
+            let key = self.full_key(folder);
+            names.last = LastFolder { path: folder.into(), hash: self.hasher.hash_one(&key), key };
+        }
+        names.last.hash
     }
 
     /// Returns the path with the numbers that [`ReservedPaths::in_folders`] describes.
@@ -225,7 +265,7 @@ impl ReservedPaths {
         let (Some(folder), Some(file)) = (path.parent(), path.file_name()) else { return path.into() };
         let folder = self.numbered_folders(names, folder);
         let forms = (0..MOST_NUMBERED).map(|n| numbered(&folder, n, self.numbers));
-        let free = forms.into_iter().find(|form| !self.is_of_a_file(names, &self.key(form)));
+        let free = forms.into_iter().find(|form| !self.is_of_a_file(names, &self.key(names, form)));
         free.unwrap_or(folder).join(file)
     }
 
@@ -245,16 +285,33 @@ impl ReservedPaths {
     /// paths, and if this path is not that of a side file of a reserved path. `key` is the key of this path,
     /// and `hash` is the hash of the key.
     fn is_free(&self, names: &Names, path: &Path, (key, hash): (&str, u64)) -> bool {
-        let are_side_files_free =
-            || !names.has_endings || side_files(path).all().iter().all(|side| names.is_free(self.hash(side)));
+        let are_side_files_free = || {
+            !names.has_endings
+                || side_files(path).all().iter().all(|side| names.is_free(self.hash(names, side)))
+        };
         names.is_free(hash) && !self.is_side_file(names, key) && are_side_files_free()
     }
 
-    fn hash(&self, path: &Path) -> u64 {
-        self.hasher.hash_one(self.key(path))
+    fn hash(&self, names: &Names, path: &Path) -> u64 {
+        self.hasher.hash_one(self.key(names, path))
     }
 
-    fn key(&self, path: &Path) -> String {
+    /// Returns the key of a path. It is equal for all forms of a path.
+    fn key(&self, names: &Names, path: &Path) -> String {
+        let LastFolder { path: folder, key, .. } = &names.last;
+        let is_in_it = path.parent().is_some_and(|parent| parent.as_os_str() == folder.as_os_str());
+        let Some(name) = path.file_name().filter(|_| is_in_it && !key.is_empty()) else {
+            return self.full_key(path);
+        };
+        let mut key = key.clone();
+        if !key.ends_with(MAIN_SEPARATOR) {
+            key.push(MAIN_SEPARATOR);
+        }
+        key + &same_file_key(&name.to_string_lossy())
+    }
+
+    /// Returns the key of a path without the help of the folder that was looked up last.
+    fn full_key(&self, path: &Path) -> String {
         // Splitting a path into its components removes `./` and doubled slashes, which have no meaning.
         let path: PathBuf = self.here.join(path).components().collect();
         same_file_key(&path.to_string_lossy())
@@ -268,7 +325,7 @@ impl ReservedPaths {
 impl Names {
     /// Returns true if the path with this hash is neither reserved nor a folder of a reserved path.
     fn is_free(&self, hash: u64) -> bool {
-        !self.taken.contains(hash) && !self.folders.contains(&hash)
+        !self.taken.contains(hash) && !self.folders.contains_key(&hash)
     }
 
     /// Reserves a path for a job. `key` is the key of the path, and `hash` is the hash of the key.
@@ -377,6 +434,48 @@ mod tests {
         assert!(
             !taken.take(JobId::new(20), Path::new("d")) && !taken.take(JobId::new(20), Path::new("d/n/r"))
         );
+    }
+
+    #[test]
+    fn released_jobs_leave_no_folders_behind() {
+        let taken = ReservedPaths::new(&[], NumberForm::Parentheses);
+        let paths = ["a/b/c", "a/b/d", "a/e", "f", "a/b/c/g", "./a/h", "i/j"];
+        for (n, path) in (1..).zip(paths) {
+            if taken.reserve(JobId::new(n), Path::new(path), n, true) == Reserved::Path {
+                taken.keep_folders(JobId::new(n));
+            }
+            assert!(taken.take(JobId::new(n), Path::new(&format!("k/{path}/l"))));
+        }
+        (1..).zip(paths).for_each(|(n, _)| taken.release(JobId::new(n)));
+        let names = taken.names();
+        assert_eq!((names.folders.len(), names.taken.numbers().count()), (0, 0));
+    }
+
+    #[test]
+    fn the_key_of_a_path_does_not_depend_on_the_folder_that_was_looked_up_last() {
+        let taken = ReservedPaths::new(&[], NumberForm::Parentheses);
+        let paths = [
+            "a",
+            "./a",
+            "d/a",
+            "d//a",
+            "d/./a",
+            "d/a/.",
+            "d/../a",
+            "d/..",
+            "d/",
+            "/",
+            "/a",
+            "/d/a",
+            "\u{3a3}/A",
+        ];
+        for last in paths {
+            for path in paths.map(Path::new) {
+                let mut names = Names::default();
+                taken.look_up(&mut names, Path::new(last).parent().unwrap_or(Path::new("")));
+                assert_eq!(taken.key(&names, path), taken.full_key(path), "{} after {last}", path.display());
+            }
+        }
     }
 
     #[test]
