@@ -109,7 +109,7 @@ const ADVICE: &[(&str, &str)] = &[
     ),
     (
         "resume.damaged",
-        "The existing file was not changed. --if-exists overwrite without -c replaces it when the new file is complete.",
+        "The existing file was not changed. --if-exists overwrite replaces it when the new file is complete.",
     ),
     (
         "file.exists",
