@@ -688,3 +688,28 @@ fn continue_never_replaces_another_file_in_a_later_run_either() {
     assert_eq!(out.status, 1, "{}", out.stderr);
     assert!(place.file("file").as_ref() == Some(&mine), "{}", out.stderr);
 }
+
+#[test]
+fn the_last_message_of_a_run_that_ends_at_a_failure_says_what_is_kept() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url(&format!("capped/{SIZE}/file?rate=4000000"));
+    interrupted(&place, &[&url, "-x1"], "file", 2_000_000, Signal::TERM);
+    let missing = server.url("status/0/x?status=404");
+    let out = place.run(&[&missing, &url, "-j1", "--on-error", "exit"]);
+    assert_eq!(out.status, 4, "{}", out.stderr);
+    assert!(place.files().contains(&"file.part".to_string()), "{:?}", place.files());
+    assert!(
+        out.stderr.contains("Stopped: 1 failed, 1 file unfinished. Run the same command"),
+        "{}",
+        out.stderr
+    );
+    assert!(
+        !out.stderr.contains("no bytes kept"),
+        "the partial file of the earlier run is kept: {}",
+        out.stderr
+    );
+    let broken = server.url(&format!("truncated_body_always/{SIZE}/g"));
+    let out = place.run(&[&broken, "--on-error", "exit", "--retries", "0", "-o", "g"]);
+    let is_kept = place.files().contains(&"g.part".to_string());
+    assert_eq!(out.stderr.contains(" kept. Run the same command to resume."), is_kept, "{}", out.stderr);
+}
