@@ -34,7 +34,7 @@ pub(crate) fn checksums(text: &str, keys: Option<&Keys>) -> Result<ChecksumList,
     let list = read(path, checksums::LONGEST)
         .map_err(|e| format!("the checksum list {} cannot be read: {e}", show::escaped(text)))?;
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    if Checksums::read(&list, &name).entries().is_empty() {
+    if Checksums::read(&list, &name).has_no_digest() {
         return Err(format!("no line of {} has a digest", show::escaped(text)));
     }
     let mut signature = None;

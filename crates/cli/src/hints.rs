@@ -109,7 +109,7 @@ const ADVICE: &[(&str, &str)] = &[
     ),
     (
         "resume.damaged",
-        "The existing file was not changed. --if-exists overwrite without -c replaces it when the new file is complete.",
+        "The existing file was not changed. --if-exists overwrite replaces it when the new file is complete.",
     ),
     (
         "file.exists",
@@ -146,6 +146,23 @@ pub(crate) fn for_output(code: &str, output: &str) -> Option<String> {
     Some(text.replace(NOTHING_SAVED, &format!("Do not use any bytes that were written to {output}.")))
 }
 
+/// Returns advice if the file itself has no signature, and downhaul did not look for signed checksum lists.
+/// `looks_beside` is true if it did.
+pub(crate) fn for_missing_signature(code: &str, looks_beside: bool) -> Option<String> {
+    (code == "signature.missing" && !looks_beside).then(|| {
+        format!(
+            "{NOTHING_SAVED} There must be a signature for this kind of key (minisign or OpenPGP) beside the file. \
+             With --verify find, a signed checksum list beside the file is enough."
+        )
+    })
+}
+
+/// Returns advice if a line of a checksum list names the file and cannot be read.
+pub(crate) fn for_unreadable_line(code: &str, message: &str) -> Option<String> {
+    (code == "digest.unlisted" && message.contains("seems to name the file, but cannot be read"))
+        .then(|| "Correct this line of the list, or give the digest with --checksum.".into())
+}
+
 /// Returns what the user can do about the error with this code.
 pub(crate) fn advice(code: &str) -> Option<&'static str> {
     ADVICE.iter().find(|(one, _)| *one == code).map(|(_, text)| *text)
@@ -175,12 +192,29 @@ pub(crate) fn for_pattern(code: &str, url: &str) -> Option<String> {
         .then(|| "{...} and [...] in a URL are used as they are. --glob expands them, as curl does.".into())
 }
 
-/// Returns advice if the error says that the file exists already. This advice is for requests that `-c` does
-/// not allow: requests that are not for a whole file by GET.
-pub(crate) fn for_existing_file(code: &str) -> Option<String> {
-    (code == "file.exists").then(|| {
+/// Returns advice if the error says that the file exists already, and `-c` cannot help. `allows_continue` is
+/// true if the command can have `-c` and does not have it yet.
+pub(crate) fn for_existing_file(error: &Failure, allows_continue: bool) -> Option<String> {
+    let may_be_unfinished = may_be_a_beginning(&error.message)
+        || MAY_BE_UNFINISHED.iter().any(|part| error.message.contains(part));
+    let may_help = allows_continue && may_be_unfinished;
+    (error.code == "file.exists" && !may_help).then(|| {
         "--if-exists overwrite replaces the existing file, and --if-exists rename keeps both files.".into()
     })
+}
+
+/// Parts of the messages about existing files that may be unfinished.
+const MAY_BE_UNFINISHED: [&str; 2] =
+    ["has not finished it, as its control file shows", "the server does not say how large its file is"];
+
+/// Returns true if the message about an existing file says that it has fewer bytes than the server's file.
+fn may_be_a_beginning(message: &str) -> bool {
+    let number = |after: &str| {
+        let rest = message.split_once(after)?.1;
+        rest.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u64>().ok()
+    };
+    let sizes = number("it has ").zip(number(" bytes, and the server's file has "));
+    sizes.is_some_and(|(here, there)| here < there)
 }
 
 /// Returns advice if a container already has another file of this name.

@@ -49,6 +49,9 @@ const ENDINGS: [&str; 9] =
 /// The endings of lock files in a folder. A table (`.csv`) is recognised by its first row.
 const RECORDS: [&str; 2] = [".lock", ".jsonl"];
 
+/// The end of a message about lines of a list that could not be read.
+const NOT_READ: &str = "could not be read";
+
 /// The facts that were read from lists.
 #[derive(Default)]
 struct Wanted {
@@ -56,8 +59,10 @@ struct Wanted {
     files: BTreeMap<PathBuf, Stated>,
     /// True if a line that describes a file could not be read, so that its file is not verified.
     lacks_files: bool,
-    /// The first JSON line that could not be read, in words for the user.
+    /// The first line that could not be read, in a list without readable lines, in words for the user.
     mistake: Option<String>,
+    /// True if that line is a damaged line of a lock file or of a list, and not a line of another JSON file.
+    is_damaged: bool,
 }
 
 /// The statements of lists about one file.
@@ -185,9 +190,13 @@ fn wanted(what: &Path, folder: Option<&Path>) -> Result<(Wanted, bool), String> 
         if path.is_file() && (is_list || ends(&ENDINGS) || ends(&RECORDS) || is_record_table(&path)?) {
             read(&path, folder, &mut wanted)
                 .map_err(|e| format!("{} cannot be read: {e}", path.display()))?;
+            let mistake = wanted.mistake.take().filter(|_| wanted.is_damaged && ends(&RECORDS));
+            wanted.lacks_files |=
+                report_lines("error", usize::from(mistake.is_some()), &name, NOT_READ, mistake.as_deref());
         }
     }
     match wanted.files.is_empty() {
+        true if wanted.lacks_files => Err(format!("no list or lock file in {} can be read", what.display())),
         true => Err(format!("there is no checksum list and no lock file in {}", what.display())),
         false => Ok((wanted, false)),
     }
@@ -224,7 +233,7 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<b
     let text = given::read(list, checksums::LONGEST)?;
     let name = list.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let folder = folder.or(list.parent()).unwrap_or(Path::new(""));
-    let Wanted { files, lacks_files, mistake } = wanted;
+    let Wanted { files, lacks_files, mistake, is_damaged } = wanted;
     let mut want = |file: &str, digests: Vec<Digest>, size| {
         let file = file.strip_prefix("./").unwrap_or(file);
         let stated = files.entry(path_of(folder, file)).or_default();
@@ -235,41 +244,20 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<b
     if Form::of(list) == Form::Table && text.starts_with(csv::header().as_bytes()) {
         let unread = recorded.add_table(&text)?;
         recorded.want(&mut want);
-        *lacks_files |= report_lines("error", unread, &name, "could not be read");
+        *lacks_files |= report_lines("error", unread, &name, NOT_READ, None);
         return Ok(true);
     }
-    let (mut records, mut unread, mut without_digest) = (0, 0, 0);
-    for (number, line) in (1..).zip(input::lines(text.as_slice())) {
-        if !line.trim_start().starts_with('{') {
-            // A crash can leave NUL bytes in place of a line.
-            unread += usize::from(line.contains('\0'));
-            continue;
-        }
-        if let Some(entry) = Entry::read(&line) {
-            records += 1;
-            recorded.add(entry);
-            continue;
-        }
-        match of_list(&line) {
-            Ok(Some((file, digests))) => {
-                records += 1;
-                want(&file, digests, None);
-            }
-            Ok(None) => without_digest += 1,
-            Err(why) => {
-                unread += 1;
-                mistake.get_or_insert(format!("line {number}: {why}"));
-            }
-        }
-    }
+    let lines = read_lines(&text, &mut recorded, &mut want);
     recorded.want(&mut want);
     // Other files of JSON lines, such as recorded events, are not lock files, so no message is needed.
-    if records > 0 {
-        report_lines("warning", without_digest, &name, "had no name or no digest");
-        *lacks_files |= report_lines("error", unread, &name, "could not be read");
+    if lines.records > 0 {
+        report_lines("warning", lines.without_digest, &name, "had no name or no digest", None);
+        *lacks_files |= report_lines("error", lines.unread, &name, NOT_READ, lines.first.as_deref());
+    } else {
+        (*mistake, *is_damaged) = (lines.first, lines.has_damaged);
     }
-    if records > 0 || RECORDS.iter().any(|ending| name.ends_with(ending)) {
-        return Ok(records > 0);
+    if lines.records > 0 || RECORDS.iter().any(|ending| name.ends_with(ending)) {
+        return Ok(lines.records > 0);
     }
     let sums = Checksums::read(&text, &name);
     // A digest without a name belongs to the file that the list is named after.
@@ -277,8 +265,62 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<b
     for entry in sums.entries() {
         want(if entry.name.is_empty() { &alone } else { &entry.name }, vec![entry.digest.clone()], None);
     }
-    report_lines("warning", sums.unread(), &name, "could not be read");
+    report_lines("warning", sums.unread(), &name, NOT_READ, None);
     Ok(false)
+}
+
+/// The numbers of the lines of JSON in a list.
+#[derive(Default)]
+struct Lines {
+    /// The number of lines that describe a file.
+    records: usize,
+    /// The number of lines that could not be read.
+    unread: usize,
+    /// The number of lines without a name or a digest.
+    without_digest: usize,
+    /// What is wrong with the first line that could not be read.
+    first: Option<String>,
+    /// True if a line that could not be read has a URL, or has NUL bytes.
+    has_damaged: bool,
+}
+
+/// Reads the lines of JSON in a list. Lines of a lock file are added to `recorded`. The digests of other
+/// lines are passed to `want`.
+fn read_lines(
+    text: &[u8],
+    recorded: &mut Recorded,
+    want: &mut impl FnMut(&str, Vec<Digest>, Option<u64>),
+) -> Lines {
+    let mut lines = Lines::default();
+    for (number, line) in (1..).zip(input::lines(text)) {
+        if !line.trim_start().starts_with('{') {
+            // A crash can leave NUL bytes in place of a line.
+            if line.contains('\0') {
+                lines.unread += 1;
+                lines.has_damaged = true;
+                lines.first.get_or_insert(format!("line {number}: it has NUL bytes"));
+            }
+            continue;
+        }
+        if let Some(entry) = Entry::read(&line) {
+            lines.records += 1;
+            recorded.add(entry);
+            continue;
+        }
+        match of_list(&line) {
+            Ok(Some((file, digests))) => {
+                lines.records += 1;
+                want(&file, digests, None);
+            }
+            Ok(None) => lines.without_digest += 1,
+            Err(why) => {
+                lines.unread += 1;
+                lines.has_damaged |= line.contains("\"url\"");
+                lines.first.get_or_insert(format!("line {number}: {why}"));
+            }
+        }
+    }
+    lines
 }
 
 /// The digests and sizes in a lock file. If several lines are about one file, the last line is used, unless
@@ -327,12 +369,14 @@ fn of_list(line: &str) -> Result<Option<(String, Vec<Digest>)>, Error> {
     Ok((!digests.is_empty()).then(|| (name.to_string(), digests)))
 }
 
-/// Shows a message about `number` lines of a list. `what` is the rest of the sentence, such as `could not be
-/// read`. Returns false, and shows nothing, if `number` is 0.
-fn report_lines(severity: &str, number: usize, list: &str, what: &str) -> bool {
+/// Shows a message about `number` lines of a list. `what` is the rest of the sentence, such as [`NOT_READ`],
+/// and `first` says what is wrong with the first of these lines. Returns false, and shows nothing, if
+/// `number` is 0.
+fn report_lines(severity: &str, number: usize, list: &str, what: &str, first: Option<&str>) -> bool {
     let lines = if number == 1 { "line" } else { "lines" };
     if number > 0 {
-        printer::err(&format!("{severity}: {number} {lines} of {} {what}\n", escaped(list)));
+        let first = first.map_or(String::new(), |first| format!(" ({})", escaped(first)));
+        printer::err(&format!("{severity}: {number} {lines} of {} {what}{first}\n", escaped(list)));
     }
     number > 0
 }

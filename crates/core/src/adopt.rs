@@ -24,6 +24,8 @@ pub struct Adopted {
     /// The number of bytes at the end of the last range that are compared with the server's bytes. If the
     /// last range has fewer bytes, exactly the last range is compared.
     compared: u64,
+    /// True if a different file may replace this file (`--if-exists overwrite` and `update`).
+    pub may_be_replaced: bool,
 }
 
 impl Adopted {
@@ -34,6 +36,7 @@ impl Adopted {
             ranges: std::iter::once(0..length).collect(),
             size: None,
             compared: OVERLAP,
+            may_be_replaced: false,
         })
     }
 
@@ -123,7 +126,12 @@ pub fn aria2(control: &[u8], length: u64) -> Result<Option<Adopted>, &'static st
         }
     }
     let ranges: Vec<Range<u64>> = there.iter().cloned().collect();
-    Ok((!ranges.is_empty()).then_some(Adopted { ranges, size: Some(total), compared: OVERLAP }))
+    Ok((!ranges.is_empty()).then_some(Adopted {
+        ranges,
+        size: Some(total),
+        compared: OVERLAP,
+        may_be_replaced: false,
+    }))
 }
 
 /// Returns the number that these bytes represent. The first byte is the most significant one.
@@ -176,7 +184,12 @@ mod tests {
 
     #[test]
     fn the_end_of_the_last_range_is_compared() {
-        let adopted = Adopted { ranges: vec![0..200_000, 500_000..520_000], size: None, compared: OVERLAP };
+        let adopted = Adopted {
+            ranges: vec![0..200_000, 500_000..520_000],
+            size: None,
+            compared: OVERLAP,
+            may_be_replaced: false,
+        };
         assert_eq!(adopted.overlap(), 500_000..520_000);
         assert!(adopted.before_overlap().eq(std::iter::once(0..200_000)));
         let prefix = Adopted::prefix(200_000).expect("something");

@@ -581,6 +581,13 @@ pub fn parse_url(text: &str) -> Result<Url, Error> {
 /// Returns the errors of [`parse_url`].
 pub fn parse_url_with(text: &str, is_known: impl Fn(&str) -> bool) -> Result<Url, Error> {
     let shown = || show::not_a_url(text);
+    if text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("magnet:")) {
+        return Err(Error::new(
+            ErrorKind::UrlScheme,
+            "the magnet link",
+            "a program for BitTorrent is needed",
+        ));
+    }
     if !has_scheme(text) {
         let authority = text.split(['/', '?', '#']).next().unwrap_or_default();
         let why = match authority.contains('@') {
@@ -690,6 +697,7 @@ mod tests {
             ("http://", ErrorKind::UrlInvalid),
             ("ftp://h/a", ErrorKind::UrlScheme),
             ("file:///etc/passwd", ErrorKind::UrlScheme),
+            ("magnet:?xt=urn:btih:0&tr=http://h/a", ErrorKind::UrlScheme),
         ] {
             assert_eq!(parse_url(bad).expect_err(bad).kind, kind, "{bad}");
         }

@@ -276,7 +276,7 @@ impl ChecksumDiscovery {
                     })?
                     .ok_or_else(|| cannot("the server has no such file, or forbids access to it".into()))?;
                 let list = self.read((url, by), &text).await?;
-                if list.sums.entries().is_empty() {
+                if list.sums.has_no_digest() {
                     return Err(cannot("no line of it has a digest".into()));
                 }
                 Ok(list)

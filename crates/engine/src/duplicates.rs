@@ -25,6 +25,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// usual number of files that are complete at the same time, so they seldom wait for each other.
 const LOCKS: usize = 32;
 
+/// After this many files of earlier runs had other bytes than expected, no further file is read. To read many
+/// large files may take longer than the download.
+const DIFFERENT_MOST: usize = 2;
+
 /// The complete files of a session, and the way in which other files are made from them.
 pub(crate) struct Duplicates {
     dedup: Dedup,
@@ -118,9 +122,17 @@ impl Duplicates {
                 Duplicated::Unable | Duplicated::NotMade => {}
             }
         }
-        for original in wish.archived.iter().filter_map(|kept| archived(kept, wish.digests)) {
-            if let Duplicated::Made(method) = self.make_from(&original, wish)? {
-                return Ok(Some(made(method, original)));
+        let archived = wish.archived.iter().filter_map(|kept| archived(kept, wish.digests));
+        let mut different = 0;
+        for original in archived.filter(|original| self.is_usable(original, wish)) {
+            match self.make_from(&original, wish)? {
+                Duplicated::Made(method) => return Ok(Some(made(method, original))),
+                // All bytes of the original were read, and another digest was found.
+                Duplicated::NotMade => different += 1,
+                Duplicated::Changed | Duplicated::Unable => {}
+            }
+            if different == DIFFERENT_MOST {
+                break;
             }
         }
         Ok(None)
@@ -128,7 +140,7 @@ impl Duplicates {
 
     /// Makes a file from `original`, if the original may have everything that is expected of the file.
     fn make_from(&self, original: &Original, wish: &Wish<'_>) -> Result<Duplicated, Error> {
-        if original.path == wish.target || !self.is_inside(&original.path) || !self.may_be(wish, original) {
+        if !self.is_usable(original, wish) {
             return Ok(Duplicated::NotMade);
         }
         let how = Duplicating {
@@ -144,6 +156,10 @@ impl Duplicates {
             self.is_unable.store(true, Ordering::Relaxed);
         }
         Ok(made)
+    }
+
+    fn is_usable(&self, original: &Original, wish: &Wish<'_>) -> bool {
+        original.path != wish.target && self.is_inside(&original.path) && self.may_be(wish, original)
     }
 
     /// Returns true if the original may have everything that is expected of the file. Expected digests that

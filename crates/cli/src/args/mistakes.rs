@@ -27,8 +27,19 @@ pub(super) fn not_read(command: &clap::Command, mut error: clap::Error) -> NoArg
         (ErrorKind::UnknownArgument, Some(ContextValue::String(option))) => {
             NoArgs::Usage(unknown_option(command, option))
         }
+        (ErrorKind::InvalidValue, Some(ContextValue::String(option))) if lacks_value(&error) => {
+            let option = option.split(' ').next().unwrap_or_default();
+            let how =
+                format!("\n  If the value begins with a dash, write {option}=VALUE.\n\nFor more information");
+            NoArgs::Usage(text.replacen("\n\nFor more information", &how, 1))
+        }
         _ => NoArgs::Usage(text),
     }
+}
+
+/// Returns true if an option needs a value and has none. The next word may begin with a dash.
+fn lacks_value(error: &clap::Error) -> bool {
+    matches!(error.get(ContextKind::InvalidValue), Some(ContextValue::String(value)) if value.is_empty())
 }
 
 /// Hides the value in an error message if it may be a secret. The value is hidden in these cases:

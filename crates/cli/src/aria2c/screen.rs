@@ -141,6 +141,12 @@ impl Screen {
                      -> [{code}] errorCode={status} {}",
                     escaped(&why)
                 ));
+                if code == "resume.damaged" {
+                    self.notice(
+                        "The existing file was not changed. Without -c, the new file gets another name. \
+                         With --allow-overwrite=true, it replaces the existing file.",
+                    );
+                }
                 self.unfinished(entry);
             }
             Notice::Pause | Notice::Stop | Notice::Changed | Notice::Gone => {}

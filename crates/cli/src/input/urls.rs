@@ -222,6 +222,11 @@ fn job_for(text: &str) -> Result<Job, String> {
             return Err(is_a_file(text, given.is_ok()));
         }
         if given.is_err()
+            && let Some(why) = of_another_tool(text)
+        {
+            return Err(why.into());
+        }
+        if given.is_err()
             && let Some(command) = corrected_command(text)
         {
             return Err(format!(
@@ -243,6 +248,21 @@ fn job_for(text: &str) -> Result<Job, String> {
     Ok(job.with_assumed_https(assumed_https))
 }
 
+/// Returns what to do instead, if a text in place of a URL is a command of another tool, or the first word of
+/// such a command.
+fn of_another_tool(text: &str) -> Option<&'static str> {
+    let (tool, rest) = text.trim().split_once(char::is_whitespace).unwrap_or((text.trim(), ""));
+    match tool {
+        "curl" => Some("a command of curl must be one word, so put it in quotes: downhaul 'curl ...'"),
+        "wget" => Some("downhaul does not read commands of wget. Give the URL without wget: downhaul URL"),
+        "aria2c" | "aria2" if !rest.is_empty() => {
+            Some("a command of aria2 must not be in quotes: downhaul aria2c [OPTIONS] URL")
+        }
+        "aria2c" => Some("aria2c must be the first word: downhaul aria2c [OPTIONS] URL"),
+        _ => None,
+    }
+}
+
 fn is_a_file(text: &str, or_a_url: bool) -> String {
     let shown = show::escaped(text);
     let url = if or_a_url { format!("; for the URL, write https://{shown}") } else { String::new() };
@@ -250,7 +270,8 @@ fn is_a_file(text: &str, or_a_url: bool) -> String {
 }
 
 fn bad_url(text: &str, error: &Error) -> String {
-    let shown = show::not_a_url(text);
+    let is_magnet = error.kind == ErrorKind::UrlScheme && !text.contains("://");
+    let shown = if is_magnet { error.at.as_str().into() } else { show::not_a_url(text) };
     let mut message = format!("{}: {}", show::escaped(&shown), error.kind.meaning());
     if !error.detail.is_empty() {
         message += &format!(": {}", error.detail);

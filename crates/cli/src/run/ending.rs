@@ -94,7 +94,7 @@ pub(super) fn closing(summary: &Summary, output: &OutputSettings, shared: &Share
         text += &explain::text(summary, output.verbose);
     }
     shared.take_last().iter().for_each(|line| text += &format!("{line}\n"));
-    let is_ended_early = matches!(shared.ending(), Some(Exit::Interrupted | Exit::Terminated));
+    let is_ended_early = matches!(shared.ending(), Some(Exit::Chosen | Exit::Interrupted | Exit::Terminated));
     let is_stopped = is_ended_early || summary.stopped_on_error || summary.reached.is_some();
     if is_stopped && !output.quiet && output.progress != Shown::Json {
         if args.plan().is_some() {

@@ -122,7 +122,7 @@ impl<'a> Messages<'a> {
                 if !std::mem::replace(&mut known.is_interrupted, false) && !self.quiet {
                     let mark = self.paint.show(Style::Note, self.mark("↻", "~"));
                     return vec![format!(
-                        "{mark} {name}: resuming, {bytes} of an earlier run are on the disk"
+                        "{mark} {name}: resuming, the journal lists {bytes} of an earlier run"
                     )];
                 }
                 self.verbose_line(|| format!("{name}: continuing at {from}, {bytes} are on the disk"))
@@ -312,11 +312,22 @@ pub(crate) fn stopped(summary: &Summary, all: Option<u64>, again: &Again) -> Str
         let (label, command) = again.to_resume();
         return format!("{text}{} not started.\n{label}{command}\n", files(unfinished));
     }
-    text += &format!("{} unfinished", files(unfinished));
-    text + &match (summary.resumable, unfinished) {
-        (_, 0) => ".\n".to_string(),
-        (0, _) => ", no bytes kept. Run the same command to download them.\n".to_string(),
-        _ => format!(", {} kept. Run the same command to resume.\n", units::bytes(summary.kept)),
+    if unfinished > 0 || failed == 0 {
+        text += &format!("{} unfinished, ", files(unfinished));
+    }
+    text += &match summary.resumable {
+        // A file that was not started in this run may have a partial file of an earlier run.
+        0 if unfinished > 0 && unfinished <= summary.stopped && summary.unstarted == 0 => {
+            "no bytes kept".to_string()
+        }
+        0 => String::new(),
+        _ => format!("{} kept", units::bytes(summary.kept)),
+    };
+    let text = text.trim_end_matches(", ");
+    match (summary.resumable, unfinished) {
+        (0, 0) => format!("{text}.\n"),
+        (0, _) => format!("{text}. Run the same command to download them.\n"),
+        _ => format!("{text}. Run the same command to resume.\n"),
     }
 }
 

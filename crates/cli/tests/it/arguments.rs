@@ -203,3 +203,13 @@ fn insecure_has_precedence_over_cacert_and_the_run_says_so() {
     place.assert_exact(&out, "a", &content("a", 10));
     assert!(out.stderr.contains("--insecure trusts every certificate"), "{}", out.stderr);
 }
+
+#[test]
+fn a_value_that_begins_with_a_dash_needs_an_equals_sign() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url("well_behaved/10/f");
+    let out = place.run(&[&url, "-o", "-dash"]);
+    assert!(out.status == 2 && out.stderr.contains("write --save-as=VALUE"), "{}", out.stderr);
+    assert_eq!(place.run(&[&url, "--save-as=-dash"]).status, 0);
+    assert_eq!(place.files(), ["-dash"]);
+}

@@ -171,6 +171,15 @@ fn an_existing_file_gets_a_number_or_is_kept_or_replaced() {
     let url = server.put("/c", content("c", 100_000));
     assert_eq!(aria2c(&place, &["-q", "-c", &url]).status, 0);
     assert!(place.file("c") == Some(content("c", 100_000)), "{:?}", place.files());
+    // A file that cannot be continued is replaced only if the options allow this.
+    for other in [content("other", 60_000), content("other", 200_000)] {
+        place.write("c", &other);
+        let out = aria2c(&place, &["-c", "--enable-color=false", &url]);
+        assert!(out.status == 1 && stdout(&out).contains("--allow-overwrite=true"), "{}", stdout(&out));
+        assert!(place.file("c") == Some(other), "{:?}", place.files());
+        assert_eq!(aria2c(&place, &["-q", "-c", "--allow-overwrite=true", &url]).status, 0);
+        assert!(place.file("c") == Some(content("c", 100_000)), "{:?}", place.files());
+    }
 }
 
 #[test]

@@ -241,6 +241,25 @@ fn a_list_beside_the_file_that_cannot_be_used_is_reported() {
 }
 
 #[test]
+fn a_list_whose_only_line_is_malformed_refuses_the_file_that_the_line_names() {
+    let server = Server::start();
+    let url = put_file(&server);
+    let place = Place::new();
+    place.write("SUMS", format!("{}  file\n", &SHA256[1..]));
+    let at_url = server.put("/other/SUMS", format!("{}  file\n", &SHA256[1..]));
+    for list in ["SUMS", &at_url] {
+        let out = place.run(&[&url, "--checksum-file", list]);
+        assert_eq!(out.status, 3, "{list}: {}", out.stderr);
+        assert!(place.log().contains("[digest.unlisted]"), "{list}: {}", place.log());
+        assert!(out.stderr.contains("Correct this line of the list"), "{list}: {}", out.stderr);
+        assert_eq!(place.file("file"), None);
+    }
+    place.write("SUMS", "no digest here\n");
+    let out = place.run(&[&url, "--checksum-file", "SUMS"]);
+    assert!(out.status == 2 && out.stderr.contains("no line of SUMS has a digest"), "{}", out.stderr);
+}
+
+#[test]
 fn verify_listed_requires_an_entry_for_every_file_and_accepts_md5() {
     let server = Server::start();
     let url = put_file(&server);
@@ -329,7 +348,7 @@ fn verify_reads_json_lines_and_counts_those_that_it_cannot_read() {
     let table = String::from_utf8_lossy(&out.stdout).into_owned();
     // The file of the other line is not verified, so the exit status is not 0.
     assert!(out.status == 2 && table.starts_with("OK        file  (sha-256 from list.jsonl)"), "{table}");
-    assert!(out.stderr.contains("error: 1 line of list.jsonl could not be read"), "{}", out.stderr);
+    assert!(out.stderr.contains("error: 1 line of list.jsonl could not be read (line 2: "), "{}", out.stderr);
     place.write("list.jsonl", format!("{good}{{\"url\":\"http://h/y\",\"out\":\"other\"}}\n"));
     let out = place.run(&["verify", "list.jsonl"]);
     assert!(out.status == 0 && out.stderr.contains("1 line of list.jsonl had no name"), "{}", out.stderr);

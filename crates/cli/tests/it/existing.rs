@@ -372,6 +372,62 @@ fn a_file_of_another_url_with_the_name_from_the_server_is_replaced_or_refused_if
     assert_eq!(place.file("r (1).csv").map(|bytes| bytes.len()), Some(1005), "the new file gets a number");
 }
 
+#[test]
+fn continue_does_not_download_a_complete_file_again() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url(&format!("well_behaved/{SIZE}/f"));
+    let right = content("f", SIZE);
+    // The file has a record.
+    assert_eq!(place.run(&[&url]).status, 0);
+    let before = server.requests().len();
+    let out = place.run(&[&url, "-c"]);
+    assert!(out.status == 0 && out.stderr.contains("as downloaded on"), "{}", out.stderr);
+    assert_eq!(server.requests().len(), before, "no request is sent");
+    // It is never continued with the bytes of another URL.
+    let longer = server.url("well_behaved/9000/f");
+    let out = place.run(&[&longer, "-c", "-o", "f"]);
+    assert!(out.status == 1 && out.stderr.contains("another URL"), "{}", out.stderr);
+    assert_eq!(place.file("f"), Some(right.clone()));
+    // The file has no record.
+    place.write("g", &right);
+    let before = server.requests().len();
+    let out = place.run(&[&url, "-c", "-o", "g"]);
+    assert!(out.status == 0 && out.stderr.contains("already exists, same size"), "{}", out.stderr);
+    let asked = server.requests().split_off(before);
+    assert!(asked.iter().all(|request| request.method == "HEAD"), "only the facts are requested: {asked:?}");
+    // A digest shows that the bytes differ.
+    damage(&place, "g");
+    let wrong = place.file("g");
+    let digest = format!("sha256:{}", sha256(&right));
+    let out = place.run(&[&url, "-c", "-o", "g", "--checksum", &digest]);
+    assert!(out.status == 3 && out.stderr.contains("the existing file does not match"), "{}", out.stderr);
+    assert_eq!(place.file("g"), wrong, "the file is not changed");
+}
+
+#[test]
+fn continue_does_what_if_exists_says() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url(&format!("well_behaved/{SIZE}/f"));
+    let half = content("f", SIZE)[..1000].to_vec();
+    place.write("f", &half);
+    for (if_exists, status) in [("skip", 0), ("error", 1)] {
+        let out = place.run(&[&url, "-c", "--if-exists", if_exists]);
+        assert_eq!((out.status, place.file("f").as_ref()), (status, Some(&half)), "{}", out.stderr);
+    }
+    assert!(server.requests().is_empty(), "no request is sent");
+    // Without `-c`, each of these values replaces a file of another version.
+    let mut other = content("f", SIZE);
+    other[7] ^= 1;
+    for if_exists in ["update", "overwrite"] {
+        for (what, old) in [("its end is equal", &other), ("it is a beginning", &half)] {
+            place.write("f", old);
+            let out = place.run(&[&url, "-c", "--if-exists", if_exists]);
+            assert!(out.status == 0, "{if_exists}, {what}: {}", out.stderr);
+            place.assert_exact(&out, "f", &content("f", SIZE));
+        }
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupted_repair_of_a_whole_file_is_resumed() {

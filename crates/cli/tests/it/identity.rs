@@ -115,7 +115,13 @@ fn an_unfinished_file_of_another_tool_is_not_accepted() {
     let out = place.run(&[&url]);
     assert_eq!(out.status, 1, "{}", out.stderr);
     assert!(out.stderr.contains("it has 50000 bytes, and the server's file has 100000"), "{}", out.stderr);
-    assert!(out.stderr.contains("-c") && out.stderr.contains("--if-exists overwrite"), "{}", out.stderr);
+    assert!(out.stderr.contains("-c continues"), "{}", out.stderr);
+    assert!(out.stderr.contains("--if-exists overwrite"), "{}", out.stderr);
+    let out = place.run(&[&url, "--if-exists", "error"]);
+    assert!(out.status == 1 && !out.stderr.contains("-c continues"), "{}", out.stderr);
+    place.write("longer", [&whole[..], b"more"].concat());
+    let out = place.run(&[&url, "-o", "longer"]);
+    assert!(out.status == 1 && !out.stderr.contains("-c continues"), "{}", out.stderr);
     assert!(!out.stderr.contains("To resume"), "the same command would fail in the same way: {}", out.stderr);
     assert!(place.file("big.bin").as_deref() == Some(&whole[..50_000]), "the file is not changed");
     for (control, tool) in [("big.bin.aria2", "aria2"), ("big.bin.st", "axel")] {

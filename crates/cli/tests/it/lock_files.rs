@@ -228,6 +228,22 @@ fn verify_says_why_no_line_can_be_used() {
     let out = place.run(&["verify", "set.lock"]);
     let says = "no line of set.lock has a digest that can be used: line 1: the name is not safe";
     assert!(out.status == 2 && out.stderr.contains(says), "{}", out.stderr);
+    // In a folder, the lock file is not left out silently.
+    let out = place.run(&["verify", "."]);
+    let says = "error: 1 line of set.lock could not be read (line 1: the name is not safe";
+    assert!(out.status == 2 && out.stderr.contains(says), "{}", out.stderr);
+    place.write("zeros.lock", [0; 100]);
+    place.write("good", "hello");
+    place.write("SHA256SUMS", format!("{}  good\n", downhaul_testkit::sha256(b"hello")));
+    let out = place.run(&["verify", "."]);
+    assert!(out.status == 2 && out.stderr.contains("zeros.lock could not be read"), "{}", out.stderr);
+    // Other files may have the same endings.
+    std::fs::remove_file(place.path().join("set.lock")).expect("removes");
+    std::fs::remove_file(place.path().join("zeros.lock")).expect("removes");
+    place.write("package.lock", "{\n  \"name\": \"x\"\n}\n");
+    place.write("events.jsonl", "{\"n\":1,\"kind\":\"paused\"}\n");
+    let out = place.run(&["verify", "."]);
+    assert_eq!((out.status, out.stderr.as_str()), (0, "1 OK\n"));
 }
 
 #[test]

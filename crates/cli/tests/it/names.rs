@@ -288,6 +288,9 @@ fn a_template_makes_names_from_the_url_the_columns_and_the_line() {
     );
     let (status, stderr) = run("{path[9]}/{name}", "none");
     assert!(status == 2 && stderr.contains("the template needs `path[9]`"), "{stderr}");
+    let (status, stderr) = run("{nosuch}/{name}", "none");
+    assert!(status == 2 && stderr.contains("The fields are scheme, host,"), "{stderr}");
+    assert!(stderr.contains("in this list also ") && stderr.contains("sample"), "{stderr}");
     let (status, stderr) = run("../{name}", "none");
     assert!(status == 2 && stderr.contains("a relative path"), "{stderr}");
     place.write("list.csv", format!("url,sha256\n{},{digest}\n", server.url("a/b/one.fq.gz")));

@@ -365,7 +365,7 @@ fn a_prefix_of_another_tool_is_adopted_if_its_end_agrees() {
     let prefix = || file()[..half].to_vec();
     for (what, left, most) in [
         ("a prefix", prefix(), SIZE - half as u64 + 65_536),
-        ("the whole", file(), 65_536),
+        ("the whole", file(), 0),
         ("a little", file()[..1000].to_vec(), SIZE),
         ("nothing", Vec::new(), SIZE),
     ] {
@@ -373,7 +373,9 @@ fn a_prefix_of_another_tool_is_adopted_if_its_end_agrees() {
         place.write("f", &left);
         let out = place.run(&[&url, "-o", "f", "-c", "--progress", "json"]);
         place.assert_exact(&out, "f", &file());
-        assert!(fetched(&out) <= most, "{what}: {} bytes", fetched(&out));
+        let is_skipped = events(&out).iter().any(|event| event["kind"] == "skipped");
+        assert_eq!(is_skipped, what == "the whole", "{what}");
+        assert!(is_skipped || fetched(&out) <= most, "{what}: {} bytes", fetched(&out));
         assert_eq!(place.files(), ["f"], "{what}");
     }
 }
@@ -539,9 +541,17 @@ fn continue_loses_no_byte_of_a_local_file_whose_end_is_that_of_the_servers_file(
         let out = place.run(&["-c", &server.url("well_behaved/300000/file"), "--checksum", &digest]);
         assert_eq!(out.status, 3, "{}", out.stderr);
         assert!(place.file("file").as_deref() == Some(&mine[..length]), "{}", out.stderr);
+        assert!(out.stderr.contains("the existing file does not match"), "{}", out.stderr);
+        assert!(!out.stderr.contains("same command"), "{}", out.stderr);
+        place.write("replaced", &mine[..length]);
+        let replace =
+            ["-c", &server.url("well_behaved/300000/file"), "--checksum", &digest, "-o", "replaced"];
+        let out = place.run(&[&replace[..], &["--if-exists", "overwrite"]].concat());
+        place.assert_exact(&out, "replaced", &whole);
         let out = place.run(&["-c", &server.url("well_behaved/300000/file")]);
         place.assert_exact(&out, "file", &mine);
-        assert!(out.stderr.contains("not verified"), "{}", out.stderr);
+        let says = if length == 300_000 { "already exists, same size" } else { "not verified" };
+        assert!(out.stderr.contains(says), "{}", out.stderr);
     }
 }
 
@@ -599,11 +609,11 @@ fn chunks_that_aria2_marked_as_complete_are_adopted_and_the_rest_is_fetched() {
     let out = place.run(&["-c", &url, "-o", "f", "--progress", "json"]);
     place.assert_exact(&out, "f", &whole);
     assert!(fetched(&out) < SIZE - (2 << 20), "{} bytes came", fetched(&out));
-    // The complete file has no control file, so a later run fetches only the bytes that it compares.
+    // The complete file has no control file, so a later run does not fetch it.
     assert_eq!(place.files(), ["f"]);
-    let out = place.run(&["-c", &url, "-o", "f", "--progress", "json"]);
+    let out = place.run(&["-c", &url, "-o", "f"]);
     place.assert_exact(&out, "f", &whole);
-    assert!(fetched(&out) <= 1 << 20, "{} bytes came", fetched(&out));
+    assert!(out.stderr.contains("already exists"), "{}", out.stderr);
     // No bytes of another file, or of a file with another size, are adopted.
     for (bytes, size) in [(vec![7; SIZE as usize], SIZE), (left.clone(), SIZE - 1)] {
         let place = Place::new();
@@ -677,4 +687,29 @@ fn continue_never_replaces_another_file_in_a_later_run_either() {
     let out = place.run(&["-c", &url]);
     assert_eq!(out.status, 1, "{}", out.stderr);
     assert!(place.file("file").as_ref() == Some(&mine), "{}", out.stderr);
+}
+
+#[test]
+fn the_last_message_of_a_run_that_ends_at_a_failure_says_what_is_kept() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url(&format!("capped/{SIZE}/file?rate=4000000"));
+    interrupted(&place, &[&url, "-x1"], "file", 2_000_000, Signal::TERM);
+    let missing = server.url("status/0/x?status=404");
+    let out = place.run(&[&missing, &url, "-j1", "--on-error", "exit"]);
+    assert_eq!(out.status, 4, "{}", out.stderr);
+    assert!(place.files().contains(&"file.part".to_string()), "{:?}", place.files());
+    assert!(
+        out.stderr.contains("Stopped: 1 failed, 1 file unfinished. Run the same command"),
+        "{}",
+        out.stderr
+    );
+    assert!(
+        !out.stderr.contains("no bytes kept"),
+        "the partial file of the earlier run is kept: {}",
+        out.stderr
+    );
+    let broken = server.url(&format!("truncated_body_always/{SIZE}/g"));
+    let out = place.run(&[&broken, "--on-error", "exit", "--retries", "0", "-o", "g"]);
+    let is_kept = place.files().contains(&"g.part".to_string());
+    assert_eq!(out.stderr.contains(" kept. Run the same command to resume."), is_kept, "{}", out.stderr);
 }

@@ -175,15 +175,25 @@ fn other_files_continue_while_a_question_is_open() {
     let place = Place::new();
     let bad = server.url("status/1/x?status=404");
     let good: Vec<String> = (0..5).map(|n| server.url(&format!("slow/20000/{n}?rate=100000"))).collect();
-    let mut terminal =
-        Terminal::start(&place, 120, 24, &[&format!("{bad},{}", good.join(",")), "x,a,b,c,d,e", "-j", "1"]);
+    let mut terminal = Terminal::start(
+        &place,
+        120,
+        24,
+        &[&format!("{bad},{}", good.join(",")), "x,a,b,c,d,e", "-j", "1", "--failed", "left"],
+    );
     // The test may read the screen while it is painted.
     terminal.wait_for("all others and the question", |text| {
         text.matches("✓ ./").count() == 5 && text.contains(QUESTION)
     });
     terminal.press("e");
-    assert_eq!(terminal.end().0, 4);
-    assert_eq!(place.files(), ["a", "b", "c", "d", "e"]);
+    let (status, screen) = terminal.end();
+    assert_eq!(status, 4);
+    // The run ends as after Ctrl-C.
+    assert!(screen.contains("Stopped: 5 files downloaded, 1 file unfinished"), "{screen}");
+    assert!(screen.contains("Run the same command"), "{screen}");
+    assert_eq!(place.files(), ["a", "b", "c", "d", "e", "left"]);
+    let left = String::from_utf8(place.file("left").expect("a list")).expect("UTF-8");
+    assert_eq!(left.lines().filter(|line| line.contains(&bad)).count(), 1, "{left}");
 }
 
 #[test]

@@ -40,6 +40,13 @@ fn signatures_of_files_are_verified() {
         assert_untouched(&place, &out, says);
         assert!(place.log().contains("[signature.wrong]"), "{}", place.log());
     }
+    let unsigned = server.put("/unsigned", "content");
+    for (verify, is_advised) in [("auto", true), ("find", false)] {
+        let out = place.run(&[&unsigned, "--signed-by", &key, "--verify", verify]);
+        assert_eq!(out.status, 3, "{}", out.stderr);
+        let advice = "With --verify find, a signed checksum list";
+        assert_eq!(out.stderr.contains(advice), is_advised, "{verify}: {}", out.stderr);
+    }
     let out = place.run(&[&url, "--signed-by", "neither key nor file"]);
     assert!(out.status == 2 && out.stderr.contains("it is not a minisign key"), "{}", out.stderr);
 }

@@ -6,7 +6,7 @@ use crate::remote::Remote;
 use std::time::SystemTime;
 
 /// The beginning of the error message for an existing file with a wrong digest. The message continues with
-/// the place where the digest was found.
+/// the place where the digest was found, or with a colon and both digests.
 pub const IS_NOT_WHAT: &str = "the existing file does not match";
 
 /// A file that exists under a final name.
@@ -42,6 +42,12 @@ pub enum Recognised<'r> {
 }
 
 impl ExistingFile {
+    /// Returns true if a record shows that downhaul finished the file, and the file has not changed since.
+    pub fn is_finished(&self) -> bool {
+        let mut all = self.record.iter().chain(self.further.iter().map(|(_, record)| record));
+        all.any(|record| record.is_intact(self.size, self.modified))
+    }
+
     /// Compares the record of the file with the origins of a job.
     pub fn recognise(&self, origins: &[Origin]) -> Recognised<'_> {
         let Some(attached) = &self.record else { return Recognised::Unknown };

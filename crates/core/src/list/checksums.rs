@@ -75,6 +75,11 @@ impl Checksums {
         self.unread
     }
 
+    /// Returns true if the list has no digest, also none in a line that could not be read.
+    pub fn has_no_digest(&self) -> bool {
+        self.entries.is_empty() && self.unread_digests.is_empty()
+    }
+
     /// Returns true if a line that could not be read seems to have a digest of a file with one of these
     /// names.
     pub fn may_name(&self, names: &[String]) -> bool {

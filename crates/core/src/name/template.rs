@@ -69,6 +69,9 @@ struct Slice {
     is_one: bool,
 }
 
+/// The highest number of columns of a list that a message names.
+const COLUMNS_MOST: usize = 20;
+
 /// The highest number of characters in a [`Form`]. A name cannot be longer.
 const PADDED_MOST: usize = super::LONGEST;
 
@@ -118,9 +121,9 @@ impl Piece {
             Piece::Text(text) => return Ok(text.clone()),
             Piece::Field(field, form) => (field, form),
         };
-        let value = field
-            .value(job, url, file)
-            .ok_or_else(|| format!("the template needs `{field}`, and the file has no value for it"))?;
+        let value = field.value(job, url, file).ok_or_else(|| {
+            format!("the template needs `{field}`, and the file has no value for it{}", field.others(job))
+        })?;
         Ok(match form {
             Form::Whole => value,
             Form::First(most) => value.chars().take(*most).collect(),
@@ -156,7 +159,19 @@ impl Field {
         })
     }
 
-    /// Reads a field without its form, such as `path[-2:]` of `{path[-2:]:.8}`.
+    /// Returns the end of the message about a column that the file does not have. It names the other fields.
+    fn others(&self, job: &Job) -> String {
+        let Field::Column(_) = self else { return String::new() };
+        let fields =
+            "scheme, host, port, path, query[KEY], name, stem, ext, line, and digests such as sha256";
+        let columns: Vec<&str> = job.extra.keys().take(COLUMNS_MOST).map(String::as_str).collect();
+        match columns.is_empty() {
+            true => format!(". The fields are {fields}"),
+            false => format!(". The fields are {fields}, and in this list also {}", columns.join(", ")),
+        }
+    }
+
+    /// Reads the part of a field before the colon and the form.
     fn read(text: &str) -> Result<Field, String> {
         let (name, index) = match text.strip_suffix(']').and_then(|text| text.split_once('[')) {
             Some((name, index)) => (name, Some(index)),

@@ -9,17 +9,16 @@
 //! only if the end of that file is equal to the server's bytes at the same offsets. A journal identifies the
 //! version for a later run only if ranges of the file can be requested.
 
+use super::adoption::Adoption;
 use super::remote_file::{FirstResponse, RemoteFile};
 use super::sources::Sources;
 use super::transfer::Assignment;
-use super::validate::{self, Segment, adopted_start, is_no_beginning, start_at};
+use super::validate::{self, Segment, adopted_start, start_at};
 use super::{Leftover, Rules};
-use crate::adopt::Adopted;
 use crate::digest::Expected;
 use crate::error::{Error, ErrorKind};
 use crate::identity::{Identity as JobIdentity, Origin, is_same_place, is_same_url};
 use crate::journal::Start;
-use crate::ranges::RangeSet;
 use crate::remote::{Remote, Validator};
 use crate::show;
 use crate::transcript::Transcript;
@@ -53,10 +52,8 @@ pub(super) struct Identity {
     /// The response with which the download began before it started again. It is kept only if its size can
     /// be compared with the size of the file that is fetched now.
     before: Option<FirstResponse>,
-    /// The unfinished file of another tool, until the comparison of its end with the server's file begins.
-    adopting: Option<Adopted>,
-    /// The unfinished file of another tool, while its end is being compared.
-    comparing: Option<Adopted>,
+    /// The unfinished file of another tool, if the job adopts one.
+    pub(super) adoption: Adoption,
     /// The number of changes of the server's file during the download.
     changes: u32,
     /// True if bytes were joined without a validator. Then only a digest shows if they are of one version.
@@ -75,8 +72,7 @@ impl Identity {
             remote: None,
             first: None,
             before: None,
-            adopting: None,
-            comparing: None,
+            adoption: Adoption::default(),
             changes: 0,
             joined_unproven: false,
             unread: Vec::new(),
@@ -184,7 +180,7 @@ impl Identity {
     /// another tool is kept too: it is still compared with the server's file.
     pub(super) fn forget(&mut self) {
         self.remote = None;
-        self.adopting = self.comparing.take().or(self.adopting.take());
+        self.adoption.forget();
         self.joined_unproven = false;
     }
 
@@ -251,7 +247,7 @@ impl Identity {
         if let Some(url) = self.other_origin(source, joining) {
             return refuse(ErrorKind::RemoteChanged, &format!("the partial file is from {url}"));
         }
-        if let Some(left) = &self.adopting {
+        if let Some(left) = &self.adoption.adopting {
             let start = adopted_start(remote, joining.sources.origin(source), left)?;
             return Ok((validate::range(&start, from, end, remote)?, Some(start)));
         }
@@ -297,49 +293,6 @@ impl Identity {
         let start = start_at(start, source, joining);
         let validator = start.validator != Validator::Unknown && start.validator != remote.validator;
         validator || start.size.zip(remote.size).is_some_and(|(here, there)| here != there)
-    }
-
-    /// Adopts another tool's unfinished file. The first request will be for its last bytes, to compare them.
-    pub(super) fn adopt(&mut self, left: Adopted) {
-        self.adopting = Some(left);
-    }
-
-    /// Returns the offset of the first byte to request: the first byte of an adopted file that is compared
-    /// with the server's file, or 0 if no file is being adopted.
-    pub(super) fn first_byte(&self) -> u64 {
-        self.adopting.as_ref().map_or(0, |left| left.overlap().start)
-    }
-
-    /// Checks that another tool's unfinished file can be a beginning of the file in this response.
-    ///
-    /// # Errors
-    /// Returns `resume.damaged` if the sizes do not fit.
-    pub(super) fn check_adopted(&self, remote: &Remote, origin: Option<Origin>) -> Result<(), Error> {
-        self.adopting.as_ref().map_or(Ok(()), |left| adopted_start(remote, origin, left).map(drop))
-    }
-
-    /// Starts the comparison with another tool's unfinished file. Returns that file, if there is one.
-    pub(super) fn begin_comparison(&mut self) -> Option<&Adopted> {
-        self.comparing = self.adopting.take();
-        self.comparing.as_ref()
-    }
-
-    /// Ends the comparison with another tool's unfinished file, if all bytes to compare have arrived.
-    pub(super) fn end_comparison(&mut self, written: &RangeSet) {
-        if self.comparing.as_ref().is_some_and(|left| written.contains(&left.overlap())) {
-            self.comparing = None;
-        }
-    }
-
-    /// Returns the error to report. If the server's file is shorter than another tool's unfinished file, the
-    /// returned error says that the unfinished file does not match the server's file.
-    pub(super) fn explain(&self, error: Error) -> Error {
-        match &self.adopting {
-            Some(left) if error.kind == ErrorKind::HttpRangePast => {
-                is_no_beginning(left, error.size, &error.at)
-            }
-            _ => error,
-        }
     }
 
     /// Checks that a job can continue the partial file of an earlier run, according to what is known about

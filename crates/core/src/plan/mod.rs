@@ -70,6 +70,7 @@
 //! server are never joined into a finished file. [`Plan::check`] checks the states of the bytes, and the
 //! simulations call it after every step.
 
+mod adoption;
 mod contract;
 mod identity;
 mod remote_file;
@@ -510,7 +511,7 @@ impl Plan {
             return self.transfer.ask(now, conditions, allowances, sources, actions);
         }
         let terms = Terms { joinable, mixes, sources };
-        self.transfer.schedule(now, allowances, self.identity.first_byte(), terms, actions)
+        self.transfer.schedule(now, allowances, self.identity.adoption.first_byte(), terms, actions)
     }
 
     /// Waits because another run is working on the file. After the wait, the job looks at the file again.

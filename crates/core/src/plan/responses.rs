@@ -82,7 +82,7 @@ impl Plan {
         match left {
             Leftover::Adopted(adopted) => {
                 self.forget();
-                self.identity.adopt(adopted);
+                self.identity.adoption.adopt(adopted);
             }
             Leftover::Whole(length) => {
                 self.forget();
@@ -204,13 +204,13 @@ impl Plan {
             self.tell_retry(&error, 0, Duration::ZERO, 0);
         }
         let origin = self.sources.origin(source);
-        if let Err(error) = self.identity.check_adopted(remote, origin) {
+        if let Err(error) = self.identity.adoption.check(remote, origin) {
             return self.fail(now, error);
         }
         self.forget();
         // The unfinished file of another tool is compared with the response, even if the response begins at
         // byte 0.
-        let keep = self.identity.begin_comparison().is_some();
+        let keep = self.identity.adoption.begin_comparison().is_some();
         self.identity.remember_response(remote, true);
         self.resumes = false;
         self.sources.answered(source, show::url(&remote.url), &remote.validator);
@@ -229,6 +229,14 @@ impl Plan {
             let remote = Some(Box::new(remote.clone()));
             self.actions.push_back(Action::Place { remote, begin: Some(begin) });
         }
+    }
+
+    /// Forgets which bytes are written, and what the sources stated about the file.
+    pub(super) fn forget(&mut self) {
+        self.transfer.forget();
+        self.identity.forget();
+        self.verification.forget(&mut self.sources);
+        self.sources.forget();
     }
 
     /// Continues the file with this response. If its bytes are the first that are compared with the end of
@@ -256,7 +264,7 @@ impl Plan {
         self.identity.remember_response(remote, false);
         self.transfer.set_open_ended(remote.size.is_none());
         if let Some(start) = adopted
-            && let Some(left) = self.identity.begin_comparison()
+            && let Some(left) = self.identity.adoption.begin_comparison()
         {
             self.transfer.adopt(start.size, left.before_overlap());
             self.verification.begin(&start.digests);

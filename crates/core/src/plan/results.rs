@@ -22,7 +22,7 @@ impl Plan {
     pub(super) fn wrote(&mut self, now: Duration, worker: WorkerId, upto: u64, fresh: bool) {
         let (sources, actions) = (&mut self.sources, &mut self.actions);
         if self.transfer.wrote(now, worker, upto, fresh, sources, actions) {
-            self.identity.end_comparison(self.transfer.written());
+            self.identity.adoption.end_comparison(self.transfer.written());
             self.complete();
         }
     }
@@ -180,7 +180,9 @@ impl Plan {
                 self.path(),
                 "the digest of the file is wrong, and its ranges may belong to different versions of it",
             ),
-            false => Error::new(ErrorKind::DigestMismatch, self.path(), why),
+            false => {
+                Error::new(ErrorKind::DigestMismatch, self.path(), self.identity.adoption.wrong_digest(why))
+            }
         };
         self.failed(now, error);
     }
@@ -296,10 +298,14 @@ impl Plan {
         if self.stopped {
             return self.give_up(&error, false, false);
         }
-        let error = self.identity.explain(error);
+        let error = self.identity.adoption.explain(error);
         self.sources.revive();
         if error.kind == ErrorKind::RemoteChanged {
             self.identity.count_change();
+        }
+        if self.identity.adoption.give_up(error.kind) {
+            self.forget();
+            return self.start_again(&error);
         }
         let situation = self.situation(&error);
         if !situation.continues {
@@ -374,14 +380,6 @@ impl Plan {
     fn start_again(&mut self, error: &Error) {
         self.state = State::Transferring;
         self.tell_retry(error, 0, Duration::ZERO, 0);
-    }
-
-    /// Forgets which bytes are written, and what the sources stated about the file.
-    pub(super) fn forget(&mut self) {
-        self.transfer.forget();
-        self.identity.forget();
-        self.verification.forget(&mut self.sources);
-        self.sources.forget();
     }
 
     /// Reports a retry. If the plan waits before the retry, the caller sets the state of the wait first,

@@ -36,7 +36,10 @@ pub struct Summary {
     pub resumable: u64,
     /// The number of files that were not complete when the run was stopped.
     pub stopped: u64,
-    /// The number of bytes of unfinished files that the next run can use.
+    /// The number of these files that had not been started.
+    pub unstarted: u64,
+    /// The number of bytes of unfinished files that the next run can use. It does not include the partial
+    /// files of earlier runs, if this run did not start these files.
     pub kept: u64,
     /// The areas in which failures happened (such as the disk), each area once. They decide the exit status.
     pub blames: Vec<Blame>,
@@ -59,6 +62,7 @@ impl Director {
         let failed = spec.map_or(failed.clone(), |spec| failed.with_extra(&spec.extra));
         self.reporter.tell(Some(id), failed);
         self.places.over(id);
+        self.summary.unstarted += u64::from(error.kind == ErrorKind::RunStopped);
         self.count_failure(error.kind);
     }
 

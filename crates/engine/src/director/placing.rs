@@ -151,6 +151,7 @@ impl Director {
             && remote.as_ref().is_some_and(|remote| !remote.digests.is_empty());
         let reads = chosen.is_none() && (!spec.expected.is_empty() || compares);
         let resume = settings.resume_of(&spec);
+        let may_be_replaced = matches!(settings.if_exists_of(&spec), IfExists::Overwrite | IfExists::Update);
         let small = resume == Resume::Auto
             && begin.as_ref().is_some_and(|begin| begin.journal.is_none() && !begin.keep);
         let quick =
@@ -159,30 +160,41 @@ impl Director {
             Report::Placed((|| {
                 let known = known?;
                 let algorithms = digest::distinct(algorithms.into_iter().chain(known.algorithms()));
-                // Another run may have completed the file since its path was chosen.
-                let chosen = match chosen {
-                    Some(path) if opens_old && disk.look(&path)?.is_some() => None,
-                    chosen => chosen,
+                let free = |path: PathBuf| {
+                    let shown = path.to_string_lossy().into_owned();
+                    (path, Place::Free { path: shown, left: false })
                 };
-                let (path, place) = match chosen {
-                    Some(path) => {
-                        let shown = path.to_string_lossy().into_owned();
-                        (path, Place::Free { path: shown, left: false })
-                    }
-                    None => {
+                // Another run may have completed the file since its path was chosen.
+                let looks_again = match &chosen {
+                    Some(path) if opens_old => disk.look(path)?.is_some(),
+                    _ => false,
+                };
+                let (path, place) = match chosen.clone() {
+                    Some(path) if !looks_again => free(path),
+                    _ => {
                         let remote = remote.as_ref();
                         let wanted =
                             Wanted { job: id, spec: &spec, identity: &identity, remote, known: &known };
-                        let chosen = places.choose(&wanted)?;
+                        let new = places.choose(&wanted)?;
                         // Another run may have saved the file since the folder was read. For a file with a
                         // journal, the path is checked again.
-                        let (path, place) = match has_journal && places.has_appeared(&chosen.0, &identity)? {
+                        let (path, place) = match has_journal && places.has_appeared(&new.0, &identity)? {
                             true => places.choose(&wanted)?,
-                            false => chosen,
+                            false => new,
                         };
                         let place = duplicates.instead(&path, place, &wanted, (&demands, &settings))?;
-                        (path, place)
+                        match (place, chosen) {
+                            // The server was asked about the existing file when the path was chosen.
+                            (Place::Ask(_), Some(path)) if resume == Resume::Adopt => free(path),
+                            (place, _) => (path, place),
+                        }
                     }
+                };
+                // A finished file is replaced as a whole, and not continued.
+                let adopts = resume == Resume::Adopt && matches!(place, Place::Free { .. });
+                let resume = match adopts && disk.look(&path)?.is_some_and(|there| there.file.is_finished()) {
+                    true => Resume::Auto,
+                    false => resume,
                 };
                 let (part, found): (Option<Arc<dyn Part>>, _) = match (&place, &spec.destination) {
                     (Place::Taken(_) | Place::Ask(_), _) => (None, None),
@@ -214,10 +226,13 @@ impl Director {
                         (Some(Arc::from(part)), found)
                     }
                 };
-                let left = match (&part, found) {
+                let mut left = match (&part, found) {
                     (Some(part), Some(found)) => what_is_left(&**part, found)?,
                     _ => None,
                 };
+                if let Some(Leftover::Adopted(left)) = &mut left {
+                    left.may_be_replaced = may_be_replaced;
+                }
                 let mut written = None;
                 let generation = match (&part, &begin, &left) {
                     (Some(part), Some(begin), None) => {

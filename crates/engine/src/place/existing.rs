@@ -24,7 +24,7 @@ use std::time::SystemTime;
 
 impl Places {
     /// Returns what to do with a path. The path may be free, the existing file may be kept, or the response
-    /// to a request must decide. With [`Resume::Adopt`], the existing file is continued. It is replaced when
+    /// to a request must decide. With [`Resume::Adopt`], an unfinished file is continued. It is replaced when
     /// the new file is complete.
     pub(super) fn look(&self, path: PathBuf, wanted: &Wanted<'_>) -> Result<(PathBuf, Place), Error> {
         let there = match self.was_free(&path, wanted.identity) {
@@ -59,8 +59,10 @@ impl Places {
             None => {}
         }
         let place = match (self.settings.resume_of(wanted.spec), if_exists) {
-            (Resume::Adopt, _) => None,
             (Resume::Repair, _) => self.repair(&path, &there, wanted)?,
+            (Resume::Adopt, IfExists::Check | IfExists::Update | IfExists::Overwrite) => {
+                self.continued(&path, &there, wanted)?
+            }
             (_, IfExists::Overwrite | IfExists::Rename) => None,
             (_, IfExists::Error) => return Err(Error::new(ErrorKind::FileExists, shown, "")),
             (_, IfExists::Skip) => {
@@ -97,6 +99,30 @@ impl Places {
         match path.canonicalize().is_ok_and(is_list) {
             true => Err(Error::new(ErrorKind::NameTaken, shown, "it is a list of this run")),
             false => Ok(Place::Free { path: shown, left }),
+        }
+    }
+
+    /// Decides if an existing file is complete (`--continue`). A complete file has a record of a finished
+    /// download, or has the size of the server's file. For such a file, `--if-exists` decides as it does
+    /// without `--continue`. Returns `None` if the file is continued, or if it is replaced. If there is no
+    /// response yet and one is needed, returns [`Place::Ask`].
+    ///
+    /// # Errors
+    /// Returns the errors of `--if-exists check` if the existing file is complete.
+    fn continued(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
+        let size = there.file.size;
+        if size == 0 || self.disk.unfinished_by(path).is_some() {
+            return Ok(None);
+        }
+        let (required, stated) = (wanted.spec.size, wanted.remote.and_then(|remote| remote.size));
+        match (there.file.is_finished(), wanted.remote) {
+            (false, _) if required.is_some_and(|required| required != size) => Ok(None),
+            (false, None) if required.is_none() => Ok(Some(Place::Ask(Conditions::default()))),
+            (false, Some(_)) if stated != Some(size) => Ok(None),
+            _ if self.settings.if_exists_of(wanted.spec) == IfExists::Check => {
+                self.check(path, there, wanted).map(Some)
+            }
+            _ => self.update(path, there, wanted),
         }
     }
 

@@ -2,7 +2,7 @@
 //! options and the URL.
 
 use super::{Known, Messages};
-use crate::args::Args;
+use crate::args::{self, Args};
 use crate::asks::Asks;
 use crate::hints;
 use crate::input;
@@ -35,13 +35,20 @@ impl Messages<'_> {
         let of_option = hints::for_option(&error.code, &error.message);
         let elsewhere = || hints::for_login_elsewhere(error, url);
         let is_other = |args: &Args| Asks::is_special(args) || args.options.http.range.is_some();
-        let exists = self.args.is_some_and(is_other);
-        let exists = exists.then(|| hints::for_existing_file(&error.code)).flatten();
+        let allows_continue = self.args.is_none_or(|args| !is_other(args) && !args.existing.adopt);
+        let exists = hints::for_existing_file(error, allows_continue);
+        let looks_beside = |args: &Args| {
+            let verify = args.options.verification.verify;
+            matches!(verify, args::Verify::Find | args::Verify::Listed | args::Verify::Require)
+        };
+        let unsigned = hints::for_missing_signature(&error.code, self.args.is_none_or(looks_beside));
         let inside = self.form().and_then(|form| hints::for_file_in_container(error, form));
         inside
             .or(wrong)
             .or(output)
             .or(exists)
+            .or(unsigned)
+            .or_else(|| hints::for_unreadable_line(&error.code, &error.message))
             .or_else(|| hints::for_pinned_host_over_http(&error.code, &error.message))
             .or_else(|| hints::for_changed_scheme(&error.code, url, &error.at))
             .or(of_option)

@@ -229,7 +229,7 @@ pub(super) fn not_whole(form: Form, container: &File, part: &Path) -> io::Error 
     }
     let name = part.file_name().unwrap_or_default().to_string_lossy();
     let why = format!(
-        "the file was cut or changed. To keep its files up to the first damaged one, rename it to {name} and try again"
+        "the file was cut or changed. If you rename it to {name} and try again, its files up to the first damaged one are kept, and everything after them is removed, also files that are not damaged. Copy it first if you need them"
     );
     io::Error::new(io::ErrorKind::InvalidData, why)
 }

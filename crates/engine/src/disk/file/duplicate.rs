@@ -18,7 +18,7 @@ use downhaul_core::identity::{Further, Record, Relation};
 use downhaul_core::name::tagged_side_files;
 use downhaul_core::settings::Sync;
 use std::fs::{self, File, Metadata};
-use std::io;
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -37,8 +37,8 @@ static ADDING: Mutex<()> = Mutex::new(());
 /// Makes the file at `target` from `original`.
 ///
 /// # Errors
-/// Returns the error of the system if there is no space left, if the original cannot be read to its end, or
-/// if the target cannot be written.
+/// Returns the error of the system if there is no space left, or if the target cannot be written. If the
+/// original cannot be read, this is not an error: the target is not made from it.
 pub(super) fn make(original: &Original, target: &Path, how: &Duplicating<'_>) -> Result<Duplicated, Error> {
     let new = tagged_side_files(target, &how.identity.tag()).new_journal;
     // A file that has this name already is from an earlier run that was killed, or from another program.
@@ -87,11 +87,11 @@ fn hard_link(
     how: &Duplicating<'_>,
 ) -> io::Result<Duplicated> {
     let Ok(file) = platform::open_to_read(&original.path) else { return Ok(Duplicated::Changed) };
-    let before = file.metadata()?;
+    let Ok(before) = file.metadata() else { return Ok(Duplicated::Changed) };
     if !is_unchanged(&before, original) {
         return Ok(Duplicated::Changed);
     }
-    if !has_digests(&file, &original.lacks(how.digests))? {
+    if !has_digests(&file, &original.lacks(how.digests)).unwrap_or(false) {
         return Ok(Duplicated::NotMade);
     }
     if fs::hard_link(&original.path, new).is_err() {
@@ -120,7 +120,7 @@ fn share_or_copy(
     how: &Duplicating<'_>,
 ) -> io::Result<Duplicated> {
     let Ok(from) = platform::open_to_read(&original.path) else { return Ok(Duplicated::Changed) };
-    if !is_unchanged(&from.metadata()?, original) {
+    if !from.metadata().is_ok_and(|meta| is_unchanged(&meta, original)) {
         return Ok(Duplicated::Changed);
     }
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
@@ -132,25 +132,31 @@ fn share_or_copy(
     let method = match platform::share_blocks(&from, to) {
         true => Method::Reflink,
         false if how.may_copy => {
-            io::copy(&mut &from, &mut &*to)?;
+            if !copy(&from, to)? {
+                return Ok(Duplicated::NotMade);
+            }
             Method::Copy
         }
         false => return Ok(Duplicated::Unable),
     };
     // Another program may have changed the original while its bytes were copied or shared.
-    if !is_unchanged(&from.metadata()?, original) || to.metadata()?.len() != original.size {
+    if !from.metadata().is_ok_and(|meta| is_unchanged(&meta, original))
+        || to.metadata()?.len() != original.size
+    {
         return Ok(Duplicated::Changed);
     }
     let unknown = match method {
         Method::Copy => how.digests.to_vec(),
         _ => original.lacks(how.digests),
     };
-    if !has_digests(to, &unknown)? {
+    // If the two files share blocks, this reads the blocks of the original.
+    if !has_digests(to, &unknown).unwrap_or(false) {
         return Ok(Duplicated::NotMade);
     }
     let Publishing { modified, sync, attach: record, .. } = &how.publishing;
     // If the disk cannot store the time, the file is made all the same.
-    let _ = modified.or(from.metadata()?.modified().ok()).map(|at| to.set_modified(at));
+    let of_original = || from.metadata().and_then(|meta| meta.modified()).ok();
+    let _ = modified.or_else(of_original).map(|at| to.set_modified(at));
     if let Some(record) = record {
         attach(to, record, None);
     }
@@ -161,6 +167,22 @@ fn share_or_copy(
         platform::give_name(to, new)?;
     }
     Ok(Duplicated::Made(method))
+}
+
+/// Copies all bytes. Returns false if the original cannot be read to its end.
+///
+/// # Errors
+/// Returns the error of the system if the copy cannot be written.
+fn copy(mut from: impl Read, mut to: impl Write) -> io::Result<bool> {
+    let mut buffer = vec![0; READ];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(true),
+            Ok(read) => to.write_all(&buffer[..read])?,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return Ok(false),
+        }
+    }
 }
 
 fn is_unchanged(meta: &Metadata, original: &Original) -> bool {
@@ -222,4 +244,35 @@ fn add_record(
     further.push(Further::new(&name, record));
     let bytes = Further::list_to_bytes(&further);
     Ok(bytes.len() <= FURTHER_MOST && platform::attach(file, FURTHER, &bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Broken;
+
+    impl Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::Error::other("a bad block"))
+        }
+    }
+
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_original_that_cannot_be_read_is_no_error() {
+        let copied = copy(b"begin".chain(Broken), Vec::new());
+        assert!(matches!(copied, Ok(false)), "{copied:?}");
+        let full = copy(&b"bytes"[..], Broken).map_err(|e| e.kind());
+        assert!(matches!(full, Err(io::ErrorKind::StorageFull)), "{full:?}");
+    }
 }

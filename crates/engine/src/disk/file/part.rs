@@ -291,8 +291,7 @@ impl Part for PartFile {
             // Another program may have appended bytes to the partial file of an earlier run.
             self.file.set_len(how.size).map_err(|e| failure(&e, &self.path))?;
         }
-        let continued = how.continues && self.continues(target, how.size)?;
-        let replace = how.replace || continued;
+        let replace = how.replace || (how.continues && self.continues(target, how.size)?);
         if let Some(modified) = how.modified {
             // If the disk cannot store the time, the file is published all the same.
             let _ = self.file.set_modified(modified);
@@ -319,7 +318,7 @@ impl Part for PartFile {
             Err(e) => return Err(failure(&e, target)),
         }
         debug!(target: DISK, path = %target.display(), "gave the file its name");
-        if continued {
+        if how.continues {
             remove_control_file(target);
         }
         state.gone = true;

@@ -19,9 +19,10 @@ use downhaul_core::digest::{self, Expected};
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::settings::Verify;
 use downhaul_core::show;
-use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use flate2::bufread::{DeflateDecoder, ZlibDecoder};
+use flate2::read::MultiGzDecoder;
 use futures_util::{StreamExt, stream};
-use std::io::{self, Cursor, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
@@ -227,7 +228,7 @@ fn decoder(codings: &[Coding], input: Shared) -> io::Result<Box<dyn Read>> {
                 // Windows larger than the 16 MiB of RFC 7932 do not belong to the coding `br`, and take up to
                 // 1 GiB of memory.
                 decoder.set_parameter(BROTLI_DECODER_PARAM_LARGE_WINDOW, 0);
-                Box::new(decoder)
+                Box::new(Alone(decoder))
             }
             Coding::Zstd => {
                 let mut decoder = zstd::stream::read::Decoder::new(input)?;
@@ -246,8 +247,50 @@ fn deflate(mut input: Box<dyn Read>) -> io::Result<Box<dyn Read>> {
     // In the zlib format, the compression method is 8, and the first two bytes, read as one number, are a
     // multiple of 31 (RFC 1950, section 2.2).
     let is_zlib = matches!(first[..], [cmf, flg] if cmf & 0x0f == 8 && u16::from_be_bytes([cmf, flg]).is_multiple_of(31));
-    let all = Cursor::new(first).chain(input);
-    Ok(if is_zlib { Box::new(ZlibDecoder::new(all)) } else { Box::new(DeflateDecoder::new(all)) })
+    let all = BufReader::new(Cursor::new(first).chain(input));
+    Ok(match is_zlib {
+        true => Box::new(Alone(ZlibDecoder::new(all))),
+        false => Box::new(Alone(DeflateDecoder::new(all))),
+    })
+}
+
+/// A decoder that ends with an error if other bytes follow the coded ones. The decoders of gzip and zstd end
+/// with such an error by themselves.
+struct Alone<D>(D);
+
+impl<D: Read + Rest> Read for Alone<D> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.0.read(buffer)?;
+        match read == 0 && !buffer.is_empty() && self.0.has_rest()? {
+            true => Err(io::ErrorKind::InvalidData.into()),
+            false => Ok(read),
+        }
+    }
+}
+
+/// A decoder whose input may have more bytes after the end of the coded bytes.
+trait Rest {
+    /// Returns true if there are more bytes. Waits for the end of the input.
+    fn has_rest(&mut self) -> io::Result<bool>;
+}
+
+impl<R: BufRead> Rest for ZlibDecoder<R> {
+    fn has_rest(&mut self) -> io::Result<bool> {
+        self.get_mut().fill_buf().map(|rest| !rest.is_empty())
+    }
+}
+
+impl<R: BufRead> Rest for DeflateDecoder<R> {
+    fn has_rest(&mut self) -> io::Result<bool> {
+        self.get_mut().fill_buf().map(|rest| !rest.is_empty())
+    }
+}
+
+impl<R: Read> Rest for Decompressor<R> {
+    fn has_rest(&mut self) -> io::Result<bool> {
+        // The decoder reports an error itself if its buffer has more bytes.
+        Ok(self.read(&mut [0])? > 0 || self.get_mut().read(&mut [0])? > 0)
+    }
 }
 
 /// The coded bytes, counted and hashed as they arrive.

@@ -129,6 +129,24 @@ async fn truncated_and_damaged_coded_bodies_are_errors() {
     assert_eq!(decode_all("gzip", &broken).await, Err(ErrorKind::ContentCoding), "its checksum is wrong");
 }
 
+#[tokio::test]
+async fn other_bytes_after_the_coded_ones_are_an_error() {
+    for (codings, coded) in [
+        ("gzip", gzip(b"hello")),
+        ("deflate", zlib(b"hello")),
+        ("deflate", deflate(b"hello")),
+        ("br", BROTLI.to_vec()),
+        ("zstd", zstd(b"hello")),
+        ("gzip, deflate", zlib(&gzip(b"hello"))),
+    ] {
+        let followed = [&coded[..], b"garbage"].concat();
+        assert_eq!(decode_all(codings, &followed).await, Err(ErrorKind::ContentCoding), "{codings}");
+        // The other bytes arrive later.
+        let later = decoded_in(codings, &followed, coded.len(), End::AsStated, Vec::new()).await;
+        assert_eq!(later, Err(ErrorKind::ContentCoding), "{codings}");
+    }
+}
+
 /// The first bits of this body state a window of 30 bits, which is allowed only as a "large window" of
 /// brotli. An empty last meta-block follows.
 #[tokio::test]

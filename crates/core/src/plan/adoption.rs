@@ -1,0 +1,95 @@
+//! Keeps the file that another tool left unfinished and that the job adopts, until its end was compared with
+//! the server's file.
+//!
+//! Invariant: the job has at most one such file. After a failure, a file whose end was not compared yet is
+//! compared again. A file that may be replaced is forgotten if it does not fit the server's file.
+
+use super::validate::{adopted_start, is_no_beginning};
+use crate::adopt::Adopted;
+use crate::error::{Error, ErrorKind};
+use crate::identity::{IS_NOT_WHAT, Origin};
+use crate::ranges::RangeSet;
+use crate::remote::Remote;
+
+/// The unfinished file of another tool.
+#[derive(Debug, Default)]
+pub(super) struct Adoption {
+    /// The file, until the comparison of its end with the server's file begins.
+    pub(super) adopting: Option<Adopted>,
+    /// The file, while its end is being compared.
+    comparing: Option<Adopted>,
+    /// The file, after its end was found equal. Its bytes are a part of the new file.
+    kept: Option<Adopted>,
+}
+
+impl Adoption {
+    /// Adopts another tool's unfinished file. The first request will be for its last bytes, to compare them.
+    pub(super) fn adopt(&mut self, left: Adopted) {
+        self.adopting = Some(left);
+    }
+
+    /// Prepares for a new start of the download. A file whose comparison has begun is compared again.
+    pub(super) fn forget(&mut self) {
+        self.adopting = self.comparing.take().or(self.adopting.take());
+        self.kept = None;
+    }
+
+    /// Returns the offset of the first byte to request: the first byte of an adopted file that is compared
+    /// with the server's file, or 0 if no file is being adopted.
+    pub(super) fn first_byte(&self) -> u64 {
+        self.adopting.as_ref().map_or(0, |left| left.overlap().start)
+    }
+
+    /// Checks that the unfinished file can be a beginning of the file in this response.
+    ///
+    /// # Errors
+    /// Returns `resume.damaged` if it cannot be such a beginning.
+    pub(super) fn check(&self, remote: &Remote, origin: Option<Origin>) -> Result<(), Error> {
+        self.adopting.as_ref().map_or(Ok(()), |left| adopted_start(remote, origin, left).map(drop))
+    }
+
+    /// Starts the comparison with the unfinished file. Returns that file, if there is one.
+    pub(super) fn begin_comparison(&mut self) -> Option<&Adopted> {
+        self.comparing = self.adopting.take();
+        self.comparing.as_ref()
+    }
+
+    /// Ends the comparison with the unfinished file, if all bytes to compare have arrived.
+    pub(super) fn end_comparison(&mut self, written: &RangeSet) {
+        if self.comparing.as_ref().is_some_and(|left| written.contains(&left.overlap())) {
+            self.kept = self.comparing.take();
+        }
+    }
+
+    /// Returns the error message for a new file with a wrong digest. If bytes of the unfinished file are a
+    /// part of the new file, the message names the unfinished file. `why` has the two digests.
+    pub(super) fn wrong_digest(&self, why: String) -> String {
+        match self.kept {
+            Some(_) => format!("{IS_NOT_WHAT}: together with the rest of the server's file, its {why}"),
+            None => why,
+        }
+    }
+
+    /// Forgets the unfinished file if the failure shows that it does not fit the server's file, and if it may
+    /// be replaced. Returns true if the download starts again without it.
+    pub(super) fn give_up(&mut self, kind: ErrorKind) -> bool {
+        let left = self.adopting.as_ref().or(self.comparing.as_ref()).or(self.kept.as_ref());
+        let is_other = matches!(kind, ErrorKind::ResumeDamaged | ErrorKind::DigestMismatch);
+        let gives_up = is_other && left.is_some_and(|left| left.may_be_replaced);
+        if gives_up {
+            *self = Adoption::default();
+        }
+        gives_up
+    }
+
+    /// Returns the error to report. If the server's file is shorter than the unfinished file, the returned
+    /// error says that the unfinished file does not match the server's file.
+    pub(super) fn explain(&self, error: Error) -> Error {
+        match &self.adopting {
+            Some(left) if error.kind == ErrorKind::HttpRangePast => {
+                is_no_beginning(left, error.size, &error.at)
+            }
+            _ => error,
+        }
+    }
+}
