@@ -62,6 +62,8 @@ mod registry;
 mod responded;
 pub(crate) mod slice;
 
+pub use downhaul_core::error::{Pause, Why};
+pub use downhaul_core::identity::Conditions;
 pub use downhaul_core::remote::{Links, Remote, Span, StatedSize, Validator};
 pub use registry::{Factory, Sources};
 pub(crate) use responded::Responded;
@@ -69,7 +71,6 @@ pub(crate) use slice::Slice;
 
 use bytes::Bytes;
 use downhaul_core::error::{Error, ErrorKind};
-use downhaul_core::identity::Conditions;
 use downhaul_core::job::{Headers, Job, NamedBy, Sends};
 use downhaul_core::settings::Settings;
 use downhaul_core::show;
