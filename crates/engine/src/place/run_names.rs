@@ -32,7 +32,7 @@ impl RunNames {
         let id = JobId::new(self.jobs);
         let reserved = self.places.reserve(id, spec);
         let path = self.places.reserved(id);
-        self.places.over(id);
+        self.places.over(id, false);
         if spec.destination != Destination::Server || reserved != Reserved::Path {
             return None;
         }

@@ -59,9 +59,9 @@ struct Names {
     /// The hashes of the folders that the files at reserved paths need. If a folder is here, all folders
     /// above it are here too.
     folders: HashSet<u64>,
-    /// A pair for each download whose name got a number: the hash of its path without the number, and the
-    /// hash of the download.
-    numbered: HashSet<(u64, u64)>,
+    /// The job of each download whose name got a number. The key is a pair: the hash of its path without the
+    /// number, and the hash of the download.
+    numbered: HashMap<(u64, u64), JobId>,
     /// For the hash of each path that got numbers, the number that is tried next.
     next: HashMap<u64, u32>,
     /// The paths of jobs that have not ended. The first path of each job was reserved when the job was
@@ -101,9 +101,10 @@ impl ReservedPaths {
         if !may_change || !has_folders {
             return Reserved::Taken;
         }
-        if !names.numbered.insert((base, what)) {
+        if names.numbered.contains_key(&(base, what)) {
             return Reserved::Same;
         }
+        names.numbered.insert((base, what), job);
         let first = names.next.get(&base).copied().unwrap_or(1);
         for n in first..MOST_NUMBERED {
             let path = numbered(wished, n, self.numbers);
@@ -172,6 +173,22 @@ impl ReservedPaths {
         {
             names.taken.remove(self.hash(first));
             names.has_forgotten = true;
+        }
+    }
+
+    /// Forgets a job that was removed, and all its paths, so that the job can be added again. The paths of
+    /// other jobs that have ended stay reserved.
+    pub(super) fn forget(&self, job: JobId) {
+        let mut names = self.names();
+        for path in names.by.remove(&job).into_iter().flatten() {
+            names.taken.remove(self.hash(&path));
+        }
+        names.has_forgotten = true;
+        names.forgotten.remove(&job);
+        let bases: Vec<u64> =
+            names.numbered.extract_if(|_, of| *of == job).map(|((base, _), _)| base).collect();
+        for base in bases {
+            names.next.remove(&base);
         }
     }
 
@@ -372,6 +389,20 @@ mod tests {
         assert!(
             !taken.take(JobId::new(20), Path::new("d")) && !taken.take(JobId::new(20), Path::new("d/n/r"))
         );
+    }
+
+    #[test]
+    fn a_removed_job_can_be_added_again_and_other_paths_stay_reserved() {
+        let taken = ReservedPaths::new(&[], NumberForm::Parentheses);
+        let reserve = |job: u64, what| match taken.reserve(JobId::new(job), Path::new("a"), what, true) {
+            Reserved::Path => path_of(&taken, JobId::new(job)),
+            other => format!("{other:?}"),
+        };
+        assert_eq!([reserve(1, 11), reserve(2, 12), reserve(3, 13)], ["a", "a (1)", "a (2)"]);
+        taken.over(JobId::new(1));
+        taken.over(JobId::new(3));
+        taken.forget(JobId::new(2));
+        assert_eq!([reserve(4, 12), reserve(5, 11), reserve(6, 13)], ["a (1)", "Same", "Same"]);
     }
 
     #[test]

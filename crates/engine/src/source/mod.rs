@@ -41,7 +41,7 @@
 //! If the server asks for fewer requests, use `http.busy`. If the server also states how long to wait, set
 //! [`Error::pause`] to this time. If the server sends data that does not follow the protocol, use
 //! `http.malformed`. A source must not retry a failure that the plan can retry, because the plan counts the
-//! retries.
+//! retries. A panic in `open` or in the body counts as `net.reset`.
 //!
 //! **Cancellation.** The future of `open` and the body may be dropped at any time. This is not a failure. The
 //! source must then end that request, and close the connections that only this request used. The next `open`
