@@ -214,6 +214,10 @@ impl Director {
             tokio::select! {
                 number = jobs.recv_many(&mut added, QUEUE_AHEAD), if wants_jobs => {
                     more_jobs = number > 0;
+                    // The program may have sent these commands before it added the jobs.
+                    for _ in 0..commands.len() {
+                        commands.try_recv().into_iter().for_each(|command| self.obey(command));
+                    }
                     added.drain(..).for_each(|job| self.enqueue(job));
                 }
                 Some(command) = commands.recv() => self.obey(command),

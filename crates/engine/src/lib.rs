@@ -29,6 +29,11 @@
 //! becomes a question, unless the job can continue without an answer or has no retries left. A program
 //! answers a question with [`Session::answer`]. Other jobs continue in the meantime.
 //!
+//! Read the events while the jobs run. If a reader of [`Session::events`] has more than 4,096 unread events,
+//! no new job starts. A program that adds thousands of jobs and reads the events only afterwards waits
+//! forever. A program that does not need every event can use [`Session::latest_events`] or
+//! [`Session::state`].
+//!
 //! ```no_run
 //! # async fn run(session: downhaul_engine::Session) {
 //! use downhaul_engine::{Answer, EventKind};
@@ -68,6 +73,12 @@
 //! session.stop();
 //! # }
 //! ```
+//!
+//! # Try again
+//!
+//! If a job has failed, a program can add it again. With the default settings, such a job is skipped, because
+//! a session downloads each URL once, and the name of its file still belongs to the first job. With
+//! [`Settings::releases_names`], the job is downloaded again. A removed job can always be added again.
 //!
 //! # Write elsewhere
 //!
@@ -183,6 +194,7 @@ mod host_memory;
 mod journal_check;
 mod limit;
 mod networks;
+pub mod options;
 mod place;
 mod range_reader;
 mod report;
@@ -203,9 +215,9 @@ pub use disk::containers::{ContainerOptions, Containers};
 #[doc(hidden)]
 pub use downhaul_core as core;
 pub use downhaul_core::digest::{Algorithm, Digest};
-pub use downhaul_core::error::{Error, ErrorKind};
+pub use downhaul_core::error::{Blame, Error, ErrorKind, Retry};
 pub use downhaul_core::event::{Event, EventKind, Failure, JobId, Phase, Progress, State};
-pub use downhaul_core::job::{Destination, IfExists, IfLocked, Job};
+pub use downhaul_core::job::{Destination, IfExists, IfLocked, Job, JobWriter};
 pub use downhaul_core::name::SafeName;
 pub use downhaul_core::plan::Answer;
 pub use downhaul_core::settings::{HttpVersion, OnError, Resume, Settings, Verify};

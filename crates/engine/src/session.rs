@@ -180,7 +180,13 @@ impl Session {
         Ok(())
     }
 
-    /// Adds a job and returns its identifier. Waits while the queue is full.
+    /// Adds a job and returns its identifier. Waits while the queue is full. The queue has space for a few
+    /// hundred jobs. It stays full while no job starts: while all jobs are paused, or while a reader of
+    /// [`Session::events`] is too far behind. If the returned future is dropped before it is ready, the job
+    /// is not added.
+    ///
+    /// If an earlier job has the same request, the job is skipped. See
+    /// [`Settings::releases_names`](downhaul_core::settings::Settings::releases_names).
     ///
     /// # Errors
     /// Returns an error if the session accepts no more jobs.
@@ -264,7 +270,7 @@ impl Session {
     }
 
     /// Pauses all jobs. No job starts before [`Session::resume_all`] is called. This includes jobs that are
-    /// added before that call.
+    /// added before that call. [`Session::resume`] continues a single job that has started already.
     pub fn pause_all(&self) {
         self.command(Command::PauseAll);
     }
@@ -275,7 +281,7 @@ impl Session {
     }
 
     /// Removes a job. The job fails with `job.removed`, unless it has ended, or its file is being renamed to
-    /// its final name. `partial_file` says if the partial file is kept.
+    /// its final name. `partial_file` says if the partial file is kept. The job can be added again at once.
     pub fn remove(&self, job: JobId, partial_file: Remove) {
         self.control(job, Control::Remove(partial_file));
     }
@@ -347,23 +353,25 @@ impl Session {
     }
 
     /// Waits for the end of the session. Unless the session was closed or stopped before, it waits for more
-    /// jobs and may never end. The first call returns the summary. Later calls return an empty one.
+    /// jobs and may never end. The first call that is not cancelled returns the summary. Later calls return
+    /// an empty one. If the tokio runtime of the session was shut down, the jobs that have not ended count as
+    /// stopped.
     ///
     /// # Panics
-    /// Panics if the engine itself panicked, which is a bug.
+    /// The first call panics if the engine itself panicked. This is a bug, or the panic of a
+    /// [`Factory`](crate::source::Factory) of the program.
     pub async fn wait(&self) -> Summary {
         let mut director = self.director.lock().await;
-        let summary = match director.as_mut() {
-            Some(director) => match director.await {
-                Ok(summary) => summary,
-                // A panic in the director is a bug. If it were hidden, a failed run would look like a run
-                // without files.
-                Err(e) => std::panic::resume_unwind(e.into_panic()),
-            },
-            None => Summary::default(),
+        let ended = match director.as_mut() {
+            Some(director) => director.await,
+            None => Ok(Summary::default()),
         };
         *director = None;
-        summary
+        ended.unwrap_or_else(|error| match error.try_into_panic() {
+            // If the panic were hidden, a failed run would look like a run without files.
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Summary::of_stopped(&self.state()),
+        })
     }
 
     /// Calls [`Session::close`], and then [`Session::wait`].

@@ -5,16 +5,14 @@
 mod small_files;
 
 use bytes::Bytes;
-use downhaul_engine::core::error::{Pause, Why};
-use downhaul_engine::core::job::ByteRange;
-use downhaul_engine::core::settings::ChecksumList;
-use downhaul_engine::core::signature::Keys;
-use downhaul_engine::source::{GivenBy, Opened, Remote, Request, Source, Sources, Validator};
+use downhaul_engine::options::{ByteRange, ChecksumList, Keys};
+use downhaul_engine::source::{GivenBy, Opened, Pause, Remote, Request, Source, Sources, Validator, Why};
 use downhaul_engine::{
     Algorithm, AsyncWriter, Builder, Digest, Error, ErrorKind, Event, EventKind, Events, IfExists, Job,
     JobId, OnError, Phase, Remove, Session, Settings, Summary, Verify,
 };
 use downhaul_testkit::fake_disk::FakeDisk;
+use downhaul_testkit::memory_source::MemorySource;
 use downhaul_testkit::minisign::Signer;
 use downhaul_testkit::net_sim::host::{Allows, SimHost};
 use downhaul_testkit::server::Server;
@@ -24,6 +22,7 @@ use futures_util::{FutureExt, StreamExt, stream};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -295,11 +294,71 @@ fn a_body_of_empty_buffers_counts_as_silence() {
             let mut codes = Vec::new();
             while let Some(event) = events.next().await {
                 if let EventKind::Failed { error, .. } = &event.kind {
-                    codes.push(error.code.clone());
+                    codes.push((error.code.clone(), error.at.clone()));
                 }
             }
-            assert_eq!(codes, ["net.silent"]);
+            assert_eq!(codes, [("net.silent".into(), "http://sim/f".into())]);
         });
+    });
+}
+
+/// A source that panics, either when it is opened or when its body is read.
+struct Panics(Url);
+
+impl Source for Panics {
+    fn open(&self, _request: Request) -> BoxFuture<'_, Result<Opened, Error>> {
+        Box::pin(async {
+            assert_eq!(self.0.path(), "/body", "a panic in a test");
+            let body = Box::pin(stream::poll_fn(|_| panic!("a panic in a test")));
+            Ok(Opened { remote: Remote::whole(self.0.clone()), body })
+        })
+    }
+}
+
+#[test]
+fn a_panic_in_a_source_fails_its_job_and_no_other_job() {
+    must_end(|| {
+        run(async {
+            let sources = Sources::for_all(|url: &Url, _: GivenBy| match url.host_str() {
+                Some("panics") => Arc::new(Panics(url.clone())) as Arc<dyn Source>,
+                _ => Arc::new(MemorySource::new(url.clone(), content("f", 1000))),
+            });
+            let builder = Session::builder(Settings::default().with_output("out")).sources(sources).seed(1);
+            let session = builder.disk(Arc::new(FakeDisk::failing(0, 1))).start().expect("starts");
+            let mut events = session.events();
+            for url in ["http://panics/open", "http://panics/body", "http://sim/f"] {
+                session.add(Job::given(url).expect("a URL")).await.expect("is open");
+            }
+            let summary = session.finish().await;
+            assert_eq!((summary.finished, summary.failed), (1, 2));
+            while let Some(event) = events.next().await {
+                if let EventKind::Failed { error, .. } = &event.kind {
+                    assert_eq!(error.code, "net.reset");
+                    assert!(error.at.starts_with("http://panics/"), "{}", error.at);
+                }
+            }
+        });
+    });
+}
+
+#[test]
+fn a_session_whose_runtime_or_factory_failed_ends() {
+    // The runtime of this session is dropped at the end of `run`.
+    let world = run(async {
+        let mut world = World::start(Settings::default().with_parallel(Some(1)));
+        let first = world.add("first", SPEED).await;
+        world.add("second", 100 * SPEED).await;
+        world.until(first, finished).await;
+        world
+    });
+    run(async {
+        let summary = world.session.finish().await;
+        assert_eq!((summary.files, summary.finished, summary.failed, summary.stopped), (2, 1, 1, 1));
+        let sources = Sources::for_all(|_, _| panic!("a panic in a test"));
+        let session = Session::builder(Settings::default()).sources(sources).start().expect("starts");
+        session.add(Job::given("http://sim/f").expect("a URL")).await.expect("is open");
+        AssertUnwindSafe(session.finish()).catch_unwind().await.expect_err("the factory panicked");
+        assert_eq!(session.finish().await, Summary::default());
     });
 }
 
@@ -331,6 +390,46 @@ fn a_removed_job_keeps_its_partial_file_unless_that_is_discarded() {
             let EventKind::Finished { fetched, .. } = &event.kind else { unreachable!() };
             assert_eq!(*fetched < size - 2 * SPEED, stays, "{fetched} bytes were fetched");
             assert!(world.is_exact("first", size));
+        }
+    });
+}
+
+#[test]
+fn a_removed_job_can_be_added_again() {
+    run(async {
+        let mut world = World::start(Settings::default().with_parallel(Some(2)));
+        // The server gives the files of these URLs the name `file`.
+        let url = |host: &str| Url::parse(&format!("http://{host}/name/{}", 5 * SPEED)).expect("a URL");
+        let jobs = [world.job("first", 5 * SPEED), Job::new(url("one")), Job::new(url("two"))];
+        let mut paths = Vec::new();
+        for job in jobs {
+            let removed = world.session.add(job.clone()).await.expect("is open");
+            world.until(removed, started).await;
+            world.session.remove(removed, Remove::KeepPartial);
+            let again = world.session.add(job).await.expect("is open");
+            let event = world.until(again, finished).await;
+            let EventKind::Finished { path, .. } = &event.kind else { unreachable!() };
+            paths.push(path.clone());
+        }
+        assert_eq!(paths, ["out/first", "out/file", "out/file (1)"]);
+        assert_eq!(world.end().await.0.failed, 3);
+    });
+}
+
+#[test]
+fn commands_take_effect_before_jobs_that_are_added_later() {
+    run(async {
+        for _ in 0..20 {
+            let mut world = World::start(Settings::default());
+            world.session.pause_all();
+            let first = world.add("first", SPEED).await;
+            seconds(60).await;
+            assert_eq!(world.host.counts().1, 0, "no request was sent while all jobs were paused");
+            world.session.remove(first, Remove::Discard);
+            let again = world.add("first", SPEED).await;
+            world.session.resume_all();
+            world.until(again, finished).await;
+            assert!(world.is_exact("first", SPEED));
         }
     });
 }

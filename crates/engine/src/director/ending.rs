@@ -8,7 +8,7 @@ use crate::explain::{self, Explanation, FileStory};
 use crate::trace::CONCURRENCY;
 use downhaul_core::concurrency::{AUTO_MOST, Controller, FILE_COUNTS, Host, Level};
 use downhaul_core::error::{Blame, Error, ErrorKind};
-use downhaul_core::event::{EventKind, JobId};
+use downhaul_core::event::{EventKind, JobId, State};
 use downhaul_core::job::Job;
 use downhaul_core::plan::Outcome;
 use downhaul_core::run_limits::Reached;
@@ -55,13 +55,22 @@ pub struct Summary {
     pub explanation: Explanation,
 }
 
+impl Summary {
+    /// Returns the summary of a session that was stopped in this state, without the end of its jobs.
+    pub(crate) fn of_stopped(state: &State) -> Summary {
+        let &State { queued: files, finished, skipped, failed, planned, .. } = state;
+        let stopped = files.saturating_sub(state.ended());
+        Summary { files, finished, skipped, planned, failed: failed + stopped, stopped, ..Summary::default() }
+    }
+}
+
 impl Director {
     /// Ends a job that has not started, with this error.
     pub(super) fn fail_unstarted(&mut self, id: JobId, spec: Option<&Job>, error: &Error) {
         let failed = EventKind::failed(error);
         let failed = spec.map_or(failed.clone(), |spec| failed.with_extra(&spec.extra));
         self.reporter.tell(Some(id), failed);
-        self.places.over(id);
+        self.places.over(id, error.kind == ErrorKind::JobRemoved);
         self.summary.unstarted += u64::from(error.kind == ErrorKind::RunStopped);
         self.count_failure(error.kind);
     }
@@ -84,7 +93,8 @@ impl Director {
         self.received += running.plan.received();
         self.reporter.drop_meter(id);
         self.space.release(id);
-        self.places.over(id);
+        let is_removed = matches!(outcome, Outcome::Failed { kind: ErrorKind::JobRemoved, .. });
+        self.places.over(id, is_removed);
         let keep = matches!(outcome, Outcome::Failed { resumable: true, .. }) && !running.discard;
         self.summary.resumable += u64::from(keep);
         self.summary.kept += if keep { bytes } else { 0 };

@@ -84,6 +84,7 @@ impl Director {
             }
             Input::Ended { worker, result } => {
                 if let Err(error) = result {
+                    running.locate(*worker, error);
                     self.on_lost(id, *worker, error);
                 }
                 let cut = result.is_err();

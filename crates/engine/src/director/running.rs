@@ -12,10 +12,11 @@ use crate::source::{GivenBy, Source, Sources};
 use downhaul_core::content::Look;
 use downhaul_core::dedup::MadeFrom;
 use downhaul_core::digest::Digest;
-use downhaul_core::error::Error;
+use downhaul_core::error::{Blame, Error};
 use downhaul_core::job::{Destination, Headers, Job};
 use downhaul_core::plan::{Input, Place, Plan, WorkerId};
 use downhaul_core::settings::Settings;
+use downhaul_core::show;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -113,6 +114,17 @@ pub(super) struct OpenFile {
 }
 
 impl Running {
+    /// Adds the URL of a worker to a failure of the network or the server, if the failure has no place.
+    pub(super) fn locate(&self, worker: WorkerId, error: &mut Error) {
+        let source = self.workers.get(&worker).map(|at_work| at_work.source);
+        if error.at.is_empty()
+            && error.kind.blame() == Blame::Remote
+            && let Some(url) = source.and_then(|source| self.spec.urls.get(source))
+        {
+            error.at = show::url(url);
+        }
+    }
+
     /// Returns the state of a job that starts `now`.
     pub(super) fn new(
         spec: Job,

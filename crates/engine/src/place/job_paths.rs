@@ -44,12 +44,14 @@ impl JobPaths {
         reserved
     }
 
-    /// Records that a job has ended. If [`Settings::releases_names`] is true, its paths are free again.
-    /// Otherwise they stay reserved, except for the first path if no other job of the run can have it.
-    pub(super) fn over(&self, job: JobId) {
-        match self.settings.releases_names {
-            true => self.taken.release(job),
-            false => self.taken.over(job),
+    /// Records that a job has ended. If the job was removed (`is_removed`), or if
+    /// [`Settings::releases_names`] is true, its paths are free again. Otherwise they stay reserved, except
+    /// for the first path if no other job of the run can have it.
+    pub(super) fn over(&self, job: JobId, is_removed: bool) {
+        match (self.settings.releases_names, is_removed) {
+            (true, _) => self.taken.release(job),
+            (false, true) => self.taken.forget(job),
+            (false, false) => self.taken.over(job),
         }
     }
 

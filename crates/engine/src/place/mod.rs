@@ -145,8 +145,8 @@ impl Places {
     }
 
     /// Records that a job has ended ([`JobPaths::over`]).
-    pub(crate) fn over(&self, job: JobId) {
-        self.paths.over(job);
+    pub(crate) fn over(&self, job: JobId, is_removed: bool) {
+        self.paths.over(job, is_removed);
     }
 
     /// Chooses the place of a file. If there is a response, the server's name is considered too. Blocks the

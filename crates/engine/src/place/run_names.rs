@@ -37,7 +37,7 @@ impl RunNames {
             Reserved::Same(path) => Some(path),
             Reserved::Taken => None,
         };
-        self.paths.over(id);
+        self.paths.over(id, false);
         let settings = &self.paths.settings;
         let path = path.filter(|_| spec.destination == Destination::Server)?;
         let name = path.strip_prefix(settings.output_of(spec)).ok()?.to_str()?.replace('\\', "/");

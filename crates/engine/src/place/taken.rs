@@ -55,9 +55,9 @@ struct Names {
     /// above it are here too. The number of a folder is the number of these files and of these folders
     /// directly in it.
     folders: HashMap<u64, u32>,
-    /// The number in the name of each download whose name got one. The keys are the hash of its path without
-    /// the number, and the hash of the download.
-    numbered: HashMap<(u64, u64), u32>,
+    /// The number in the name of each download whose name got one, and the job of the download. The key is a
+    /// pair: the hash of its path without the number, and the hash of the download.
+    numbered: HashMap<(u64, u64), (u32, JobId)>,
     /// For the hash of each path that got numbers, the number that is tried next.
     next: HashMap<u64, u32>,
     /// The paths of jobs that have not ended. The first path of each job was reserved when the job was
@@ -114,7 +114,7 @@ impl ReservedPaths {
         if !may_change || !has_folders {
             return Reserved::Taken;
         }
-        if let Some(&n) = names.numbered.get(&(base, what)) {
+        if let Some(&(n, _)) = names.numbered.get(&(base, what)) {
             return Reserved::Same(numbered(wished, n, self.numbers));
         }
         let first = names.next.get(&base).copied().unwrap_or(1);
@@ -124,7 +124,7 @@ impl ReservedPaths {
             let hash = self.hasher.hash_one(&key);
             if self.is_free(&names, &path, (&key, hash)) {
                 names.next.insert(base, n + 1);
-                names.numbered.insert((base, what), n);
+                names.numbered.insert((base, what), (n, job));
                 names.take(job, &path, (&key, hash), what);
                 return Reserved::Path;
             }
@@ -195,20 +195,40 @@ impl ReservedPaths {
         }
     }
 
-    /// Forgets a job that has ended, and all its paths, so that other jobs can have these paths. The folders
-    /// of all these paths must have been added.
+    /// Forgets a job that was removed, and all its paths, so that the job can be added again. The paths of
+    /// other jobs that have ended stay reserved.
+    pub(super) fn forget(&self, job: JobId) {
+        let mut names = self.names();
+        self.free_paths(&mut names, job);
+        let bases: Vec<u64> =
+            names.numbered.extract_if(|_, (_, of)| *of == job).map(|((base, _), _)| base).collect();
+        for base in bases {
+            names.next.remove(&base);
+        }
+    }
+
+    /// Forgets a job that has ended, and all its paths, so that other jobs can have these paths.
     pub(super) fn release(&self, job: JobId) {
         let mut names = self.names();
-        for path in names.by.remove(&job).into_iter().flatten() {
-            let hash = self.hash(&names, &path);
-            names.taken.remove(hash);
-            self.remove_folders(&mut names, &path);
-        }
-        names.has_forgotten = true;
+        self.free_paths(&mut names, job);
         if names.by.is_empty() {
             names.next.clear();
             names.numbered.clear();
         }
+    }
+
+    /// Makes the paths of a job free again.
+    fn free_paths(&self, names: &mut Names, job: JobId) {
+        // The folders of the first path of such a job were never added.
+        let has_no_folders = names.forgotten.remove(&job);
+        for (n, path) in names.by.remove(&job).into_iter().flatten().enumerate() {
+            let hash = self.hash(names, &path);
+            names.taken.remove(hash);
+            if n > 0 || !has_no_folders {
+                self.remove_folders(names, &path);
+            }
+        }
+        names.has_forgotten = true;
     }
 
     /// Adds the folders of a reserved path.
@@ -476,6 +496,23 @@ mod tests {
                 assert_eq!(taken.key(&names, path), taken.full_key(path), "{} after {last}", path.display());
             }
         }
+    }
+
+    #[test]
+    fn a_removed_job_can_be_added_again_and_other_paths_stay_reserved() {
+        let taken = ReservedPaths::new(&[], NumberForm::Parentheses);
+        let reserve = |job: u64, what| match taken.reserve(JobId::new(job), Path::new("a"), what, true) {
+            Reserved::Path => path_of(&taken, JobId::new(job)),
+            other => format!("{other:?}"),
+        };
+        assert_eq!([reserve(1, 11), reserve(2, 12), reserve(3, 13)], ["a", "a (1)", "a (2)"]);
+        taken.over(JobId::new(1));
+        taken.over(JobId::new(3));
+        taken.forget(JobId::new(2));
+        assert_eq!(
+            [reserve(4, 12), reserve(5, 11), reserve(6, 13)],
+            ["a (1)", "Same(\"a\")", "Same(\"a (2)\")"]
+        );
     }
 
     #[test]

@@ -41,7 +41,7 @@
 //! If the server asks for fewer requests, use `http.busy`. If the server also states how long to wait, set
 //! [`Error::pause`] to this time. If the server sends data that does not follow the protocol, use
 //! `http.malformed`. A source must not retry a failure that the plan can retry, because the plan counts the
-//! retries.
+//! retries. A panic in `open` or in the body counts as `net.reset`.
 //!
 //! **Cancellation.** The future of `open` and the body may be dropped at any time. This is not a failure. The
 //! source must then end that request, and close the connections that only this request used. The next `open`
@@ -62,6 +62,8 @@ mod registry;
 mod responded;
 pub(crate) mod slice;
 
+pub use downhaul_core::error::{Pause, Why};
+pub use downhaul_core::identity::Conditions;
 pub use downhaul_core::remote::{Links, Remote, Span, StatedSize, Validator};
 pub use registry::{Factory, Sources};
 pub(crate) use responded::Responded;
@@ -69,7 +71,6 @@ pub(crate) use slice::Slice;
 
 use bytes::Bytes;
 use downhaul_core::error::{Error, ErrorKind};
-use downhaul_core::identity::Conditions;
 use downhaul_core::job::{Headers, Job, NamedBy, Sends};
 use downhaul_core::settings::Settings;
 use downhaul_core::show;
