@@ -202,8 +202,8 @@ impl Checks {
                 }
                 Ok(())
             }
-            Err(e) if list.jobs.of_a_document && !concerns_all(e) => Ok(()),
-            // Errors quote names. The list may come from someone else, so control characters are escaped.
+            Err(e) if concerns_one_file(e, list.jobs.of_a_document) => Ok(()),
+            // Errors quote names. The list may not be the user's own, so control characters are escaped.
             Err(e) => Err(show::escaped(&e.to_string()).into_owned()),
             Ok(job) => {
                 let job = self.as_named(job);
@@ -393,7 +393,7 @@ pub(super) fn left_out(rows: u64, list: &str) -> Option<String> {
     }
 }
 
-/// Returns true if an error of a document concerns the whole document, and not only one of its files.
-fn concerns_all(error: &Error) -> bool {
-    error.kind == ErrorKind::ListUnreadable
+/// Returns true if an error concerns only one file of a document or only one line of a lock file.
+fn concerns_one_file(error: &Error, of_a_document: bool) -> bool {
+    error.kind == ErrorKind::ListFile || (of_a_document && error.kind != ErrorKind::ListUnreadable)
 }

@@ -2,7 +2,7 @@
 
 use downhaul_engine::core::containers::ContainerNames;
 use downhaul_engine::core::lock_file::{Entry, Status};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 /// The folders to which the names in a lock file are relative.
 pub(super) struct Folders {
@@ -24,14 +24,16 @@ impl Folders {
         &self.output
     }
 
-    /// Returns the name of a file relative to the output folder. `given` is the name that the user or a list
-    /// gave, or an empty text. `named` is the path of the file, or `given` if the download did not start.
+    /// Returns the name of a file relative to the output folder. With -o, the file may be outside of this
+    /// folder. Then the name begins with `..`, or it is an absolute path. `given` is the name that the user
+    /// or a list gave, or an empty text. `named` is the path of the file. If the download did not start, it
+    /// is the path that `given` leads to, or an empty text.
     pub(super) fn name_of(&self, entry: &Entry, given: &str, named: &str) -> String {
         let path = Path::new(&entry.path);
+        let below = |path| self.below(path).unwrap_or(path);
         // A path that comes from the archive (`--archive`) is absolute.
         let name_in = |output| self.containers.as_ref().and_then(|names| names.file_at(path, output));
         let member = name_in(&self.output).or_else(|| name_in(&self.absolute));
-        let below = || path.strip_prefix(&self.output).or_else(|_| path.strip_prefix(&self.absolute)).ok();
         let name = match (member, entry.status) {
             // The lock file states the name that the download had when it started. The name of the file in
             // the container may differ from this name.
@@ -39,18 +41,18 @@ impl Folders {
                 let named = if named.is_empty() { member } else { Path::new(named) };
                 named.strip_prefix(&self.output).unwrap_or(named)
             }
-            (None, Some(Status::Failed)) => below().unwrap_or(path),
             // The archive may have the file under another name or in another folder.
-            (None, Some(Status::Skipped)) if is_below(given) => Path::new(given),
-            // With -o, the file may be outside the output folder.
-            (None, _) => below().or(path.file_name().map(Path::new)).unwrap_or(path),
+            (None, Some(Status::Skipped)) if !given.is_empty() => below(Path::new(named)),
+            (None, Some(Status::Skipped)) => {
+                self.below(path).or(path.file_name().map(Path::new)).unwrap_or(path)
+            }
+            (None, _) => below(path),
         };
         name.to_string_lossy().into_owned()
     }
-}
 
-/// Returns true if a name that was given is below the output folder.
-fn is_below(given: &str) -> bool {
-    let mut parts = Path::new(given).components();
-    !given.is_empty() && parts.all(|part| matches!(part, Component::Normal(_)))
+    /// Returns a path relative to the output folder. Returns `None` if it does not begin with this folder.
+    fn below<'p>(&self, path: &'p Path) -> Option<&'p Path> {
+        path.strip_prefix(&self.output).or_else(|_| path.strip_prefix(&self.absolute)).ok()
+    }
 }

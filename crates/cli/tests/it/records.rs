@@ -127,6 +127,36 @@ fn a_failed_file_has_the_path_and_the_name_that_it_would_have() {
 }
 
 #[test]
+fn a_file_outside_of_the_output_folder_is_verified_and_no_other_run_writes_it() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.put("/d/f", file());
+    let absolute = place.path().join("elsewhere/x").to_string_lossy().into_owned();
+    for record in ["all.lock", "all.csv"] {
+        for name in ["../x", &absolute, "sub/x"] {
+            // The second run finds the file.
+            for _ in 0..2 {
+                let out = place.run(&[&url, "-o", name, "-d", "d", "--record", record]);
+                assert_eq!(out.status, 0, "{name}: {}", out.stderr);
+            }
+        }
+        let files = place.files();
+        let out = place.run(&["verify", record, "-d", "d"]);
+        assert_eq!((out.status, out.stderr.as_str()), (0, "3 OK\n"), "{:?}", out.stdout);
+        for name in ["x", "elsewhere/x", "d/sub/x"] {
+            std::fs::remove_file(place.path().join(name)).expect("removed");
+        }
+        let out = place.run(&["-i", record, "-d", "d"]);
+        assert_eq!(out.status, 1, "{}", out.stderr);
+        for why in ["../x: this file of the list cannot be downloaded: ", "it is an absolute path"] {
+            assert!(out.stderr.contains(why), "{}", out.stderr);
+        }
+        let other = |name: &String| name != "x" && name != "elsewhere/x";
+        assert_eq!(place.files(), files.into_iter().filter(other).collect::<Vec<_>>(), "{}", out.stderr);
+        std::fs::remove_file(place.path().join("d/sub/x")).expect("removed");
+    }
+}
+
+#[test]
 fn a_resumed_run_leaves_the_lock_file_in_the_order_of_the_input() {
     let server = Server::start();
     let urls: Vec<String> = (0..5).map(|n| server.put(&format!("/d/f{n}"), format!("{n}"))).collect();

@@ -96,13 +96,7 @@ pub(super) fn job_with(
             "a secret was left out of the URL ({HIDDEN}): add it again, or give the complete URL"
         )));
     }
-    job.destination = match keys.remove("out") {
-        None | Some(Value::Null) => Destination::Server,
-        Some(Value::String(name)) => Destination::Name(
-            SafeName::from_person(&name).map_err(|why| Error::new(ErrorKind::NameUnsafe, name, why))?,
-        ),
-        Some(_) => return Err(bad("`out` must be a string")),
-    };
+    job.destination = destination(&mut keys, is_recorded)?;
     // A program that copies URLs from a document into a list marks the lines of these URLs with this key.
     match keys.remove("named_by") {
         None | Some(Value::Null) => {}
@@ -122,6 +116,24 @@ pub(super) fn job_with(
         left_over.apply(&mut job);
     }
     Ok(job)
+}
+
+/// Takes the name of the file out of an object. `is_recorded` is true if the object is the line of a lock
+/// file. With -o, a run may have saved its file outside of the output folder. Then only this line is refused,
+/// so its error is `list.file`.
+fn destination(keys: &mut Map<String, Value>, is_recorded: bool) -> Result<Destination, Error> {
+    let name = match keys.remove("out") {
+        None | Some(Value::Null) => return Ok(Destination::Server),
+        Some(Value::String(name)) => name,
+        Some(_) => return Err(bad("`out` must be a string")),
+    };
+    match SafeName::from_person(&name) {
+        Ok(name) => Ok(Destination::Name(name)),
+        Err(why) if is_recorded => {
+            Err(Error::new(ErrorKind::ListFile, name, format!("its name cannot be used: {why}")))
+        }
+        Err(why) => Err(Error::new(ErrorKind::NameUnsafe, name, why)),
+    }
 }
 
 /// Moves the digests of an object to its job. `from` is the place where the digests were found, in words for
