@@ -111,7 +111,7 @@ impl fmt::Display for HostPattern {
 pub struct HostOptions {
     /// The highest number of connections for one file.
     pub connections: Option<usize>,
-    /// The highest number of connections to each of the hosts over all files, at least 1.
+    /// The highest number of connections to each of the hosts over all files. 0 counts as 1.
     pub max_per_host: Option<usize>,
     /// The highest rate for all hosts of the rule together, in bytes a second.
     pub limit_rate: Option<u64>,
@@ -162,7 +162,7 @@ impl HostRules {
 
     /// Returns the highest number of connections to the host of this URL, if a rule states one.
     pub fn max_per_host(&self, url: &Url) -> Option<usize> {
-        self.first(url, |options| options.max_per_host).map(|(_, most)| most)
+        self.first(url, |options| options.max_per_host).map(|(_, most)| most.max(1))
     }
 
     /// Returns the position (in [`HostRules::all`]) of the rule that limits the rate of this URL, and the

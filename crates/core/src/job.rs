@@ -250,7 +250,9 @@ impl Job {
         self
     }
 
-    /// Adds a header to the requests for this file; see [`Job::headers`].
+    /// Adds a header to the requests for this file; see [`Job::headers`]. Blanks at the ends are removed. A
+    /// session refuses a job with a header that cannot be sent, or that only the session itself may set, such
+    /// as `Range`.
     #[must_use]
     pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.add(name, value);

@@ -56,7 +56,7 @@ pub struct Settings {
     pub attributes: Attributes,
     /// The key for the hashes of URLs in extended attributes and in journals.
     pub key: Key,
-    /// The highest number of files that are downloaded at once, at least 1. With `None`, it is chosen
+    /// The highest number of files that are downloaded at once. 0 counts as 1. With `None`, it is chosen
     /// automatically.
     pub parallel: Option<usize>,
     /// The limit for all files together, in bytes a second. `None` means no limit.
@@ -66,10 +66,10 @@ pub struct Settings {
     pub limits: RunLimits,
     /// The highest number of connections for one file. With `None`, the number is chosen automatically.
     pub connections: Option<usize>,
-    /// The highest number of connections to one host over all files, at least 1.
+    /// The highest number of connections to one host over all files. 0 counts as 1.
     pub max_per_host: usize,
-    /// The highest number of connections in total, at least 1. Each connection takes a file descriptor. The
-    /// memory for all connections together is limited.
+    /// The highest number of connections in total. 0 counts as 1. Each connection takes a file descriptor.
+    /// The memory for all connections together is limited.
     pub max_connections: usize,
     /// The handling of partial files of an earlier run.
     pub resume: Resume,

@@ -178,6 +178,7 @@
 //! events, and `explain` records how the time was spent.
 
 mod async_writer;
+mod checked;
 mod checksum_discovery;
 mod chunk_hash;
 mod clock;

@@ -5,6 +5,7 @@
 //!
 //! Invariant: jobs reach the director in the order of their identifiers.
 
+use crate::checked::{usable, with_headers, with_url};
 use crate::clock::{self, Clock};
 use crate::director::{self, Command, Control, Director, Remove, Summary, preview};
 use crate::disk::Disk;
@@ -80,15 +81,15 @@ impl Builder {
     ///
     /// # Errors
     /// Returns an error if the certificates to trust ([`Settings::cacert`]) or the client certificate and its
-    /// key ([`Settings::client_certificate`]) cannot be read, or if DNS over HTTPS ([`Settings::doh`]) cannot
-    /// be set up. With sources of its own ([`Builder::sources`]), a session starts without an error.
+    /// key ([`Settings::client_certificate`]) cannot be read, if DNS over HTTPS ([`Settings::doh`]) cannot be
+    /// set up, or if one of [`Settings::headers`] cannot be sent. With sources of its own
+    /// ([`Builder::sources`]), a session starts without an error.
     ///
     /// # Panics
     /// Panics outside of a tokio runtime. The session needs one with time and network enabled.
     pub fn start(self) -> Result<Session, Error> {
-        let Builder { mut settings, sources, disk, seed } = self;
-        // Without this, a name such as `C:x` could lead out of the output folder on Windows.
-        settings.naming.windows |= cfg!(windows);
+        let Builder { settings, sources, disk, seed } = self;
+        let settings = usable(settings);
         let sources = match sources {
             Some(sources) => sources,
             None => Sources::http(&settings)?,
@@ -144,8 +145,8 @@ impl Session {
     ///
     /// # Errors
     /// Returns an error if the certificates to trust ([`Settings::cacert`]) or the client certificate and its
-    /// key ([`Settings::client_certificate`]) cannot be read, or if DNS over HTTPS ([`Settings::doh`]) cannot
-    /// be set up.
+    /// key ([`Settings::client_certificate`]) cannot be read, if DNS over HTTPS ([`Settings::doh`]) cannot be
+    /// set up, or if one of [`Settings::headers`] cannot be sent.
     ///
     /// # Panics
     /// Panics outside of a tokio runtime. The session needs one with time and network enabled.
@@ -161,6 +162,7 @@ impl Session {
     /// Adds a network (a way to reach servers), and returns its number for [`Job::with_network`]. Jobs with
     /// this number use the proxies, the timeouts, the number of retries and all options for connections from
     /// these settings. A network has its own connections, and stays until it is replaced or the session ends.
+    /// Its only protocols are http and https, without the protocols and wrappers of [`Builder::sources`].
     ///
     /// # Errors
     /// Returns an error as [`Session::start`] does.
@@ -218,7 +220,11 @@ impl Session {
             let _order = self.jobs();
             for (place, job) in places.zip(jobs.by_ref()) {
                 let id = JobId::new(self.added.fetch_add(1, Ordering::Relaxed) + 1);
-                let job = job.map(Into::into).and_then(with_url).and_then(|job| self.with_network(job));
+                let job = job
+                    .map(Into::into)
+                    .and_then(with_url)
+                    .and_then(with_headers)
+                    .and_then(|job| self.with_network(job));
                 place.send((id, job));
                 ids.push(id);
             }
@@ -379,12 +385,6 @@ impl Session {
         self.close().await;
         self.wait().await
     }
-}
-
-/// Returns the job, or an error if it has no URL.
-fn with_url(job: Box<Job>) -> Result<Box<Job>, Error> {
-    let missing = || Error::new(ErrorKind::UrlInvalid, "", "the job has no URL");
-    if job.urls.is_empty() { Err(missing()) } else { Ok(job) }
 }
 
 /// Stops the session when it is dropped. Partial files that a later run can resume are kept.

@@ -342,6 +342,34 @@ fn a_panic_in_a_source_fails_its_job_and_no_other_job() {
 }
 
 #[test]
+fn the_number_0_counts_as_1() {
+    run(async {
+        let settings =
+            Settings::default().with_parallel(Some(0)).with_max_per_host(0).with_max_connections(0);
+        let mut world = World::start(settings);
+        let first = world.add("first", SPEED).await;
+        world.until(first, finished).await;
+    });
+}
+
+#[test]
+fn a_header_that_cannot_be_sent_is_an_error() {
+    run(async {
+        let world = World::start(Settings::default());
+        for (name, value) in [("X-Key", "a\r\nX: b"), ("a b", "c"), ("Range", "bytes=0-1")] {
+            world.session.add(world.job(name, SPEED).with_header(name, value)).await.expect("is open");
+        }
+        // A token that was read from a file often ends with a line end.
+        world.session.add(world.job("f", SPEED).with_header("X-Key", "token\n")).await.expect("is open");
+        let (_, ended) = world.end().await;
+        let invalid = |job| (job, "url.invalid".to_string());
+        assert_eq!(ended, [invalid(1), invalid(2), invalid(3), (4, "finished".to_string())]);
+        let settings = Settings::default().with_headers([("X-Key", "a\nb")].into_iter().collect());
+        assert_eq!(Session::start(settings).map(drop).map_err(|e| e.kind), Err(ErrorKind::UrlInvalid));
+    });
+}
+
+#[test]
 fn a_session_whose_runtime_or_factory_failed_ends() {
     // The runtime of this session is dropped at the end of `run`.
     let world = run(async {

@@ -53,6 +53,18 @@ impl Headers {
         Ok((name.into(), value.into()))
     }
 
+    /// Returns the headers in the form of [`Headers::check`].
+    ///
+    /// # Errors
+    /// Returns which header is wrong, and the message of [`Headers::check`].
+    pub fn checked(&self) -> Result<Headers, String> {
+        let check = |(name, value): (&str, &Secret)| match Headers::check(name, value.expose()) {
+            Ok((name, value)) => Ok((name, Secret::new(value))),
+            Err(why) => Err(format!("the header {name} cannot be sent: {why}")),
+        };
+        self.iter().map(check).collect::<Result<_, _>>().map(Headers)
+    }
+
     /// Returns a URL for the header `Referer`, without its user name, password and fragment (RFC 9110,
     /// section 10.1.3).
     ///

@@ -50,10 +50,12 @@ impl Sources {
     ///
     /// # Errors
     /// Returns an error if the certificates to trust ([`Settings::cacert`]) or the client certificate and its
-    /// key ([`Settings::client_certificate`]) cannot be read, or if DNS over HTTPS ([`Settings::doh`]) cannot
-    /// be set up.
+    /// key ([`Settings::client_certificate`]) cannot be read, if DNS over HTTPS ([`Settings::doh`]) cannot be
+    /// set up, or if one of [`Settings::headers`] cannot be sent.
     pub fn http(settings: &Settings) -> Result<Sources, Error> {
-        let client = Arc::new(Client::new(Arc::new(settings.clone()))?);
+        let invalid = |why| Error::new(ErrorKind::UrlInvalid, "", why);
+        let settings = settings.clone().with_headers(settings.headers.checked().map_err(invalid)?);
+        let client = Arc::new(Client::new(Arc::new(settings))?);
         let http = move |url: &Url, by| Arc::new(client.file(url, by)) as Arc<dyn Source>;
         Ok(Sources::none().with_scheme("http", http.clone()).with_scheme("https", http))
     }
