@@ -25,8 +25,7 @@
 //!   highest target, see below), `Hold` follows instead. If the goodput grew by less than 5 % of the ideal
 //!   gain, the old target returns, and `Recheck` follows.
 //! - `Recheck`: the old target is measured again, since the network may have changed during the trial.
-//! Usually,
-//!   `Hold` follows with the better one of the two targets.
+//!   Usually, `Hold` follows with the better one of the two targets.
 //! - `TryFewer`: the target was lowered. The new target stays if its goodput is at least 95 % of the goodput
 //!   before. If the goodput is lower, the old target returns. `Hold` usually follows in both cases.
 //! - `Hold`: the target is the best one that was found. Another target is tried after 1 to 32 s, or earlier
