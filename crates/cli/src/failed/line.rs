@@ -151,10 +151,10 @@ mod tests {
     use proptest::prelude::*;
 
     /// Returns the jobs of a list in this form.
-    fn jobs(form: &str, text: &str) -> Vec<Box<Job>> {
+    fn jobs(form: &str, text: &str) -> Vec<Job> {
         let facts = Facts { form: Stated::from_name(form), ..Facts::default() };
         let jobs = facts.form(text.as_bytes()).jobs(text.as_bytes(), &facts).expect("a list");
-        jobs.map(|(_, job)| job.unwrap_or_else(|e| panic!("{form}: {e}: {text}"))).collect()
+        jobs.map(|(_, job)| *job.unwrap_or_else(|e| panic!("{form}: {e}: {text}"))).collect()
     }
 
     /// Returns the job without the facts that are only for messages, and with its digests in a fixed order.
@@ -223,10 +223,10 @@ mod tests {
                 let jobs = jobs(form, &text);
                 prop_assert!(!jobs.is_empty());
                 for job in jobs {
-                    let Line { text, lost } = line(&Ok(job.clone()), None, &Settings::default());
+                    let Line { text, lost } = line(&Ok(Box::new(job.clone())), None, &Settings::default());
                     prop_assert_eq!(lost, None);
                     let again = list::line(text.as_bytes()).expect(&text).expect(&text);
-                    let (job, again) = (comparable(*job), comparable(again));
+                    let (job, again) = (comparable(job), comparable(again));
                     prop_assert!(job == again, "{}: {:?} and {:?} of {}", form, job, again, text);
                 }
             }
@@ -241,7 +241,7 @@ mod tests {
             )
         };
         let line_of = |inside: &str| {
-            line(&Ok(jobs("metalink", &document(inside)).remove(0)), None, &Settings::default())
+            line(&Ok(Box::new(jobs("metalink", &document(inside)).remove(0))), None, &Settings::default())
         };
         let hash = |byte: &str| format!("<hash type=\"sha-256\">{}</hash>", byte.repeat(32));
         let many = format!("<hash>{}</hash>", "ab".repeat(20)).repeat(30_000);
