@@ -122,7 +122,7 @@ fn data_is_saved_even_if_the_server_says_that_it_is_a_page() {
         let place = Place::new();
         let out = place.run(&[&text(&server, name, body, HTML)]);
         place.assert_exact(&out, name, body.as_bytes());
-        assert!(out.stderr.contains("the server says that it is an HTML page"), "{}", out.stderr);
+        assert!(out.stderr.contains("the server says that the file is an HTML page"), "{}", out.stderr);
         let out = place.run(&[&text(&server, name, body, &[]), "-o", "plain"]);
         assert!(out.status == 0 && !out.stderr.contains("warning"), "{}", out.stderr);
     }

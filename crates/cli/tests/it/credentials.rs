@@ -86,7 +86,7 @@ fn userinfo_with_control_characters_is_refused_before_any_request() {
 
 /// The files that may read the text of a secret: those that decide where it is sent, and put it on a request.
 /// The configuration also reads secrets, because the values of its keys become words of the command line.
-const READERS: [&str; 18] = [
+const READERS: [&str; 19] = [
     "core/src/credentials/",
     "core/src/secret.rs",
     "cli/src/config/",
@@ -106,6 +106,8 @@ const READERS: [&str; 18] = [
     "core/src/list/header_keys.rs",
     // A login in a list becomes a header, which has the type of a secret again.
     "core/src/list/aria2.rs",
+    // The characters of a header are checked before it is used.
+    "core/src/job/header.rs",
     // This file reads the name of the file in --header-for, and joins the parts of a body.
     "cli/src/logins.rs",
     // The secret of the daemon is sent to the daemon only. The headers of `downhaul add` are sent to it too,
