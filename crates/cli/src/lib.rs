@@ -80,9 +80,13 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         );
     }
     let exit = match &args.command {
-        None if args.options.configuration.dry_run => dry_run(&args),
-        Some(Command::Plan(plan)) if plan.options.configuration.dry_run => dry_run(&args),
-        Some(Command::Repair(repair)) if repair.options.configuration.dry_run => dry_run(&args),
+        None if args.options.configuration.dry_run => dry_run(&args, &args),
+        Some(Command::Plan(plan)) if plan.options.configuration.dry_run => {
+            dry_run(&args, &args.planning(plan))
+        }
+        Some(Command::Repair(repair)) if repair.options.configuration.dry_run => {
+            dry_run(&args, &args.repairing(repair))
+        }
         // An imported command has become an ordinary command line.
         None | Some(Command::Import { .. }) => run::run(&args),
         Some(Command::Completions { shell }) => printer::out(&completions::script(*shell)),
@@ -104,9 +108,12 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     exit.into()
 }
 
-/// Prints the command that would run without `--dry-run`.
-fn dry_run(args: &Args) -> Exit {
+/// Prints the command that would run without `--dry-run`. `download` has the arguments of its download.
+fn dry_run(args: &Args, download: &Args) -> Exit {
     run::notes(args);
+    if let Err(why) = input::arguments(download) {
+        return run::usage(&why);
+    }
     printer::out(&format!("{}\n", args.shown))
 }
 

@@ -91,7 +91,7 @@ impl Daemon {
     pub fn start(config: Config, network: &Handle) -> Result<Daemon, String> {
         let Config { mut settings, folders, store, options, configured, session_file, watch } = config;
         let shown = store.as_deref().unwrap_or(Path::new("in memory")).display();
-        let unusable = |why: String| format!("The database {shown} cannot be used: {why}");
+        let unusable = |why: String| format!("the database {shown} cannot be used: {why}");
         let opened = store.as_deref().map_or_else(Store::in_memory, Store::open).map_err(unusable)?;
         settings.naming.numbers = NumberForm::Dot;
         settings.connections.get_or_insert(job::most_connections(&Options::default()));

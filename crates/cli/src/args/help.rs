@@ -7,9 +7,8 @@ use clap::{Arg, Command, Subcommand};
 /// The width of the column that has the names of the options.
 const NAMES: usize = 23;
 
-/// Commands that the short help leaves out. Few people need them, and the list of the commands must fit into
-/// one line.
-const LEFT_OUT: [&str; 2] = ["help", "completions"];
+/// The width of the short help.
+const WIDTH: usize = 80;
 
 /// Returns the short help. It shows the options that `hide_short_help` does not hide.
 pub(super) fn short(command: &Command) -> String {
@@ -22,14 +21,33 @@ pub(super) fn short(command: &Command) -> String {
     let clients = ClientCommand::augment_subcommands(Command::new(""));
     let clients: Vec<&str> = clients.get_subcommands().map(Command::get_name).collect();
     let others = command.get_subcommands().map(Command::get_name);
-    let is_shown = |name: &&str| !LEFT_OUT.contains(name) && !clients.contains(name);
-    let others: Vec<&str> = others.filter(is_shown).collect();
+    // The last line says how to get help, so the command `help` is left out.
+    let others: Vec<&str> = others.filter(|name| *name != "help" && !clients.contains(name)).collect();
     text + &format!(
-        "\nCommands: {}\nFor the daemon: {}\n\
-         Use --help for all options, and COMMAND --help for the options of a command.\n",
-        others.join(", "),
-        clients.join(", ")
+        "\n{}\n{}\nUse --help for all options, and COMMAND --help for the options of a command.\n",
+        wrapped(&format!("Commands: {}", others.join(", "))),
+        wrapped(&format!("For the daemon: {}", clients.join(", ")))
     )
+}
+
+/// Returns the text in lines that are not too long. All lines after the first one are indented.
+fn wrapped(text: &str) -> String {
+    let mut lines = String::new();
+    let mut width = 0;
+    for word in text.split(' ') {
+        let is_first = lines.is_empty();
+        let is_too_long = !is_first && width + 1 + word.len() > WIDTH;
+        lines += if is_first {
+            ""
+        } else if is_too_long {
+            "\n  "
+        } else {
+            " "
+        };
+        width = if is_too_long { 2 } else { width + usize::from(!is_first) } + word.len();
+        lines += word;
+    }
+    lines
 }
 
 fn is_shown(arg: &Arg) -> bool {

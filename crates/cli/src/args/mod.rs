@@ -24,6 +24,7 @@ pub use groups::{
 };
 use mistakes::not_read;
 pub(crate) use repeats::without_overridden;
+pub(crate) use serving::is_unused as is_unused_by_daemon;
 pub use values::{BodyOption, Header, LoginOption, SecretOption, ShardOption};
 pub(crate) use values::{cert_parts, cookies, header_option, host, login, token};
 
@@ -180,8 +181,8 @@ pub(crate) fn command() -> clap::Command {
 /// Returns the definition of the command `aria2c`, for the help and the completions. The arguments of this
 /// command are read by [`crate::aria2c`], and not by clap.
 fn aria2c() -> clap::Command {
-    let arguments =
-        Arg::new("arguments").num_args(0..).value_name("ARGUMENTS").help("The arguments of aria2");
+    let arguments = Arg::new("arguments").num_args(0..).value_name("ARGUMENTS");
+    let arguments = arguments.value_hint(ValueHint::AnyPath).help("The arguments of aria2");
     clap::Command::new("aria2c").about("Accept the options of aria2 (see aria2c --help)").arg(arguments)
 }
 

@@ -36,7 +36,7 @@ const OPTIONS: [&str; 19] = [
 const VALUES: [(&str, &str); 3] = [("on-error", "ask"), ("on-error", "exit"), ("parallel", "auto")];
 
 /// Returns true if this option, or this value of it, means nothing for a daemon.
-pub(super) fn is_unused(name: &str, value: &str) -> bool {
+pub(crate) fn is_unused(name: &str, value: &str) -> bool {
     OPTIONS.contains(&name) || VALUES.contains(&(name, value))
 }
 

@@ -53,7 +53,7 @@ pub(super) struct Failure {
 /// # Errors
 /// Returns an error if the answer does not have the form that the daemon's interface defines.
 pub(super) fn read<T: DeserializeOwned>(answer: Value) -> Result<T, String> {
-    serde_json::from_value(answer).map_err(|e| format!("The answer of the daemon is not understood: {e}"))
+    serde_json::from_value(answer).map_err(|e| format!("the answer of the daemon is not understood: {e}"))
 }
 
 /// The fewest digits of an identifier that are shown.

@@ -80,7 +80,7 @@ impl Http {
             (given, _) => tls::Client::new(given.as_deref()),
         });
         let unusable = |e: Error| {
-            format!("The certificate {} cannot be used: {}", words::path(Path::new(&e.at)), e.detail)
+            format!("the certificate {} cannot be used: {}", words::path(Path::new(&e.at)), e.detail)
         };
         let tls = tls.transpose().map_err(unusable)?;
         Ok(Http { daemon, tls })
@@ -193,7 +193,7 @@ impl Http {
             let why = e.to_string();
             let why = why.split(" (os error").next().unwrap_or_default();
             format!(
-                "No daemon answers at {url}: {why}. Start one with 'downhaul daemon', or name its address with --daemon URL"
+                "no daemon answers at {url}: {why}. Start one with 'downhaul daemon', or name its address with --daemon URL"
             )
         })
     }
@@ -207,7 +207,7 @@ impl Http {
         }
         let value: Value = value.unwrap_or_default();
         if status == StatusCode::UNAUTHORIZED {
-            let why = format!("The daemon at {} refused {}", self.daemon.url, self.secret());
+            let why = format!("the daemon at {} refused {}", self.daemon.url, self.secret());
             return Err(Failed::Lost(why));
         }
         let listed = value["mistakes"].as_array().into_iter().flatten().filter_map(Value::as_str);
@@ -244,7 +244,7 @@ impl Http {
 
     /// Returns the message about a connection to the daemon that failed.
     fn lost(&self, why: &str) -> String {
-        format!("The connection to the daemon at {} was lost: {}", self.daemon.url, show::escaped(why))
+        format!("the connection to the daemon at {} was lost: {}", self.daemon.url, show::escaped(why))
     }
 }
 
@@ -284,7 +284,7 @@ impl Events<'_> {
             let frame = frame.map_err(|_| self.http.lost("the daemon has sent nothing for a minute"))?;
             self.heard = Instant::now();
             let Some(frame) = frame else {
-                return Err(format!("The daemon at {} has ended", self.http.daemon.url));
+                return Err(format!("the daemon at {} has ended", self.http.daemon.url));
             };
             let frame = frame.map_err(|e| self.http.lost(&e.to_string()))?;
             self.text.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));

@@ -30,15 +30,15 @@ impl Listeners {
             _ => None,
         };
         let passed = platform::passed_listeners();
-        let passed = passed.map_err(|e| format!("A socket that systemd passed cannot be used: {e}"))?;
+        let passed = passed.map_err(|e| format!("a socket that systemd passed cannot be used: {e}"))?;
         let mut all = Vec::new();
         for listener in passed {
             let opened = listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener));
-            all.push(opened.map_err(|e| format!("A socket that systemd passed cannot be used: {e}"))?);
+            all.push(opened.map_err(|e| format!("a socket that systemd passed cannot be used: {e}"))?);
         }
         if all.is_empty() {
             let opened = TcpListener::bind(daemon.listen).await;
-            all.push(opened.map_err(|e| format!("The address {} cannot be used: {e}", daemon.listen))?);
+            all.push(opened.map_err(|e| format!("the address {} cannot be used: {e}", daemon.listen))?);
         }
         let with_address = |listener: TcpListener| {
             let address = listener.local_addr().unwrap_or(daemon.listen);
@@ -79,7 +79,7 @@ impl Listeners {
 /// Returns the message about a certificate or a key that cannot be used.
 pub(super) fn unusable(error: &downhaul_engine::Error) -> String {
     format!(
-        "The certificate of --tls-cert cannot be used: {}: {}",
+        "the certificate of --tls-cert cannot be used: {}: {}",
         words::path(Path::new(&error.at)),
         error.detail
     )

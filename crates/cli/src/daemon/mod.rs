@@ -202,7 +202,7 @@ async fn run_until_stopped(
 /// Returns the folders below which downloads may be saved.
 pub(crate) fn folders(of: &[PathBuf]) -> Result<Folders, String> {
     Folders::new(of)
-        .map_err(|(folder, error)| format!("The folder {} cannot be used: {error}", words::path(&folder)))
+        .map_err(|(folder, error)| format!("the folder {} cannot be used: {error}", words::path(&folder)))
 }
 
 /// Returns the settings of the downloads. A daemon asks no questions, and no failed download ends it.

@@ -69,7 +69,7 @@ pub(crate) fn read(path: &Path) -> io::Result<Secret> {
 
 /// Returns the message about a file with a secret that cannot be used.
 pub(crate) fn unusable(path: &Path, error: &io::Error) -> String {
-    format!("The secret in {} cannot be used: {error}", words::path(path))
+    format!("the secret in {} cannot be used: {error}", words::path(path))
 }
 
 /// Makes a secret, and writes it into a new file that only the user may read.

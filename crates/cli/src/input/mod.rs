@@ -136,8 +136,7 @@ pub fn of(args: &Args, fetched: Vec<List>) -> Result<(Input, Survey, Option<Rest
                 .into(),
         );
     }
-    let is_only_lists = has_lists && args.urls.is_empty();
-    let arguments = if is_only_lists { None } else { Some(Arc::new(Arguments::read(args)?)) };
+    let arguments = arguments(args)?.map(Arc::new);
     let mut fetched = fetched.into_iter();
     let mut given = Vec::new();
     for path in &args.output.input {
@@ -165,6 +164,15 @@ pub fn of(args: &Args, fetched: Vec<List>) -> Result<(Input, Survey, Option<Rest
     let parts = arguments.map(Part::Arguments).into_iter().chain(lists).collect();
     let check = rest.as_ref().map(Rest::so_far);
     Ok((Input { parts, check }, survey, rest))
+}
+
+/// Returns the URLs and names among the arguments, or `None` if the download has only lists.
+///
+/// # Errors
+/// Returns what is wrong, in words for the user.
+pub(crate) fn arguments(args: &Args) -> Result<Option<Arguments>, String> {
+    let is_only_lists = !args.output.input.is_empty() && args.urls.is_empty();
+    if is_only_lists { Ok(None) } else { Arguments::read(args).map(Some) }
 }
 
 /// Returns the list at a path, which is not a URL. If the list can be read only once, it is opened here.

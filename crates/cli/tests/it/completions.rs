@@ -36,11 +36,98 @@ const VALUES: [(&str, &[&str]); 3] = [
     ("--verify", &["auto", "find", "listed", "off", "require"]),
 ];
 
+/// Typed text, and the line to which Tab completes it.
+const LINES: [(&str, &str); 41] = [
+    ("downhaul --if-ex", "downhaul --if-exists"),
+    ("downhaul --if-exists ov", "downhaul --if-exists overwrite"),
+    ("downhaul --if-exists=ov", "downhaul --if-exists=overwrite"),
+    ("downhaul -i li", "downhaul -i list.txt"),
+    ("downhaul --input=li", "downhaul --input=list.txt"),
+    ("downhaul -d bi", "downhaul -d bin/"),
+    ("downhaul verif", "downhaul verify"),
+    // After a URL.
+    ("downhaul http://x/a --if-ex", "downhaul http://x/a --if-exists"),
+    ("downhaul http://x/a --if-exists ov", "downhaul http://x/a --if-exists overwrite"),
+    ("downhaul http://x/a --if-exists=ov", "downhaul http://x/a --if-exists=overwrite"),
+    ("downhaul http://x/a -i li", "downhaul http://x/a -i list.txt"),
+    ("downhaul http://x/a -q --if-exists overwrite http://y/b --tls-mi", "http://y/b --tls-min"),
+    ("downhaul 'http://x/a?b=1&c=' --if-ex", "'http://x/a?b=1&c=' --if-exists"),
+    ("downhaul http://x/a?b= --if-ex", "downhaul http://x/a?b= --if-exists"),
+    ("A=1 downhaul http://x/a --if-ex", "A=1 downhaul http://x/a --if-exists"),
+    ("true; downhaul http://x/a --if-ex", "true; downhaul http://x/a --if-exists"),
+    // An option with two values, and options before a URL.
+    ("downhaul --header-for x N:V --if-ex", "downhaul --header-for x N:V --if-exists"),
+    ("downhaul --limit-rate 1M http://x/a --if-ex", "downhaul --limit-rate 1M http://x/a --if-exists"),
+    // Commands, and what follows them.
+    ("downhaul verify --qu", "downhaul verify --quiet"),
+    ("downhaul verify li", "downhaul verify list.txt"),
+    ("downhaul verify list.txt --qu", "downhaul verify list.txt --quiet"),
+    ("downhaul verify list.txt -d bi", "downhaul verify list.txt -d bin/"),
+    ("downhaul verify --output=bi", "downhaul verify --output=bin/"),
+    ("downhaul repair list.txt --on-error=re", "downhaul repair list.txt --on-error=retry"),
+    ("downhaul plan --offl", "downhaul plan --offline"),
+    ("downhaul plan http://x/a --offl", "downhaul plan http://x/a --offline"),
+    ("downhaul attach --dae", "downhaul attach --daemon"),
+    ("downhaul daemon --list", "downhaul daemon --listen"),
+    ("downhaul completions f", "downhaul completions fish"),
+    ("downhaul import c", "downhaul import curl"),
+    ("downhaul import curl 'curl http://x/a' --dry", "'curl http://x/a' --dry-run"),
+    ("downhaul config i", "downhaul config init"),
+    ("downhaul config --on-error re", "downhaul config --on-error retry"),
+    ("downhaul config init --conf", "downhaul config init --config"),
+    ("downhaul help da", "downhaul help daemon"),
+    ("downhaul help config i", "downhaul help config init"),
+    ("downhaul replay li", "downhaul replay list.txt"),
+    ("downhaul list text --only o", "downhaul list text --only over"),
+    ("downhaul add --mirrors http://x/a --pau", "downhaul add --mirrors http://x/a --paused"),
+    ("downhaul remove 1f --fi", "downhaul remove 1f --files"),
+    ("downhaul aria2c li", "downhaul aria2c list.txt"),
+];
+
+/// Typed text, words that Tab lists, and a word that it does not list.
+const LISTS: [(&str, &[&str], &str); 6] = [
+    ("downhaul verify -", &["--output", "--quiet", "-d", "-q"], "--pinned-pubkey"),
+    ("downhaul verify list.txt -", &["--output", "--quiet", "-d", "-q"], "--pinned-pubkey"),
+    ("downhaul completions ", &["bash", "elvish", "fish", "powershell", "zsh"], "verify"),
+    ("downhaul http://x/a --if-exists=", &["check", "error", "overwrite", "rename"], "list.txt"),
+    ("downhaul daemon --on-error ", &["retry", "skip"], "ask"),
+    ("downhaul --verify=li", &["listed"], "list.txt"),
+];
+
+/// The commands of which each has the option `--help`.
+const COMMANDS: [&str; 20] = [
+    "verify",
+    "repair",
+    "plan",
+    "replay",
+    "import",
+    "config",
+    "config init",
+    "daemon",
+    "add",
+    "list",
+    "pause",
+    "resume",
+    "remove",
+    "move",
+    "watch",
+    "logs",
+    "attach",
+    "completions",
+    "man",
+    "aria2c",
+];
+
+/// A running shell that has loaded the completions.
+struct Session {
+    terminal: Terminal,
+    /// The number of completions so far.
+    count: usize,
+    _place: Place,
+}
+
 impl Shell {
-    /// Types text into a new shell that has loaded the completions, presses Tab, and waits until `is` returns
-    /// true for the screen.
-    #[track_caller]
-    fn complete(&self, typed: &str, what: &str, is: impl Fn(&str) -> bool) -> String {
+    fn start(&self) -> Session {
         let place = Place::new();
         place.write("list.txt", "");
         place.write("bin/README", "");
@@ -55,18 +142,8 @@ impl Shell {
         }
         let mut terminal = Terminal::start_command(&place, 150, 50, command);
         terminal.wait_for("a prompt", |text| !text.trim().is_empty());
-        // The shell joins the two parts of the word, so the typed line does not contain the word that is
-        // waited for.
-        terminal.press(&format!("{}; clear; echo lo''aded\n", self.load));
-        terminal.wait_for_text("loaded");
-        terminal.press(&format!("{typed}\t"));
-        terminal.wait_for(what, is)
-    }
-
-    /// Asserts that Tab completes the typed text to this line.
-    #[track_caller]
-    fn assert_completes(&self, typed: &str, line: &str) {
-        self.complete(typed, line, |text| text.contains(line));
+        terminal.press(&format!("{}\n", self.load));
+        Session { terminal, count: 0, _place: place }
     }
 
     /// Asserts that options, values, files and commands are completed.
@@ -74,15 +151,43 @@ impl Shell {
         if !is_installed(self.command[0]) {
             return;
         }
-        self.assert_completes("downhaul --if-ex", "downhaul --if-exists");
-        self.assert_completes("downhaul --if-exists ov", "downhaul --if-exists overwrite");
-        self.assert_completes("downhaul -i li", "downhaul -i list.txt");
-        self.assert_completes("downhaul verif", "downhaul verify");
-        for (option, values) in VALUES {
-            let has_all = |text: &str| values.iter().all(|value| text.contains(value));
-            let text = self.complete(&format!("downhaul {option} "), "all values", has_all);
-            assert!(!text.contains("list.txt"), "{option} takes no file:\n{text}");
+        let mut session = self.start();
+        for (typed, line) in LINES {
+            session.assert_completes(typed, line);
         }
+        for command in COMMANDS {
+            for arguments in ["", " a", " a b"] {
+                let line = format!("downhaul {command}{arguments} --help");
+                session.assert_completes(&line[..line.len() - 1], &line);
+            }
+        }
+        let values = VALUES.map(|(option, values)| (format!("downhaul {option} "), values, "list.txt"));
+        let lists = LISTS.map(|(typed, words, other)| (typed.to_string(), words, other));
+        for (typed, words, other) in values.into_iter().chain(lists) {
+            let has_all = |text: &str| words.iter().all(|word| text.contains(word));
+            let text = session.complete(&typed, "all values", has_all);
+            assert!(!text.contains(other), "{typed} must not be followed by {other}:\n{text}");
+        }
+    }
+}
+
+impl Session {
+    /// Types text into an empty line, presses Tab, and waits until `is` returns true for the screen.
+    #[track_caller]
+    fn complete(&mut self, typed: &str, what: &str, is: impl Fn(&str) -> bool) -> String {
+        self.count += 1;
+        // Ctrl-U removes the last line. The shell joins the two parts of the word, so the typed line does not
+        // contain the word that is waited for.
+        self.terminal.press(&format!("\x15clear; echo rea''dy{}\n", self.count));
+        self.terminal.wait_for_text(&format!("ready{}", self.count));
+        self.terminal.press(&format!("{typed}\t"));
+        self.terminal.wait_for(&format!("{what} after {typed:?}"), is)
+    }
+
+    /// Asserts that Tab completes the typed text to this line.
+    #[track_caller]
+    fn assert_completes(&mut self, typed: &str, line: &str) {
+        self.complete(typed, line, |text| text.contains(line));
     }
 }
 

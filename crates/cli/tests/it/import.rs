@@ -114,6 +114,26 @@ fn a_pasted_command_uses_the_scheme_and_the_login_that_curl_would_use() {
     assert_eq!(String::from_utf8_lossy(&out.stdout), "downhaul http://h.example:8443/f\n");
 }
 
+/// A dry run refuses a command that a run refuses because of its arguments.
+#[test]
+fn a_dry_run_without_a_download_is_an_error() {
+    let place = Place::new();
+    for (args, why) in [
+        (&["--dry-run"][..], "nothing to download"),
+        (&["-d", "x", "--dry-run"], "nothing to download"),
+        (&["plan", "--dry-run"], "nothing to download"),
+        (&["http://h.example/a,http://h.example/b", "x", "--dry-run"], "2 URLs but 1 name"),
+        (
+            &["plan", "http://h.example/a", "http://h.example/b", "-o", "x", "--dry-run"],
+            "-o is for a single URL",
+        ),
+    ] {
+        let out = place.run(args);
+        assert!(out.status == 2 && out.stderr.contains(why), "{args:?}: {}", out.stderr);
+        assert!(out.stdout.is_empty(), "{args:?}");
+    }
+}
+
 #[test]
 fn a_dry_run_of_a_repair_changes_nothing() {
     let server = Server::start();

@@ -15,13 +15,16 @@ fn the_short_help_fits_one_screen_and_the_long_help_has_all_options() {
     let place = Place::new();
     let short = String::from_utf8(place.run(&["-h"]).stdout).expect("UTF-8");
     let long = String::from_utf8(place.run(&["--help"]).stdout).expect("UTF-8");
-    assert!((20..=27).contains(&short.lines().count()), "{short}");
+    assert!((20..=28).contains(&short.lines().count()), "{short}");
     assert!(short.lines().all(|line| line.len() <= 80), "{short}");
     for option in ["--output", "--save-as", "--input", "--retries", "--checksum", "--quiet", "--help"] {
         assert!(short.contains(option) && long.contains(option), "{option}: {short}");
     }
     for option in ["--folders", "--cacert", "--glob", "--signed-by", "--explain"] {
         assert!(!short.contains(option) && long.contains(option), "{option}: {short}");
+    }
+    for command in ["verify", "import", "daemon", "completions", "add", "attach"] {
+        assert!(short.contains(command) && long.contains(&format!("\n  {command} ")), "{command}: {short}");
     }
     // Options of other tools are accepted or explained, but the help does not list them.
     assert!(!long.contains("--location") && !long.contains("-O,"), "{long}");

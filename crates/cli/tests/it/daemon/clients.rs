@@ -148,7 +148,7 @@ fn without_a_daemon_or_its_secret_a_command_says_what_to_do() {
     let place = Place::new();
     let out = place.run(&["list", "--daemon", "127.0.0.1:1"]);
     assert_eq!(out.status, 1);
-    for part in ["No daemon answers at http://127.0.0.1:1/", "downhaul daemon", "--daemon URL"] {
+    for part in ["error: no daemon answers at http://127.0.0.1:1/", "downhaul daemon", "--daemon URL"] {
         assert!(out.stderr.contains(part), "{}", out.stderr);
     }
     assert_eq!(place.run(&["list", "--daemon", "ftp://x"]).status, 2);
@@ -225,7 +225,7 @@ fn add_refuses_the_same_arguments_as_a_download_before_it_asks_the_daemon() {
     ] {
         let out = place.run(&[&["add", "--daemon", "127.0.0.1:1"], args].concat());
         assert!(
-            out.status == 2 && !out.stderr.contains("No daemon"),
+            out.status == 2 && !out.stderr.contains("no daemon"),
             "{args:?} {}: {}",
             out.status,
             out.stderr

@@ -226,7 +226,7 @@ fn a_daemon_that_is_not_there_is_one_error_for_all_arguments() {
     let place = Place::new();
     for args in [&["add", "http://h/1", "http://h/2"][..], &["pause", "1", "2"], &["remove", "1", "2"]] {
         let out = place.run(&[args, &["--daemon", "127.0.0.1:1"]].concat());
-        let errors = out.stderr.matches("No daemon answers").count();
+        let errors = out.stderr.matches("no daemon answers").count();
         assert_eq!((out.status, errors), (1, 1), "{args:?}: {}", out.stderr);
     }
 }
