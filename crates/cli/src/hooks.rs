@@ -1,7 +1,8 @@
 //! Runs the commands of `--on-complete` and `--on-error-run`, with the facts about a file in the environment.
 //!
 //! Invariant: no shell is involved, and no fact becomes a word of the command. One command runs at a time. If
-//! a command fails, a warning is shown. After the user or a signal stopped the run, no command starts.
+//! a command fails, a warning is shown. After a signal, no command starts, and a warning names each
+//! downloaded file whose command did not run.
 
 use crate::import::split_words;
 use crate::ui::{EventReader, Next};
@@ -9,12 +10,18 @@ use downhaul_engine::core::event::{EventKind, JobId};
 use downhaul_engine::core::show::escaped;
 use std::collections::HashMap;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
 use std::time::Duration;
 
 /// The names of the variables that a command gets, without their common prefix.
 const FACTS: [&str; 7] = ["EVENT", "URL", "PATH", "BYTES", "CODE", "REASON", "JOB"];
 
 const PREFIX: &str = "DOWNHAUL_FILE_";
+
+/// While a command runs, this is the time between two checks if a signal has stopped the run. It is a part of
+/// the time that a stopped run has for its last warnings.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A command as words. The first word is the program.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,26 +60,37 @@ impl Hooks {
         self.complete.is_none() && self.error.is_none()
     }
 
-    /// Reads events until the run is over, and runs the commands. `is_stopped` returns true if the user or a
-    /// signal stopped the run, and `warn` shows a warning.
+    /// Reads events until the run is over, and runs the commands. `is_stopped` returns true if a signal
+    /// stopped the run, and `warn` shows a warning. If a command runs at that time, this function waits for
+    /// its end only after the warnings about all other files.
     pub(crate) fn run(&self, mut events: EventReader, is_stopped: impl Fn() -> bool, warn: impl Fn(&str)) {
         let mut urls: HashMap<JobId, String> = HashMap::new();
+        let mut running: Option<Running> = None;
         loop {
             let event = match events.next(Duration::from_secs(3600)) {
                 Next::Event(event) => event,
                 Next::Nothing => continue,
-                Next::End => return,
+                Next::End => break,
             };
             let Some(job) = event.job else { continue };
             let mut start = |option: &str, hook: &Option<Hook>, facts: [&str; 5]| {
                 let url = urls.remove(&job).unwrap_or_default();
-                let Some(hook) = hook.as_ref().filter(|_| !is_stopped()) else { return };
+                let Some(hook) = hook else { return };
                 let [event, path, bytes, code, reason] = facts;
-                let all = [event, &url, path, bytes, code, reason, &job.get().to_string()];
-                if let Some(why) = run_command(hook, all) {
-                    let what = if path.is_empty() { &url } else { path };
-                    warn(&escaped(&format!("{option} for {what}: {why}")));
+                let name = format!("{option} for {}", if path.is_empty() { &url } else { path });
+                if is_stopped() {
+                    // The next run tries a failed download again. If the download fails again, the command
+                    // of `--on-error-run` runs.
+                    if !path.is_empty() {
+                        warn(&escaped(&format!(
+                            "{name}: the command did not run, because the run was stopped"
+                        )));
+                    }
+                    return;
                 }
+                let all = [event, &url, path, bytes, code, reason, &job.get().to_string()];
+                let command = Running::start(name, hook, all);
+                running = command.wait(&is_stopped, &warn);
             };
             match &event.kind {
                 EventKind::Queued { url, .. } => drop(urls.insert(job, url.clone())),
@@ -86,23 +104,64 @@ impl Hooks {
                 _ => {}
             }
         }
+        running.map(|command| command.wait(|| false, &warn));
     }
 }
 
-/// Runs a command and waits for its end. Returns why the command failed, or `None`.
-fn run_command(Hook(words): &Hook, facts: [&str; 7]) -> Option<String> {
-    let (program, arguments) = words.split_first()?;
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(std::io::stderr()).stderr(std::io::stderr());
+/// A command that has been started.
+struct Running {
+    /// The option and the file, for warnings.
+    name: String,
+    /// Receives why the command failed, or `None`.
+    end: Receiver<Option<String>>,
+}
+
+impl Running {
+    /// Starts a command. A separate thread waits for its end.
+    fn start(name: String, hook: &Hook, facts: [&str; 7]) -> Running {
+        let (to, end) = mpsc::channel();
+        let mut command = command_of(hook, facts);
+        let program = hook.0.first().cloned().unwrap_or_default();
+        thread::spawn(move || {
+            let why = match command.status() {
+                Ok(status) if status.success() => None,
+                Ok(status) => Some(format!("the command ended with {status}")),
+                Err(e) => Some(format!("the command {program} could not be started: {e}")),
+            };
+            // After a signal, the program may end before the command does.
+            let _ = to.send(why);
+        });
+        Running { name, end }
+    }
+
+    /// Waits for the end of the command, and shows a warning if it failed. If `is_stopped` returns true
+    /// before that, returns the running command.
+    fn wait(self, is_stopped: impl Fn() -> bool, warn: impl Fn(&str)) -> Option<Running> {
+        loop {
+            match self.end.recv_timeout(LOOK_EVERY) {
+                Ok(why) => {
+                    why.iter().for_each(|why| warn(&escaped(&format!("{}: {why}", self.name))));
+                    return None;
+                }
+                Err(RecvTimeoutError::Timeout) if is_stopped() => return Some(self),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+    }
+}
+
+/// Returns the command of a hook, with the facts in its environment.
+fn command_of(Hook(words): &Hook, facts: [&str; 7]) -> Command {
+    // A hook has at least one word.
+    let mut command = Command::new(words.first().map_or("", String::as_str));
+    command.args(words.iter().skip(1));
+    command.stdin(Stdio::null()).stdout(std::io::stderr()).stderr(std::io::stderr());
     for (name, value) in FACTS.iter().zip(facts) {
         // The value of a variable cannot contain a NUL character.
         command.env(format!("{PREFIX}{name}"), value.replace('\0', ""));
     }
-    match command.status() {
-        Ok(status) if status.success() => None,
-        Ok(status) => Some(format!("the command ended with {status}")),
-        Err(e) => Some(format!("the command {program} could not be started: {e}")),
-    }
+    command
 }
 
 #[cfg(test)]

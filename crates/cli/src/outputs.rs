@@ -109,8 +109,8 @@ pub(crate) fn check(args: &Args, log: Option<&Path>) -> Result<(), String> {
 }
 
 /// Checks that the files that are written at the end of the run can be written. Without this check, the user
-/// would learn only after the downloads that a folder does not exist. If a file is in the output folder,
-/// which may not exist yet, creates the folder of the file.
+/// would learn only after the downloads that a folder does not exist. If one of these files or the archive is
+/// in the output folder, which may not exist yet, creates the folder of the file.
 ///
 /// # Errors
 /// Returns why a file cannot be written, in words for the user.
@@ -122,7 +122,11 @@ pub(crate) fn check_folders(args: &Args) -> Result<(), String> {
             .and_then(|()| platform::check_replace(path))
             .map_err(|e| format!("{option} {} cannot be written: {e}", words::path(path)))?;
     }
-    Ok(())
+    match &args.existing.archive {
+        Some(path) => create_folder(path, &args.output.folder)
+            .map_err(|e| format!("the folder of the archive {} cannot be created: {e}", words::path(path))),
+        None => Ok(()),
+    }
 }
 
 /// Creates the folder of a file if it is in the output folder, which may not exist yet.

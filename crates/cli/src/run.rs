@@ -37,9 +37,9 @@ use downhaul_engine::core::show::{self, escaped};
 use downhaul_engine::{Containers, Session};
 use ending::{
     Early, LAST_CHECK_LIMIT, LAST_FILES_LIMIT, LAST_OUTPUT_LIMIT, closing, end_of_containers,
-    write_last_output,
+    wait_for_commands, write_last_output,
 };
-use readers::{start_files, start_outputs};
+use readers::{start_commands, start_files, start_outputs};
 use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
@@ -230,6 +230,8 @@ fn fetch_list(settings: &Settings, url: &str, lists: &Lists) -> Result<List, Exi
 /// # Errors
 /// Returns the exit status if the run could not start, or if a streamed list had no URL. In both cases, no
 /// file was requested.
+//
+// This function is long because it has the steps of a run in their order.
 async fn download(
     args: &Args,
     (input, rest, asks, early, containers): (Input, Option<Rest>, Asks, Early, Option<Arc<Containers>>),
@@ -247,6 +249,7 @@ async fn download(
     let shared = Arc::new(Shared::new(pending, trace, rest.as_ref().map(Rest::so_far)));
     let terminal = terminal.filter(|_| settings.on_error == OnError::Ask);
     let files = start_files((record, archived), list, &session, &shared);
+    let commands = start_commands(args, &session, &shared);
     let outputs = start_outputs(args, output, terminal, &session, &shared);
     let mut signals = Signals::listen(args.options.ending.stop_with_parent);
     early.end();
@@ -273,6 +276,9 @@ async fn download(
         |threads: Vec<JoinHandle<()>>| move || threads.into_iter().for_each(|thread| drop(thread.join()));
     if let Some(check) = check.and_then(LateCheck::end) {
         write_last_output(join(vec![check]), LAST_CHECK_LIMIT, (&shared, args), &mut signals).await;
+    }
+    if let Some(commands) = commands {
+        wait_for_commands(commands, (&shared, args), &mut signals).await;
     }
     write_last_output(join(files), LAST_FILES_LIMIT, (&shared, args), &mut signals).await;
     write_last_output(join(outputs), LAST_OUTPUT_LIMIT, (&shared, args), &mut signals).await;

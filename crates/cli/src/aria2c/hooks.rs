@@ -3,7 +3,7 @@
 //!
 //! Invariant: only the command line and the configuration file name programs. Clients never do.
 
-use super::screen::Screen;
+use crate::printer;
 use downhaul_daemon::entry::Entry;
 use downhaul_daemon::options::Options;
 use downhaul_daemon::state::Notice;
@@ -33,7 +33,7 @@ impl Hooks {
 
     /// Starts the program for a notice, if the options name one, and does not wait for the end of the
     /// program.
-    pub(super) fn on(&self, notice: Notice, entry: &Entry, screen: &mut Screen) {
+    pub(super) fn on(&self, notice: Notice, entry: &Entry) {
         let program = match notice {
             Notice::Start => &self.start,
             Notice::Pause => &self.pause,
@@ -52,7 +52,8 @@ impl Hooks {
         match command.spawn() {
             // The system keeps an ended process until it is waited for.
             Ok(mut child) => drop(thread::spawn(move || child.wait())),
-            Err(e) => screen.error(&format!("Could not execute user command: {program}: {e}")),
+            // aria2 prints this on standard error, also with `-q`.
+            Err(e) => printer::err(&format!("Could not execute user command: {program}: {e}\n")),
         }
     }
 }

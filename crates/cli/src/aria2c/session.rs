@@ -23,6 +23,7 @@ use downhaul_daemon::queue::Sequence;
 use downhaul_daemon::state::Notice;
 use downhaul_daemon::web::{Server, Web};
 use downhaul_daemon::{Config, Daemon};
+use downhaul_engine::core::settings::Settings;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -75,7 +76,7 @@ fn start(given: &Arguments) -> Result<u8, Refused> {
         screen.print("No files to download.\n");
         return Ok(0);
     }
-    let (settings, args) = settings::of(options)?;
+    let (settings, args) = settings_of(options, &mut screen)?;
     let unusable = |_| Refused::new(FAILED, "");
     let (network, own) = (run::runtime().map_err(unusable)?, run::own_runtime().map_err(unusable)?);
     // The screen may wait for a slow reader of the output, so the queue and its clients have another thread.
@@ -111,6 +112,18 @@ fn start(given: &Arguments) -> Result<u8, Refused> {
     serving.shutdown_background();
     network.shutdown_background();
     Ok(status)
+}
+
+/// Returns the settings, and the arguments of downhaul that they come from. If there is no file of
+/// `--load-cookies`, shows an error and sends no cookies, as aria2 does.
+fn settings_of(options: &Options, screen: &mut Screen) -> Result<(Settings, Args), Refused> {
+    match options.get("load-cookies").filter(|path| std::fs::metadata(path).is_err()) {
+        Some(missing) => {
+            screen.error(&format!("Failed to load cookies from {missing}"));
+            settings::of(&options.without(&["load-cookies"]))
+        }
+        None => settings::of(options),
+    }
 }
 
 /// Returns the options that all downloads inherit, and the options of the daemon.
@@ -293,7 +306,7 @@ impl Run<'_> {
             self.status = entry.aria2_status();
         }
         self.screen.on(notice, entry);
-        self.hooks.on(notice, entry, &mut self.screen);
+        self.hooks.on(notice, entry);
     }
 
     /// Returns true if no download is active or waits.

@@ -49,9 +49,10 @@ pub(super) fn of(options: &Options) -> Result<(Settings, Args), Refused> {
     // The reason was printed already.
     let args = run::with_secrets(&args).map_err(|_| Refused::new(1, ""))?;
     let mut settings = daemon::settings_of(&args).map_err(Refused::value)?;
-    if options.is_true("continue") {
-        settings.resume = Resume::Adopt;
-    }
+    settings.resume = match options.is_true("continue") {
+        true => Resume::Adopt,
+        false => Resume::AdoptMarked,
+    };
     settings.retry_wait = Duration::from_secs(options.number("retry-wait"));
     settings.keep_mtime = options.is_true("remote-time");
     settings.proxies.http = network::proxy(options, "http", settings.proxies.http).map_err(Refused::value)?;

@@ -45,6 +45,16 @@ impl Arguments {
     /// # Errors
     /// Returns what is wrong, in words for the user.
     pub(super) fn read(args: &Args) -> Result<Arguments, String> {
+        if let [tool @ ("curl" | "wget"), url, ..] =
+            args.urls.iter().map(String::as_str).collect::<Vec<_>>()[..]
+            && contains_url(url)
+        {
+            let how = match tool {
+                "curl" => "write it in quotes: downhaul 'curl ...'",
+                _ => "leave out the word wget",
+            };
+            return Err(format!("to use a command of {tool}, {how}. A host of this name is http://{tool}"));
+        }
         let (urls, names) = match args.urls.as_slice() {
             [] => return Err("nothing to download: give a URL, or a list with -i".into()),
             [urls, names] if !contains_url(names) => (std::slice::from_ref(urls), Some(names)),

@@ -13,12 +13,12 @@ use downhaul_engine::core::show::escaped;
 use downhaul_engine::{Containers, Summary};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// If a run is stopped, the screen, the log, the JSON output and a running command of `--on-complete` or
-/// `--on-error-run` get this much time to end. Ctrl-C must work even if a terminal or a pipe accepts no
-/// bytes.
+/// If a run is stopped, the screen, the log and the JSON output get this much time to end. After a signal, a
+/// running command of `--on-complete` or `--on-error-run` gets this much time, too. Ctrl-C must work even if
+/// a terminal or a pipe accepts no bytes.
 pub(super) const LAST_OUTPUT_LIMIT: Duration = Duration::from_secs(1);
 
 /// The time for writing the files of `--failed`, `--record` and `--archive`, and of the containers, if a run
@@ -131,11 +131,32 @@ pub(super) async fn write_last_output(
     }
 }
 
+/// Waits for the end of the commands of `--on-complete` and `--on-error-run`. After a signal, no further
+/// command starts, and this function waits at most for [`LAST_OUTPUT_LIMIT`]. A second signal ends the
+/// program immediately.
+pub(super) async fn wait_for_commands(
+    commands: JoinHandle<()>,
+    (shared, args): (&Shared, &Args),
+    signals: &mut Signals,
+) {
+    let ended = tokio::task::spawn_blocking(move || commands.join());
+    tokio::pin!(ended);
+    loop {
+        tokio::select! {
+            _ = &mut ended => return,
+            () = tokio::time::sleep(LAST_OUTPUT_LIMIT), if shared.is_in_a_hurry() => return,
+            signal = signals.next() => shared.on_signal(signal, args),
+        }
+    }
+}
+
 /// Ends the program after the time that `--grace` allows, if it is still running then. A separate thread
-/// waits for that time, because a disk or standard error may block all other threads.
-pub(super) fn leave_after(grace: Duration, exit: Exit) {
+/// waits for that time, because a disk or standard error may block all other threads. `in_a_hurry` becomes
+/// true when the time is over.
+pub(super) fn leave_after(grace: Duration, exit: Exit, in_a_hurry: Arc<AtomicBool>) {
     thread::spawn(move || {
         thread::sleep(grace);
+        in_a_hurry.store(true, Ordering::Relaxed);
         thread::spawn(|| warn("not everything could be written within the time of --grace"));
         thread::sleep(LAST_WARNING_LIMIT);
         exit::at_once(exit)

@@ -61,8 +61,24 @@ pub(super) fn start_files(
     outputs
 }
 
-/// Starts the threads for the log, for the commands of `--on-complete` and `--on-error-run`, and for one of
-/// these: the screen, the JSON output, or the table of `downhaul plan`.
+/// Starts the thread for the commands of `--on-complete` and `--on-error-run`.
+pub(super) fn start_commands(
+    args: &Args,
+    session: &Arc<Session>,
+    shared: &Arc<Shared>,
+) -> Option<JoinHandle<()>> {
+    let failure = &args.options.failure;
+    let hooks = Hooks { complete: failure.on_complete.clone(), error: failure.on_error_run.clone() };
+    if hooks.is_empty() || args.plan().is_some() {
+        return None;
+    }
+    let events = EventReader::new(&tokio::runtime::Handle::current(), session.events());
+    let shared = shared.clone();
+    Some(thread::spawn(move || hooks.run(events, || shared.is_in_a_hurry(), warn)))
+}
+
+/// Starts the threads for the log, and for one of these: the screen, the JSON output, or the table of
+/// `downhaul plan`.
 //
 // This function is long because each output is started in a different way.
 pub(super) fn start_outputs(
@@ -91,14 +107,6 @@ pub(super) fn start_outputs(
             }
             Err(e) => warn(&format!("no log is written: {}: {e}", path.display())),
         }
-    }
-    let failure = &args.options.failure;
-    let hooks = Hooks { complete: failure.on_complete.clone(), error: failure.on_error_run.clone() };
-    if !hooks.is_empty() && args.plan().is_none() {
-        let (events, shared) = (EventReader::new(&runtime, session.events()), shared.clone());
-        outputs.push(thread::spawn(move || {
-            hooks.run(events, || shared.ending().is_some_and(|exit| exit != Exit::Success), warn)
-        }));
     }
     if output.progress == Shown::Json {
         let (events, session) = (EventReader::new(&runtime, session.events()), session.clone());

@@ -23,6 +23,8 @@ pub(crate) struct Shared {
     ending: Mutex<Option<Exit>>,
     /// True after the first signal that ends the run.
     signalled: AtomicBool,
+    /// True if the program ends soon, without waiting for more commands of `--on-complete`.
+    in_a_hurry: Arc<AtomicBool>,
     /// The worst failure outside of the session, such as a list that became unreadable. After such a failure,
     /// the run continues.
     failure: Mutex<Option<Exit>>,
@@ -52,12 +54,16 @@ impl Shared {
             Signal::Terminate => Exit::Terminated,
             // Often, the parent ends for the same reason for which this run received an earlier signal.
             Signal::ParentEnded if self.ending().is_some() => return,
-            Signal::ParentEnded => return self.stop(Exit::Terminated, args),
+            Signal::ParentEnded => {
+                self.in_a_hurry.store(true, Ordering::Relaxed);
+                return self.stop(Exit::Terminated, args);
+            }
             Signal::Continue => return self.repaint.store(true, Ordering::Relaxed),
         };
         if self.signalled.swap(true, Ordering::Relaxed) {
             leave_at_once(self.or_usage(exit));
         }
+        self.in_a_hurry.store(true, Ordering::Relaxed);
         // The check of a list that has mistakes ends here, so that the mistakes found so far are shown.
         self.check.iter().for_each(|check| check.cut());
         match exit {
@@ -76,7 +82,15 @@ impl Shared {
     /// `--grace`.
     pub(super) fn stop(&self, exit: Exit, args: &Args) {
         self.end(exit);
-        leave_after(args.options.ending.grace, self.or_usage(Exit::Terminated));
+        let in_a_hurry = self.in_a_hurry.clone();
+        leave_after(args.options.ending.grace, self.or_usage(Exit::Terminated), in_a_hurry);
+    }
+
+    /// Returns true if the program ends soon, so that no further command of `--on-complete` or
+    /// `--on-error-run` may start. This is the case after a signal, if the parent process has ended
+    /// (`--stop-with-parent`), and when the time of `--grace` is over.
+    pub(super) fn is_in_a_hurry(&self) -> bool {
+        self.in_a_hurry.load(Ordering::Relaxed)
     }
 
     /// Stores a failure for the exit status. The run continues. Returns true if there was a failure before.

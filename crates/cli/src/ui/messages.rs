@@ -164,12 +164,16 @@ impl<'a> Messages<'a> {
             }
             EventKind::Finished { path, proven, warnings, made_from, .. } => {
                 self.known.remove(&job);
+                let path = if path == "-" { "standard output" } else { path };
                 if self.quiet {
-                    return Vec::new();
+                    // Without the line of the file, each warning has the path.
+                    let warning =
+                        |warning: &String| format!("warning: {}: {}", escaped(path), escaped(warning));
+                    let warnings = warnings.iter().map(warning);
+                    return warnings.map(|text| self.paint.show(Style::Warning, &text)).collect();
                 }
                 let mark = self.paint.show(Style::Success, self.mark("✓", "ok"));
                 let transferred = transferred(&event.kind);
-                let path = if path == "-" { "standard output" } else { path };
                 let mut lines = vec![format!(
                     "{mark} {}  {}, {}",
                     escaped(path),
@@ -312,7 +316,7 @@ pub(crate) fn stopped(summary: &Summary, all: Option<u64>, again: &Again) -> Str
         let (label, command) = again.to_resume();
         return format!("{text}{} not started.\n{label}{command}\n", files(unfinished));
     }
-    if unfinished > 0 || failed == 0 {
+    if unfinished > 0 || (failed == 0 && summary.finished == 0) {
         text += &format!("{} unfinished, ", files(unfinished));
     }
     text += &match summary.resumable {

@@ -183,6 +183,66 @@ fn an_existing_file_gets_a_number_or_is_kept_or_replaced() {
 }
 
 #[test]
+fn a_missing_cookie_file_and_a_missing_program_of_a_hook_are_reported_and_the_download_succeeds() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.put("/a", content("a", 5000));
+    let out = aria2c(&place, &["--load-cookies=nofile", "--enable-color=false", &url]);
+    place.assert_exact(&out, "a", &content("a", 5000));
+    assert!(stdout(&out).contains("[ERROR] Failed to load cookies from nofile"), "{}", stdout(&out));
+    let out = aria2c(&place, &["-q", "--on-download-complete=/nonexist", "-o", "b", &url]);
+    place.assert_exact(&out, "b", &content("a", 5000));
+    assert!(
+        out.stderr.starts_with("Could not execute user command: /nonexist: No such file or directory"),
+        "{}",
+        out.stderr
+    );
+}
+
+/// aria2 continues a file if its control file exists, also without `-c`.
+#[test]
+fn a_file_with_a_control_file_of_aria2_is_continued_without_the_option_continue() {
+    let (server, place) = (Server::start(), Place::new());
+    let all = content("f", 1_000_000);
+    let url = server.url("well_behaved/1000000/f");
+    // The last piece of 100,000 bytes that is complete is the fifth one.
+    let control = |length: u64| {
+        let mut bytes = vec![0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+        bytes.extend(100_000_u32.to_be_bytes());
+        bytes.extend(length.to_be_bytes());
+        bytes.extend([0; 8]);
+        bytes.extend(2_u32.to_be_bytes());
+        bytes.extend([0b1111_1000, 0]);
+        bytes.extend([0; 4]);
+        bytes
+    };
+    for args in [&[][..], &["--auto-file-renaming=false"], &["--allow-overwrite=true"], &["-o", "f"]] {
+        let mut left = all.clone();
+        left[500_000..].fill(0);
+        place.write("f", &left);
+        place.write("f.aria2", control(1_000_000));
+        let before = server.requests().len();
+        let out = aria2c(&place, &[args, &["--enable-color=false", &url]].concat());
+        assert_eq!(out.status, 0, "{args:?}: {}", stdout(&out));
+        assert_eq!(place.files(), ["f"], "{args:?}");
+        assert!(place.file("f").as_ref() == Some(&all), "{args:?}");
+        // The end of the complete pieces is compared, so the first request begins before 500,000.
+        let requests = server.requests();
+        let starts = requests[before..].iter().filter_map(|request| request.header("range"));
+        let starts: Vec<&str> = starts.collect();
+        assert!(
+            starts.iter().all(|range| !range.starts_with("bytes=0-")) && !starts.is_empty(),
+            "{starts:?}"
+        );
+        std::fs::remove_file(place.path().join("f")).expect("removed");
+    }
+    // Without a control file, the file of another program is not continued.
+    place.write("f", &all[..500_000]);
+    assert_eq!(aria2c(&place, &["-q", &url]).status, 0);
+    assert!(place.file("f").as_deref() == Some(&all[..500_000]), "{:?}", place.files());
+    assert!(place.file("f.1").as_ref() == Some(&all), "{:?}", place.files());
+}
+
+#[test]
 fn names_and_folders_are_taken_as_they_are_given() {
     let (server, place) = (Server::start(), Place::new());
     let url = server.put("/a", content("a", 5000));

@@ -457,6 +457,17 @@ fn secrets_are_never_shown() {
 }
 
 #[test]
+fn a_command_of_another_tool_without_quotes_is_not_taken_for_a_host() {
+    for (args, says) in [
+        (["curl", "http://127.0.0.1:1/f", "-o", "x"], "write it in quotes: downhaul 'curl ...'"),
+        (["wget", "http://127.0.0.1:1/f", "-j", "1"], "leave out the word wget"),
+    ] {
+        let place = Place::new();
+        place.assert_failed(&place.run(&args), 2, says);
+    }
+}
+
+#[test]
 fn wrong_input_gets_a_clear_error_and_no_file_is_changed() {
     let server = Server::start();
     let url = good(&server, 1000, "f");

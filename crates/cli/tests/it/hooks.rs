@@ -91,7 +91,84 @@ fn ctrl_c_ends_a_run_whose_command_does_not_end() {
     assert_eq!(out.status, 130, "{}", out.stderr);
 }
 
-/// A run that the user stops starts no more commands. A run whose output fails continues to start them.
+/// After a signal, no further command starts. A later run starts no command for a file that exists, so each
+/// missing command needs a warning.
+#[test]
+fn a_signal_leaves_a_warning_for_each_command_that_did_not_run() {
+    use rustix::process::Signal;
+    let server = Server::start();
+    for (signal, status, while_downloading) in [
+        (Signal::INT, 130, false),
+        (Signal::INT, 130, true),
+        (Signal::TERM, 75, false),
+        (Signal::TERM, 75, true),
+    ] {
+        let place = Place::new();
+        let files = ["f0", "f1", "f2"];
+        let mut urls: Vec<String> =
+            files.iter().map(|name| server.url(&format!("well_behaved/10/{name}"))).collect();
+        if while_downloading {
+            urls.push(server.url("slow/9000000/x?rate=100000"));
+        }
+        let command = "sh -c 'echo $DOWNHAUL_FILE_PATH >> ran; sleep 3'";
+        let child = place.start(&[&urls.join(","), "--on-complete", command, "-q"]);
+        wait_until("a command runs, and all files are there", || {
+            place.file("ran").is_some() && files.iter().all(|name| place.file(name).is_some())
+        });
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        send(signal, &child);
+        let out = finish(child);
+        assert_eq!(out.status, status, "{}", out.stderr);
+        let ran = String::from_utf8(place.file("ran").expect("a file")).expect("UTF-8");
+        assert_eq!(ran.lines().count(), 1, "{ran}");
+        for name in files {
+            let warning = format!("warning: --on-complete for ./{name}: the command did not run");
+            let expected = usize::from(ran.trim() != format!("./{name}"));
+            assert_eq!(out.stderr.matches(&warning).count(), expected, "{signal:?} {ran} {}", out.stderr);
+        }
+    }
+}
+
+#[test]
+fn all_commands_run_after_the_answer_exit() {
+    use crate::common::terminal::Terminal;
+    let server = Server::start();
+    let place = Place::new();
+    let bad = server.url("status/1/x?status=404");
+    let good: Vec<String> = (0..3).map(|n| server.url(&format!("well_behaved/10/{n}"))).collect();
+    let command = "sh -c 'echo $DOWNHAUL_FILE_PATH >> ran; sleep 1'";
+    let args = [&format!("{bad},{}", good.join(",")), "--on-complete", command];
+    let mut terminal = Terminal::start(&place, 120, 24, &args);
+    terminal.wait_for("all files and the question", |text| {
+        text.matches("✓ ./").count() == 3 && text.contains("or exit (e)?")
+    });
+    terminal.press("e");
+    let (status, screen) = terminal.end();
+    assert_eq!(status, 4, "{screen}");
+    let ran = String::from_utf8(place.file("ran").expect("a file")).expect("UTF-8");
+    assert_eq!(ran.lines().count(), 3, "{ran}{screen}");
+}
+
+/// If the program that reads the events ends, the run stops, but the commands for complete files run.
+#[test]
+fn commands_run_if_the_reader_of_the_events_ends() {
+    use std::io::{BufRead, BufReader};
+    let server = Server::start();
+    let place = Place::new();
+    let urls = ["well_behaved/10/f", "well_behaved/10/g", "slow/9000000/x?rate=100000"];
+    let urls = urls.map(|path| server.url(path));
+    let command = "sh -c 'sleep 2; echo done >> done'";
+    let mut child = place.start(&[&urls.join(","), "--progress", "json", "--on-complete", command]);
+    let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut ends = stdout.lines().map_while(Result::ok).filter(|line| line.contains("\"finished\""));
+    assert!(ends.nth(1).is_some());
+    drop(ends);
+    let out = child.wait_with_output().expect("it ends");
+    let stderr = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(place.file("done").as_deref(), Some(&b"done\ndone\n"[..]), "{stderr}");
+}
+
+/// A run whose output fails continues to start commands.
 #[cfg(target_os = "linux")]
 #[test]
 fn commands_run_if_an_output_of_the_program_fails() {

@@ -64,6 +64,23 @@ fn a_broken_symbolic_link_counts_as_an_existing_file() {
     assert!(!place.path().join("nowhere").exists(), "the link was replaced");
 }
 
+#[test]
+fn a_folder_below_the_output_folder_is_created_for_each_file_of_a_run() {
+    let server = Server::start();
+    let url = url(&server);
+    for option in ["--record", "--archive", "--failed", "--save-cookies"] {
+        for path in ["data/written", "data/sub/written"] {
+            let place = Place::new();
+            let out = place.run(&[&url, "-d", "data", option, path]);
+            place.assert_exact(&out, "data/file", &file());
+            assert!(place.file(path).is_some(), "{option} {path}: {:?}", place.files());
+            // A mistyped folder elsewhere is not created.
+            let out = place.run(&[&url, "-d", "data", option, "other/written"]);
+            assert!(out.status == 5 && !place.path().join("other").exists(), "{option}: {}", out.stderr);
+        }
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn files_that_are_written_at_the_end_replace_no_link_and_no_pipe() {

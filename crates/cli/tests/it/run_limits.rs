@@ -34,6 +34,26 @@ fn after_max_total_the_files_that_were_started_are_completed_and_no_other() {
     assert_eq!(out.status, 0, "enough for all files: {}", out.stderr);
 }
 
+/// The sizes in a list are counted before the responses arrive, so many jobs at once do not exceed the limit.
+#[test]
+fn the_sizes_in_a_list_count_for_max_total_as_soon_as_a_file_starts() {
+    let server = Server::start();
+    for key in ["size", "required_size"] {
+        let place = Place::new();
+        let line = |n| {
+            format!("{{\"url\": {:?}, \"{key}\": {SIZE}}}", server.url(&format!("well_behaved/{SIZE}/f{n}")))
+        };
+        place.write("l.jsonl", (0..10).map(line).collect::<Vec<_>>().join("\n"));
+        let args = ["-i", "l.jsonl", "-j", "8", "--max-total", "250k", "-d", "out", "--no-learn"];
+        let run = || {
+            let out = place.run(&args);
+            (out.status, place.files().len() - 1)
+        };
+        // Files that exist already do not count.
+        assert_eq!([run(), run(), run(), run()], [(75, 3), (75, 6), (75, 9), (0, 10)], "{key}");
+    }
+}
+
 #[test]
 fn after_the_deadline_no_file_starts() {
     let (server, place) = (Server::start(), Place::new());

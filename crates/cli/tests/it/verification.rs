@@ -287,6 +287,11 @@ fn a_list_that_does_not_name_the_file_or_cannot_be_fetched_is_an_error() {
         "{}",
         out.stderr
     );
+    // With `-q`, the warning has the path, because there is no other line about the file.
+    let out = place.run(&[&url, "-o", "quiet", "--checksum-file", "SUMS", "-q"]);
+    place.assert_exact(&out, "quiet", &file());
+    let warning = "warning: ./quiet: SUMS does not name the file";
+    assert!(out.stderr.contains(warning) && out.stderr.lines().count() == 1, "{}", out.stderr);
     let before = server.requests_for("/d/file").len();
     let out = place.run(&[&url, "-o", "g", "--checksum-file", "SUMS", "--verify", "require"]);
     assert_eq!((out.status, place.file("g")), (3, None), "{}", out.stderr);

@@ -190,6 +190,11 @@ impl Director {
                         }
                     }
                 };
+                let resume = match resume {
+                    Resume::AdoptMarked if places.is_marked(&path, &spec) => Resume::Adopt,
+                    Resume::AdoptMarked => Resume::Auto,
+                    resume => resume,
+                };
                 // A finished file is replaced as a whole, and not continued.
                 let adopts = resume == Resume::Adopt && matches!(place, Place::Free { .. });
                 let resume = match adopts && disk.look(&path)?.is_some_and(|there| there.file.is_finished()) {

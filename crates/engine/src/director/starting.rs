@@ -2,7 +2,7 @@
 //!
 //! Invariant: jobs start in the order of the queue, and only while the limit of active jobs allows it.
 
-use super::running::{First, Running};
+use super::running::{First, Running, listed_size};
 use super::{Director, Ready};
 use crate::limit::{Limit, Limits};
 use crate::place::Reserved;
@@ -112,6 +112,20 @@ impl Director {
         }
     }
 
+    /// Returns true if the active jobs would reach the limit of `--max-total` according to the sizes in their
+    /// list. Then no job starts until the responses show how many bytes the active jobs still need. The limit
+    /// counts only known needs, because some of the files may exist already.
+    fn may_reach_max_total(&self) -> bool {
+        let Some(most) = self.settings.limits.max_total else { return false };
+        let expected = |one: &Running| match one.plan.size() {
+            None => listed_size(&one.spec).unwrap_or(0),
+            Some(_) => one.plan.expected_transfer(),
+        };
+        // An idle job may wait for an answer of the user, so other jobs do not wait for it.
+        let mut active = self.running.values().filter(|one| !one.plan.is_idle()).map(expected).peekable();
+        active.peek().is_some() && self.received.saturating_add(active.sum()) >= most
+    }
+
     /// Continues idle jobs, and starts jobs from the queue, as far as the limit of active jobs allows.
     pub(super) fn start_files(&mut self) {
         while self.has_room() {
@@ -122,7 +136,11 @@ impl Director {
                 Ready::Resumed => self.on_input(id, Input::Pause(false)),
             }
         }
-        while !self.lending.has_waiting() && self.queue.has_next() && self.may_start() {
+        while !self.lending.has_waiting()
+            && self.queue.has_next()
+            && self.may_start()
+            && !self.may_reach_max_total()
+        {
             // The job that was started last may have reached a limit of the run.
             self.check_limits(self.clock.now(), false);
             let Some((id, spec)) = self.queue.pop() else { return };

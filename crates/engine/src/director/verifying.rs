@@ -155,10 +155,12 @@ impl Director {
         let mut how = publishing(&self.settings, &running.spec, size, from, file.modified);
         how.about = about(&*disk, &running.spec, &running.plan, now);
         how.transcript = running.plan.transcript();
+        let (places, spec) = (self.places.clone(), running.spec.clone());
         let (duplicates, digests) = (self.duplicates.clone(), running.digests.clone());
         let identity = running.plan.identity();
         let quick = !file.journaled && self.settings.sync != Sync::Always && !duplicates.is_on();
         self.block(id, quick, move || {
+            how.continues |= places.is_marked(&path, &spec);
             let _alone = duplicates.publish_alone(&digests);
             let made_from = made_from(&duplicates, &path, &digests, &identity, &how);
             let published = match &made_from {

@@ -16,7 +16,8 @@ mod read_only;
 mod tests;
 
 use super::{
-    Disk, Duplicated, Duplicating, Found, NoFile, Opening, Part, Publishing, Standing, failure, platform,
+    ARIA2, Disk, Duplicated, Duplicating, Found, NoFile, Opening, Part, Publishing, Standing, failure,
+    platform,
 };
 use crate::trace::DISK;
 use bytes::Bytes;
@@ -173,7 +174,7 @@ impl Disk for Files {
 }
 
 /// The endings of control files that other tools keep beside an unfinished file, and the names of the tools.
-const CONTROL_FILES: [(&str, &str); 2] = [(".aria2", "aria2"), (".st", "axel")];
+const CONTROL_FILES: [(&str, &str); 2] = [(".aria2", ARIA2), (".st", "axel")];
 
 /// The extended attribute with the record of a finished file.
 pub(super) const RECORD: &str = "user.downhaul.origin";

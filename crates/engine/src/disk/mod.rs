@@ -50,6 +50,9 @@ use std::time::SystemTime;
 /// bytes stay in the processor's cache.
 const READ: usize = 256 * 1024;
 
+/// The name of aria2, as [`Disk::unfinished_by`] returns it.
+pub(crate) const ARIA2: &str = "aria2";
+
 /// A place where files are kept.
 pub trait Disk: Send + std::marker::Sync {
     /// Returns what is at a path, or `None` if there is nothing. Symbolic links are followed. For a link

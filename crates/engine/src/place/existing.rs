@@ -24,8 +24,8 @@ use std::time::SystemTime;
 
 impl Places {
     /// Returns what to do with a path. The path may be free, the existing file may be kept, or the response
-    /// to a request must decide. With [`Resume::Adopt`], an unfinished file is continued. It is replaced when
-    /// the new file is complete.
+    /// to a request must decide. With [`Resume::Adopt`] and [`Resume::AdoptMarked`], an unfinished file is
+    /// continued. It is replaced when the new file is complete.
     pub(super) fn look(&self, path: PathBuf, wanted: &Wanted<'_>) -> Result<(PathBuf, Place), Error> {
         let there = match self.was_free(&path, wanted.identity) {
             true => None,
@@ -60,6 +60,7 @@ impl Places {
         }
         let place = match (self.settings.resume_of(wanted.spec), if_exists) {
             (Resume::Repair, _) => self.repair(&path, &there, wanted)?,
+            (Resume::AdoptMarked, _) if self.is_marked(&path, wanted.spec) => None,
             (Resume::Adopt, IfExists::Check | IfExists::Update | IfExists::Overwrite) => {
                 self.continued(&path, &there, wanted)?
             }

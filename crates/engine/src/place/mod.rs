@@ -22,7 +22,7 @@ pub use run_names::RunNames;
 pub(crate) use taken::Reserved;
 
 use crate::checksum_discovery::Known;
-use crate::disk::{Disk, Standing};
+use crate::disk::{ARIA2, Disk, Standing};
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::JobId;
 use downhaul_core::identity::{self, Identity, Origin, Variant};
@@ -196,7 +196,9 @@ impl Places {
         let base = said.filter(|said| Some(said) != by_url.as_ref());
         if self.settings.if_exists_of(spec) == IfExists::Rename {
             let base = base.unwrap_or(wished);
-            return self.first(*job, &base, |path| Ok(self.disk.look(path)?.is_none()));
+            return self.first(*job, &base, |path| {
+                Ok(self.is_marked(path, spec) || self.disk.look(path)?.is_none())
+            });
         }
         if spec.destination != Destination::Server
             || (base.is_none() && reserved == wished && self.is_clear(wanted, &wished))
@@ -318,8 +320,17 @@ impl Places {
     fn has_left(&self, path: &Path, spec: &Job, identity: &Identity) -> bool {
         match self.settings.resume_of(spec) {
             Resume::Forget => false,
-            Resume::Auto => !self.was_free(path, identity) && self.disk.has_left(path, identity),
+            Resume::AdoptMarked if self.is_marked(path, spec) => true,
+            Resume::Auto | Resume::AdoptMarked => {
+                !self.was_free(path, identity) && self.disk.has_left(path, identity)
+            }
             Resume::Adopt | Resume::Repair => true,
         }
+    }
+
+    /// Returns true if the job continues the file at this path because of a control file of aria2
+    /// ([`Resume::AdoptMarked`]).
+    pub(crate) fn is_marked(&self, path: &Path, spec: &Job) -> bool {
+        self.settings.resume_of(spec) == Resume::AdoptMarked && self.disk.unfinished_by(path) == Some(ARIA2)
     }
 }
