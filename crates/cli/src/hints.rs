@@ -6,7 +6,7 @@ use downhaul_engine::core::containers::Form;
 use downhaul_engine::core::credentials::NOT_GIVEN;
 use downhaul_engine::core::error::{ErrorKind, NextRun};
 use downhaul_engine::core::event::Failure;
-use downhaul_engine::core::identity::{IS_NOT_WHAT, is_signed};
+use downhaul_engine::core::identity::{IS_FINISHED, IS_NOT_WHAT, is_signed};
 use downhaul_engine::core::job::Url;
 use downhaul_engine::core::show;
 
@@ -197,15 +197,15 @@ pub(crate) fn for_pattern(code: &str, url: &str) -> Option<String> {
 pub(crate) fn for_existing_file(error: &Failure, allows_continue: bool) -> Option<String> {
     let may_be_unfinished = may_be_a_beginning(&error.message)
         || MAY_BE_UNFINISHED.iter().any(|part| error.message.contains(part));
-    let may_help = allows_continue && may_be_unfinished;
+    let may_help = allows_continue && may_be_unfinished && !error.message.contains(IS_FINISHED);
     (error.code == "file.exists" && !may_help).then(|| {
         "--if-exists overwrite replaces the existing file, and --if-exists rename keeps both files.".into()
     })
 }
 
-/// Parts of the messages about existing files that may be unfinished.
+/// Parts of the messages about existing files that `-c` may continue. It refuses files that axel left.
 const MAY_BE_UNFINISHED: [&str; 2] =
-    ["has not finished it, as its control file shows", "the server does not say how large its file is"];
+    ["aria2 has not finished it, as its control file shows", "the server does not say how large its file is"];
 
 /// Returns true if the message about an existing file says that it has fewer bytes than the server's file.
 fn may_be_a_beginning(message: &str) -> bool {

@@ -280,7 +280,8 @@ struct Lines {
     without_digest: usize,
     /// What is wrong with the first line that could not be read.
     first: Option<String>,
-    /// True if a line that could not be read has a URL, or has NUL bytes.
+    /// True if a line that could not be read has a URL, or if all lines together have only NUL bytes. Binary
+    /// files of other programs may have NUL bytes, too.
     has_damaged: bool,
 }
 
@@ -292,12 +293,13 @@ fn read_lines(
     want: &mut impl FnMut(&str, Vec<Digest>, Option<u64>),
 ) -> Lines {
     let mut lines = Lines::default();
+    let is_empty = text.iter().all(|byte| *byte == 0 || byte.is_ascii_whitespace());
     for (number, line) in (1..).zip(input::lines(text)) {
         if !line.trim_start().starts_with('{') {
             // A crash can leave NUL bytes in place of a line.
             if line.contains('\0') {
                 lines.unread += 1;
-                lines.has_damaged = true;
+                lines.has_damaged |= is_empty || line.contains("\"url\"");
                 lines.first.get_or_insert(format!("line {number}: it has NUL bytes"));
             }
             continue;

@@ -123,16 +123,15 @@ fn of_option(name: &str, why: &str) -> Fault {
 }
 
 /// Returns what happens to an existing file of the same name. Without options, a new file gets a number,
-/// as in aria2.
+/// as in aria2. Only `allow-overwrite` allows that an existing file is replaced.
 fn if_exists(options: &Options) -> IfExists {
-    if options.is_true("allow-overwrite") && options.is_true("continue") {
-        // A file that is the same as the server's is kept.
+    // With these options, a file that is the same as the server's is kept.
+    let keeps_same = options.is_true("continue") || options.is_true("conditional-get");
+    if options.is_true("allow-overwrite") && keeps_same {
         IfExists::Update
     } else if options.is_true("allow-overwrite") {
         IfExists::Overwrite
-    } else if options.is_true("conditional-get") {
-        IfExists::Update
-    } else if options.is_true("continue") {
+    } else if keeps_same {
         IfExists::Check
     } else if options.is_true("auto-file-renaming") {
         IfExists::Rename
@@ -247,6 +246,10 @@ mod tests {
         assert_eq!(of(&[("auto-file-renaming", "false")]), Some(IfExists::Error));
         assert_eq!(of(&[("allow-overwrite", "true")]), Some(IfExists::Overwrite));
         assert_eq!(of(&[("continue", "true")]), Some(IfExists::Check));
-        assert_eq!(of(&[("conditional-get", "true")]), Some(IfExists::Update));
+        // As in aria2, only `allow-overwrite` allows that an existing file is replaced.
+        let (conditional, overwrite) = (("conditional-get", "true"), ("allow-overwrite", "true"));
+        assert_eq!(of(&[conditional]), Some(IfExists::Check));
+        assert_eq!(of(&[conditional, ("continue", "true")]), Some(IfExists::Check));
+        assert_eq!(of(&[conditional, overwrite]), Some(IfExists::Update));
     }
 }

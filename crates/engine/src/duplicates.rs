@@ -119,7 +119,7 @@ impl Duplicates {
             match self.make_from(&original, wish)? {
                 Duplicated::Made(method) => return Ok(Some(made(method, original))),
                 Duplicated::Changed => self.originals().forget(&digest),
-                Duplicated::Unable | Duplicated::NotMade => {}
+                Duplicated::Unable | Duplicated::Different | Duplicated::NotMade => {}
             }
         }
         let archived = wish.archived.iter().filter_map(|kept| archived(kept, wish.digests));
@@ -127,9 +127,8 @@ impl Duplicates {
         for original in archived.filter(|original| self.is_usable(original, wish)) {
             match self.make_from(&original, wish)? {
                 Duplicated::Made(method) => return Ok(Some(made(method, original))),
-                // All bytes of the original were read, and another digest was found.
-                Duplicated::NotMade => different += 1,
-                Duplicated::Changed | Duplicated::Unable => {}
+                Duplicated::Different => different += 1,
+                Duplicated::Changed | Duplicated::Unable | Duplicated::NotMade => {}
             }
             if different == DIFFERENT_MOST {
                 break;

@@ -143,8 +143,8 @@ impl Screen {
                 ));
                 if code == "resume.damaged" {
                     self.notice(
-                        "The existing file was not changed. Without -c, the new file gets another name. \
-                         With --allow-overwrite=true, it replaces the existing file.",
+                        "The existing file was not changed. Without -c, the new file gets another name, \
+                         unless --auto-file-renaming=false is given. With --allow-overwrite=true, it replaces the existing file.",
                     );
                 }
                 self.unfinished(entry);

@@ -430,6 +430,110 @@ fn continue_does_what_if_exists_says() {
 
 #[cfg(unix)]
 #[test]
+fn continue_does_not_accept_a_file_of_the_final_size_that_lacks_bytes() {
+    const SIZE: u64 = 300_000;
+    let server = Server::start();
+    let url = server.url(&format!("well_behaved/{SIZE}/f"));
+    let beginning = &content("f", SIZE)[..100_000];
+    // Tools that fetch several ranges at once set the final size first. The file then has holes, or its end
+    // has only zeros.
+    for (has_holes, says) in [(true, "it has holes"), (false, "the two files differ at byte 100000")] {
+        let place = Place::new();
+        place.write("f", beginning);
+        let file = fs::File::options().append(true).open(place.path().join("f")).expect("opens");
+        match has_holes {
+            true => file.set_len(SIZE).expect("sets the size"),
+            false => std::io::Write::write_all(&mut &file, &vec![0; 200_000]).expect("writes"),
+        }
+        let left = place.file("f");
+        let out = place.run(&[&url, "-c", "--archive", "all.db"]);
+        assert!(out.status == 1 && out.stderr.contains(says), "{}", out.stderr);
+        assert_eq!(place.file("f"), left, "the file is not changed");
+        let out = place.run(&[&url, "-c", "--if-exists", "overwrite"]);
+        place.assert_exact(&out, "f", &content("f", SIZE));
+    }
+    // A complete file may end with zeros, too.
+    let zeros = vec![0; 300_000];
+    let place = Place::new();
+    place.write("zeros", &zeros);
+    let out = place.run(&[&server.put("/zeros", zeros.clone()), "-c"]);
+    place.assert_exact(&out, "zeros", &zeros);
+}
+
+#[test]
+fn continue_keeps_a_file_with_the_given_digest_whatever_the_servers_file_is() {
+    let (server, place) = (Server::start(), Place::new());
+    let right = content("f", SIZE);
+    let digest = format!("sha256:{}", sha256(&right));
+    place.write("f", &right);
+    for sin in ["well_behaved/9000/f", "well_behaved/1000/f", "no_length/9000/f"] {
+        for if_exists in ["check", "overwrite"] {
+            let url = server.url(sin);
+            let out = place.run(&[&url, "-c", "--checksum", &digest, "--if-exists", if_exists]);
+            assert_eq!(out.status, 0, "{sin} {if_exists}: {}", out.stderr);
+            assert_eq!(place.file("f").as_ref(), Some(&right), "{sin} {if_exists}");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn continue_replaces_a_file_that_cannot_be_continued_if_that_was_chosen() {
+    const SIZE: u64 = 300_000;
+    let server = Server::start();
+    let url = server.url(&format!("well_behaved/{SIZE}/f"));
+    let right = content("f", SIZE);
+    for control in [None, Some("f.st"), Some("f.aria2")] {
+        let place = Place::new();
+        place.write("f", &right[..100_000]);
+        match control {
+            None => {
+                let file = fs::File::options().append(true).open(place.path().join("f")).expect("opens");
+                file.set_len(200_000).expect("sets the size");
+            }
+            Some(control) => drop(place.write(control, b"garbage")),
+        }
+        let out = place.run(&[&url, "-c"]);
+        assert!(out.status == 1 && out.stderr.contains("cannot be continued"), "{control:?}: {}", out.stderr);
+        let out = place.run(&[&url, "-c", "--if-exists", "overwrite"]);
+        assert_eq!(out.status, 0, "{control:?}: {}", out.stderr);
+        assert!(place.file("f") == Some(right.clone()), "{control:?}");
+        assert_eq!(control.and_then(|name| place.file(name)), control.map(|_| b"garbage".to_vec()));
+    }
+    // A file of the same size is replaced as a whole. It is neither copied nor compared.
+    let mut other = right.clone();
+    other[7] ^= 1;
+    for given in [&[][..], &["--checksum".to_string(), format!("sha256:{}", sha256(&right))]] {
+        let place = Place::new();
+        place.write("f", &other);
+        let before = server.requests().len();
+        let given: Vec<&str> = given.iter().map(|one| &**one).collect();
+        let out = place.run(&[&[&url, "-c", "-x1", "--if-exists", "overwrite"], &given[..]].concat());
+        place.assert_exact(&out, "f", &right);
+        let requests = server.requests().split_off(before);
+        let from = |range: &str| range.starts_with("bytes=0-");
+        assert!(requests.iter().all(|one| one.header("range").is_none_or(from)), "{requests:?}");
+        assert!(!out.stderr.contains("the unfinished file has"), "{}", out.stderr);
+    }
+}
+
+#[test]
+fn continue_removes_no_file_that_only_has_the_name_of_a_control_file() {
+    let (server, place) = (Server::start(), Place::new());
+    place.write("notes.aria2", b"my own notes");
+    let urls = ["f.aria2", "f", "notes"].map(|name| server.url(&format!("well_behaved/{SIZE}/{name}")));
+    for _ in 0..2 {
+        let out = place.run(&[&urls[0], &urls[1], &urls[2], "-c", "-j1"]);
+        assert_eq!(out.status, 0, "{}", out.stderr);
+        for name in ["f.aria2", "f", "notes"] {
+            assert_eq!(place.file(name), Some(content(name, SIZE)), "{name}");
+        }
+        assert_eq!(place.file("notes.aria2").as_deref(), Some(&b"my own notes"[..]));
+    }
+}
+
+#[cfg(unix)]
+#[test]
 fn an_interrupted_repair_of_a_whole_file_is_resumed() {
     use crate::common::{finish, send};
     const LARGE: u64 = 4_000_000;

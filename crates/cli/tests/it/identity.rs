@@ -131,7 +131,20 @@ fn an_unfinished_file_of_another_tool_is_not_accepted() {
         let out = place.run(&[&url]);
         assert_eq!(out.status, 1, "{}", out.stderr);
         assert!(out.stderr.contains(&format!("{tool} has not finished it")), "{}", out.stderr);
+        // -c refuses a file that axel left.
+        assert_eq!(out.stderr.contains("-c continues"), tool == "aria2", "{}", out.stderr);
         assert!(place.file("big.bin") == Some(vec![0; 100_000]));
+    }
+    // downhaul finished the file, so -c does not continue it.
+    let place = Place::new();
+    let target = |signature: &str| format!("well_behaved/1000/s?X-Amz-Date=1&X-Amz-Signature={signature}");
+    assert_eq!(place.run(&[&server.url(&target("1"))]).status, 0);
+    server.becomes(&target("2"), "well_behaved/2000/s");
+    for options in [&[][..], &["-c"]] {
+        let out = place.run(&[&[&*server.url(&target("2"))], options].concat());
+        let says = "it has 1000 bytes, and the server's file has 2000";
+        assert!(out.status == 1 && out.stderr.contains(says), "{}", out.stderr);
+        assert!(!out.stderr.contains("-c continues"), "{}", out.stderr);
     }
     let place = Place::new();
     place.assert_exact(

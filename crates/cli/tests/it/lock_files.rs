@@ -241,6 +241,7 @@ fn verify_says_why_no_line_can_be_used() {
     std::fs::remove_file(place.path().join("set.lock")).expect("removes");
     std::fs::remove_file(place.path().join("zeros.lock")).expect("removes");
     place.write("package.lock", "{\n  \"name\": \"x\"\n}\n");
+    place.write("database.lock", b"\x01\0\0\n\0\0pid 7\n");
     place.write("events.jsonl", "{\"n\":1,\"kind\":\"paused\"}\n");
     let out = place.run(&["verify", "."]);
     assert_eq!((out.status, out.stderr.as_str()), (0, "1 OK\n"));

@@ -594,6 +594,23 @@ fn a_file_of_unknown_size_is_continued_to_its_end() {
 }
 
 #[test]
+fn a_wrong_beginning_is_found_by_the_digest_even_if_the_server_states_no_validator() {
+    let server = Server::start();
+    let whole = content("file", 300_000);
+    let mut mine = whole[..200_000].to_vec();
+    mine[5] ^= 1;
+    let url = server.url("unknown_total/300000/file?tag=0&most=80000");
+    let digest = format!("sha256:{}", sha256(&whole));
+    let place = Place::new();
+    place.write("file", &mine);
+    let out = place.run(&["-c", &url, "--checksum", &digest]);
+    assert!(out.status == 3 && out.stderr.contains("the existing file does not match"), "{}", out.stderr);
+    assert!(place.file("file") == Some(mine), "{}", out.stderr);
+    let out = place.run(&["-c", &url, "--checksum", &digest, "--if-exists", "overwrite"]);
+    place.assert_exact(&out, "file", &whole);
+}
+
+#[test]
 fn chunks_that_aria2_marked_as_complete_are_adopted_and_the_rest_is_fetched() {
     let server = Server::start();
     let whole = file();

@@ -2,6 +2,7 @@
 
 use crate::common::Place;
 use crate::verification::{SHA256, assert_untouched, file, over_old, put_file, wrong};
+use downhaul_testkit::content;
 use downhaul_testkit::minisign::Signer;
 use downhaul_testkit::server::Server;
 
@@ -63,6 +64,23 @@ fn an_openpgp_key_is_refused_by_a_build_without_openpgp() {
             out.stderr
         );
     }
+}
+
+#[test]
+fn continue_replaces_a_beginning_with_a_wrong_signature_only_if_that_was_chosen() {
+    let (server, signer, place) = (Server::start(), Signer::new(1), Place::new());
+    let whole = content("file", 300_000);
+    let url = server.url("well_behaved/300000/file");
+    server.put("/well_behaved/300000/file.minisig", signer.sign(&whole));
+    // Only the end of the existing file is compared.
+    let mut wrong = whole[..200_000].to_vec();
+    wrong[7] ^= 1;
+    place.write("file", &wrong);
+    let args = [&*url, "-c", "--signed-by", &signer.key()];
+    let out = place.run(&args);
+    assert!(out.status == 3 && out.stderr.contains("the content is not what was signed"), "{}", out.stderr);
+    assert!(place.file("file") == Some(wrong), "the file is not changed");
+    place.assert_exact(&place.run(&[&args[..], &["--if-exists", "overwrite"]].concat()), "file", &whole);
 }
 
 #[test]

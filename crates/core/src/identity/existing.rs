@@ -9,6 +9,10 @@ use std::time::SystemTime;
 /// the place where the digest was found, or with a colon and both digests.
 pub const IS_NOT_WHAT: &str = "the existing file does not match";
 
+/// The end of the error message for an existing file that differs from the server's file and has a record of
+/// a finished download.
+pub const IS_FINISHED: &str = "and a record shows that downhaul finished the existing file";
+
 /// A file that exists under a final name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExistingFile {

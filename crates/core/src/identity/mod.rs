@@ -20,7 +20,7 @@ mod record;
 mod tests;
 mod variant;
 
-pub use existing::{Compared, ExistingFile, IS_NOT_WHAT, Recognised, compare};
+pub use existing::{Compared, ExistingFile, IS_FINISHED, IS_NOT_WHAT, Recognised, compare};
 pub use origin::{Hashes, Key, Origin, Relation, file_hash, is_signed};
 pub(crate) use origin::{is_same_place, is_same_url};
 pub use record::{Conditions, Further, Record, seconds};

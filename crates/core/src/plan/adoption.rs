@@ -61,6 +61,11 @@ impl Adoption {
         }
     }
 
+    /// Returns true if bytes of the unfinished file are a part of the new file.
+    pub(super) fn is_kept(&self) -> bool {
+        self.kept.is_some()
+    }
+
     /// Returns the error message for a new file with a wrong digest. If bytes of the unfinished file are a
     /// part of the new file, the message names the unfinished file. `why` has the two digests.
     pub(super) fn wrong_digest(&self, why: String) -> String {
@@ -74,7 +79,8 @@ impl Adoption {
     /// be replaced. Returns true if the download starts again without it.
     pub(super) fn give_up(&mut self, kind: ErrorKind) -> bool {
         let left = self.adopting.as_ref().or(self.comparing.as_ref()).or(self.kept.as_ref());
-        let is_other = matches!(kind, ErrorKind::ResumeDamaged | ErrorKind::DigestMismatch);
+        let is_other =
+            matches!(kind, ErrorKind::ResumeDamaged | ErrorKind::DigestMismatch | ErrorKind::SignatureWrong);
         let gives_up = is_other && left.is_some_and(|left| left.may_be_replaced);
         if gives_up {
             *self = Adoption::default();

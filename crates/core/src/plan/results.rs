@@ -173,8 +173,9 @@ impl Plan {
         // If bytes were joined without a validator, or if all bytes are from an earlier run, only the digest
         // could show if they belong to one version of the file. So the wrong digest is reported as a changed
         // file. Otherwise the bytes belong to one version, and they are damaged or the digest itself is
-        // wrong.
-        let error = match self.identity.is_joined_unproven() || self.transfer.received() == 0 {
+        // wrong. If another tool left some of the bytes, these bytes are the most likely reason.
+        let is_unproven = self.identity.is_joined_unproven() || self.transfer.received() == 0;
+        let error = match is_unproven && !self.identity.adoption.is_kept() {
             true => Error::new(
                 ErrorKind::RemoteChanged,
                 self.path(),

@@ -12,14 +12,14 @@ use crate::checksum_discovery::Known;
 use crate::clock;
 use crate::disk::file::ReadOnlyPart;
 use crate::disk::in_order::InOrder;
-use crate::disk::{Beginning, Disk, Found, Generation, Opening, Part};
+use crate::disk::{Beginning, Disk, Found, Generation, Opening, Part, Standing};
 use crate::place::Wanted;
 use crate::space::Space;
 use crate::worker::UNKNOWN_END;
 use bytes::Bytes;
 use downhaul_core::content::Look;
 use downhaul_core::digest::{self, Algorithm};
-use downhaul_core::error::Error;
+use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::JobId;
 use downhaul_core::identity::Conditions;
 use downhaul_core::job::{Destination, IfExists, Job};
@@ -67,7 +67,10 @@ impl Director {
     /// Checks if the name of a file is free, or if the existing file is the wanted one. `remote` is the
     /// response to a request about the existing file, if there was one.
     pub(super) fn look(&mut self, id: JobId, remote: Option<Box<Remote>>) {
-        let Some(running) = self.running.get(&id) else { return };
+        let Some(running) = self.running.get_mut(&id) else { return };
+        if let Some(remote) = &remote {
+            running.on_response_about_existing(remote.size);
+        }
         let (spec, places, identity) = (running.spec.clone(), self.places.clone(), running.plan.identity());
         // The work is quick, unless an existing file may be read to compute its digests.
         let quick =
@@ -131,6 +134,8 @@ impl Director {
         let (spec, settings, places, disk) =
             (running.spec.clone(), self.settings.clone(), self.places.clone(), self.disk.clone());
         let (identity, demands) = (running.plan.identity(), running.plan.demands());
+        let stated = remote.as_ref().and_then(|remote| remote.size).or(running.size_beside_existing());
+        let stated = stated.or(spec.size);
         let chosen = running.path();
         let is_preview = self.settings.preview.is_some();
         // If there is exactly one worker, the response is from that worker. If the whole body has arrived
@@ -147,10 +152,11 @@ impl Director {
         let reports = self.reports.clone();
         // An existing file may be read to compute its digests, and a partial file may be examined. Both may
         // take a long time.
-        let compares = matches!(settings.if_exists_of(&spec), IfExists::Update | IfExists::Check)
-            && remote.as_ref().is_some_and(|remote| !remote.digests.is_empty());
-        let reads = chosen.is_none() && (!spec.expected.is_empty() || compares);
         let resume = settings.resume_of(&spec);
+        let may_compare = matches!(settings.if_exists_of(&spec), IfExists::Update | IfExists::Check)
+            || resume == Resume::Adopt;
+        let compares = may_compare && remote.as_ref().is_some_and(|remote| !remote.digests.is_empty());
+        let reads = chosen.is_none() && (!spec.expected.is_empty() || compares);
         let may_be_replaced = matches!(settings.if_exists_of(&spec), IfExists::Overwrite | IfExists::Update);
         let small = resume == Resume::Auto
             && begin.as_ref().is_some_and(|begin| begin.journal.is_none() && !begin.keep);
@@ -195,9 +201,14 @@ impl Director {
                     Resume::AdoptMarked => Resume::Auto,
                     resume => resume,
                 };
-                // A finished file is replaced as a whole, and not continued.
+                // A finished file is replaced as a whole, and not continued. The same is true for a file that
+                // may be replaced, and that has the size of the server's file.
                 let adopts = resume == Resume::Adopt && matches!(place, Place::Free { .. });
-                let resume = match adopts && disk.look(&path)?.is_some_and(|there| there.file.is_finished()) {
+                let is_whole = |there: Standing| {
+                    let is_of_size = Some(there.file.size) == stated && disk.unfinished_by(&path).is_none();
+                    there.file.is_finished() || (may_be_replaced && is_of_size)
+                };
+                let resume = match adopts && disk.look(&path)?.is_some_and(is_whole) {
                     true => Resume::Auto,
                     false => resume,
                 };
@@ -226,7 +237,13 @@ impl Director {
                             small,
                             mark: settings.attributes != Attributes::None,
                         };
-                        let opened = disk.open_part(&path, how);
+                        let opened = match disk.open_part(&path, how) {
+                            // The existing file cannot be continued, but it may be replaced.
+                            Err(error) if error.kind == ErrorKind::ResumeRefused && may_be_replaced => {
+                                disk.open_part(&path, Opening { resume: Resume::Auto, ..how })
+                            }
+                            opened => opened,
+                        };
                         let (part, found) = opened.inspect_err(|error| places.on_failure(&path, error))?;
                         (Some(Arc::from(part)), found)
                     }

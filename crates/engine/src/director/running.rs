@@ -87,6 +87,8 @@ pub(super) struct Placing {
     pub(super) path: Option<PathBuf>,
     /// True once the partial file is being opened.
     pub(super) is_opening: bool,
+    /// The size of the server's file in bytes, if a response about the existing file has stated it.
+    pub(super) size: Option<u64>,
 }
 
 /// A partial file, and facts about its bytes. The facts that depend on the bytes are dropped when the partial
@@ -216,6 +218,21 @@ impl Running {
         }
     }
 
+    /// Records the size of the server's file that a response about the existing file states.
+    pub(super) fn on_response_about_existing(&mut self, size: Option<u64>) {
+        if let Stage::Placing(placing) = &mut self.stage {
+            placing.size = size;
+        }
+    }
+
+    /// Returns the size of the server's file that a response about the existing file stated.
+    pub(super) fn size_beside_existing(&self) -> Option<u64> {
+        match &self.stage {
+            Stage::Placing(placing) => placing.size,
+            _ => None,
+        }
+    }
+
     /// Records that the partial file is being opened.
     pub(super) fn on_opening(&mut self) {
         if let Stage::Placing(placing) = &mut self.stage {
@@ -241,13 +258,15 @@ impl Running {
     /// Records the result of choosing a path. From now on there is a partial file, unless the file is skipped
     /// or only the server can say if the existing file is the wanted one.
     pub(super) fn on_placed(&mut self, placement: Placement) {
-        let Placing { has_facts, signature, .. } = match &mut self.stage {
+        let Placing { has_facts, signature, size, .. } = match &mut self.stage {
             Stage::Placing(placing) => std::mem::take(placing),
             _ => Placing::default(),
         };
         let Placement { path, part, generation, journaled, written, .. } = placement;
         self.stage = match part {
-            None => Stage::Placing(Placing { has_facts, signature, path: Some(path), is_opening: false }),
+            None => {
+                Stage::Placing(Placing { has_facts, signature, path: Some(path), is_opening: false, size })
+            }
             Some(part) => Stage::Transferring(OpenFile {
                 path,
                 part,

@@ -10,12 +10,14 @@ use downhaul_core::identity::Identity;
 pub enum Duplicated {
     /// The file was made in this way.
     Made(Method),
-    /// The original was changed or removed, or cannot be read.
+    /// The original was changed or removed, or cannot be opened.
     Changed,
     /// The disk cannot make the file in this way.
     Unable,
-    /// The file was not made, for a reason that concerns only this file: the original does not have its
-    /// digests, the file exists already, or later runs would not recognise it.
+    /// All bytes of the original were read, and it has another digest than the file must have.
+    Different,
+    /// The file was not made, for another reason that concerns only this file: the original cannot be read to
+    /// its end, the file exists already, or later runs would not recognise it.
     NotMade,
 }
 

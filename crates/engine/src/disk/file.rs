@@ -97,6 +97,10 @@ impl Disk for Files {
         CONTROL_FILES.iter().find(|(ending, _)| exists(&with(path, ending))).map(|(_, tool)| *tool)
     }
 
+    fn may_lack_bytes(&self, path: &Path) -> Result<bool, Error> {
+        found::may_lack_bytes(path)
+    }
+
     fn names(&self, folder: &Path, most: usize) -> Option<Vec<String>> {
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         match fs::read_dir(folder) {

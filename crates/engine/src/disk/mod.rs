@@ -95,6 +95,15 @@ pub trait Disk: Send + std::marker::Sync {
         None
     }
 
+    /// Returns true if bytes of the file at this path may be missing, even if the file has its final size:
+    /// the file has holes, or all bytes at its end have the same value.
+    ///
+    /// # Errors
+    /// Returns the error of the system if the file cannot be read.
+    fn may_lack_bytes(&self, _path: &Path) -> Result<bool, Error> {
+        Ok(false)
+    }
+
     /// Returns the names in a folder. If the folder does not exist, there are no names. Returns `None` if the
     /// folder cannot be read or has more than `most` names.
     fn names(&self, folder: &Path, most: usize) -> Option<Vec<String>>;
@@ -200,10 +209,12 @@ pub struct Publishing {
     /// True if an existing file with the same bytes counts as the published one. Another run may have saved
     /// it.
     pub accepts_same: bool,
-    /// True if an existing file is replaced only by a file that continues it. Such a file has all bytes of
-    /// the existing file. If another tool left a control file beside the existing file, only the bytes that
-    /// the control file marks as complete are compared. Publishing a file that does not continue the existing
-    /// one fails, usually with `resume.damaged`.
+    /// True if the run continues files that other tools left unfinished (`--continue`). Unless `replace` is
+    /// true, an existing file is then replaced only by a file that continues it. Such a file has all bytes of
+    /// the existing file. If aria2 left a control file beside the existing file, only the bytes that the
+    /// control file marks as complete are compared. Publishing a file that does not continue the existing one
+    /// fails, usually with `resume.damaged`. When an existing file was replaced, its control file of aria2 is
+    /// removed, if it can be read.
     pub continues: bool,
     /// The modification time that the file gets.
     pub modified: Option<SystemTime>,

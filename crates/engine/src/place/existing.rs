@@ -5,7 +5,7 @@
 //! With `skip`, an existing file is kept, unless files are verified in this run and it does not match a given
 //! digest, signature, size or chunk hashes.
 
-use super::matching::has_strong;
+use super::matching::{Verified, has_strong};
 use super::{Places, Wanted};
 use crate::director::promises_data;
 use crate::disk::{self, NoFile, Standing};
@@ -13,7 +13,7 @@ use downhaul_core::content::{self, Look};
 use downhaul_core::digest::Digest;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::Kept;
-use downhaul_core::identity::{self, Compared, Conditions};
+use downhaul_core::identity::{self, Compared, Conditions, IS_FINISHED};
 use downhaul_core::job::IfExists;
 use downhaul_core::plan::Place;
 use downhaul_core::remote::{Remote, Span, Validator};
@@ -104,26 +104,63 @@ impl Places {
     }
 
     /// Decides if an existing file is complete (`--continue`). A complete file has a record of a finished
-    /// download, or has the size of the server's file. For such a file, `--if-exists` decides as it does
-    /// without `--continue`. Returns `None` if the file is continued, or if it is replaced. If there is no
-    /// response yet and one is needed, returns [`Place::Ask`].
+    /// download, matches a given digest or signature, or has the size of the server's file and seems to lack
+    /// no bytes. For a file with such a record or size, `--if-exists` decides as it does without
+    /// `--continue`. Returns `None` if the file is continued, or if it is replaced. If there is no response
+    /// yet and one is needed, returns [`Place::Ask`].
     ///
     /// # Errors
-    /// Returns the errors of `--if-exists check` if the existing file is complete.
+    /// Returns the errors of `--if-exists check` if the existing file is complete. Returns the error of the
+    /// disk if the file cannot be read.
     fn continued(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
-        let size = there.file.size;
-        if size == 0 || self.disk.unfinished_by(path).is_some() {
+        let (size, is_finished) = (there.file.size, there.file.is_finished());
+        if size == 0 || (!is_finished && self.disk.unfinished_by(path).is_some()) {
             return Ok(None);
         }
-        let (required, stated) = (wanted.spec.size, wanted.remote.and_then(|remote| remote.size));
-        match (there.file.is_finished(), wanted.remote) {
-            (false, _) if required.is_some_and(|required| required != size) => Ok(None),
-            (false, None) if required.is_none() => Ok(Some(Place::Ask(Conditions::default()))),
-            (false, Some(_)) if stated != Some(size) => Ok(None),
-            _ if self.settings.if_exists_of(wanted.spec) == IfExists::Check => {
-                self.check(path, there, wanted).map(Some)
+        let is_check = self.settings.if_exists_of(wanted.spec) == IfExists::Check;
+        let required = wanted.spec.size;
+        let place = match (is_finished, wanted.remote) {
+            (false, _) if required.is_some_and(|required| required != size) => None,
+            (false, None) if required.is_none() => Some(Place::Ask(Conditions::default())),
+            (false, Some(remote)) if remote.size != Some(size) => {
+                let reason = if is_check { "already exists" } else { "is up to date" };
+                self.verified_given(path, there, wanted)?.map(|verified| verified.stays(path, there, reason))
             }
-            _ => self.update(path, there, wanted),
+            _ if is_check => Some(self.check(path, there, wanted)?),
+            _ => self.update(path, there, wanted)?,
+        };
+        match place {
+            // Tools that fetch several ranges at once may set the final size before all bytes are written.
+            Some(Place::Taken(kept))
+                if !is_finished
+                    && kept.digests.is_empty()
+                    && self.disk.may_lack_bytes(path)?
+                    && self.verified_given(path, there, wanted)?.is_none() =>
+            {
+                Ok(None)
+            }
+            place => Ok(place),
+        }
+    }
+
+    /// Compares an existing file with everything that is known before a response. Returns `None` if the file
+    /// does not match, if there is nothing to compare except the size, or if a strong digest is required and
+    /// none is known.
+    ///
+    /// # Errors
+    /// Returns the error of the disk if the file cannot be read.
+    fn verified_given(
+        &self,
+        path: &Path,
+        there: &Standing,
+        wanted: &Wanted<'_>,
+    ) -> Result<Option<Verified>, Error> {
+        if self.settings.verify == Verify::Require && !has_strong(wanted, &[]) {
+            return Ok(None);
+        }
+        match self.verify_given(path, there, wanted) {
+            Err(error) if is_other_content(error.kind) => Ok(None),
+            verified => verified,
         }
     }
 
@@ -169,6 +206,7 @@ impl Places {
             };
         };
         match identity::compare(&there.file, remote) {
+            Compared::Different(why) if there.file.is_finished() => exists(format!("{why}, {IS_FINISHED}")),
             Compared::Different(why) => exists(why),
             Compared::Unknown if remote.digests.is_empty() => exists(
                 "the server does not say how large its file is, so the two files cannot be compared".into(),

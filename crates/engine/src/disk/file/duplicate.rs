@@ -91,8 +91,10 @@ fn hard_link(
     if !is_unchanged(&before, original) {
         return Ok(Duplicated::Changed);
     }
-    if !has_digests(&file, &original.lacks(how.digests)).unwrap_or(false) {
-        return Ok(Duplicated::NotMade);
+    match has_digests(&file, &original.lacks(how.digests)) {
+        Ok(true) => {}
+        Ok(false) => return Ok(Duplicated::Different),
+        Err(_) => return Ok(Duplicated::NotMade),
     }
     if fs::hard_link(&original.path, new).is_err() {
         // This fails if the original is on another disk, belongs to another user or has too many links, or if
@@ -150,8 +152,10 @@ fn share_or_copy(
         _ => original.lacks(how.digests),
     };
     // If the two files share blocks, this reads the blocks of the original.
-    if !has_digests(to, &unknown).unwrap_or(false) {
-        return Ok(Duplicated::NotMade);
+    match has_digests(to, &unknown) {
+        Ok(true) => {}
+        Ok(false) => return Ok(Duplicated::Different),
+        Err(_) => return Ok(Duplicated::NotMade),
     }
     let Publishing { modified, sync, attach: record, .. } = &how.publishing;
     // If the disk cannot store the time, the file is made all the same.

@@ -236,11 +236,33 @@ fn last_that_differs(file: &File, left: &Adopted) -> io::Result<u64> {
         at -= length;
         let block = &mut block[..usize::try_from(length).unwrap_or(0)];
         let read = read_full(file, at, block)?;
-        if read < block.len() || block.iter().any(|byte| *byte != block[0]) {
+        if read < block.len() || !is_of_one_value(block) {
             return Ok(at);
         }
     }
     Ok(last.start)
+}
+
+/// Returns true if all bytes of a block have the same value.
+fn is_of_one_value(block: &[u8]) -> bool {
+    block.iter().all(|byte| *byte == block[0])
+}
+
+/// Returns true if bytes of the file at `target` may be missing, even if the file has its final size. This is
+/// so if the file has holes. Not all systems show holes, and a tool may reserve space without holes. So this
+/// is also so if the last [`OVERLAP`] bytes have the same value.
+///
+/// # Errors
+/// Returns the error of the system if the file cannot be read.
+pub(super) fn may_lack_bytes(target: &Path) -> Result<bool, Error> {
+    let Some(file) = open_if_there(target)? else { return Ok(false) };
+    let look = || {
+        let start = file.metadata()?.len().saturating_sub(OVERLAP);
+        let mut end = vec![0; OVERLAP as usize];
+        let read = read_full(&file, start, &mut end)?;
+        Ok(is_of_one_value(&end[..read]) || platform::has_holes(&file)?)
+    };
+    look().map_err(|e: io::Error| failure(&e, target))
 }
 
 /// Returns the bytes that the control file of aria2 marks as complete, or `None` if there is no control file.
@@ -261,6 +283,12 @@ fn by_control_file(target: &Path, length: u64) -> Result<Option<Option<Adopted>>
         )
     };
     adopt::aria2(&bytes, length).map(Some).map_err(refuse)
+}
+
+/// Returns true if there are a file at `target` and a readable control file of aria2 that describes it.
+pub(super) fn has_control_file(target: &Path) -> bool {
+    let Ok(Some(file)) = open_if_there(target) else { return false };
+    file.metadata().is_ok_and(|meta| matches!(by_control_file(target, meta.len()), Ok(Some(_))))
 }
 
 /// Removes the control file of aria2, after a complete file has replaced the unfinished one that the control

@@ -4,7 +4,7 @@
 //! the meantime ([`Part::void`]). Nothing is written for an earlier generation, or after the file got its
 //! final name or was removed. The path is renamed or removed only if it still leads to the locked file.
 
-use super::found::remove_control_file;
+use super::found::{has_control_file, remove_control_file};
 use super::{RECORD, URL, read_full, remove, rename};
 use crate::clock;
 use crate::disk::{Attach, Beginning, Generation, Part, Publishing, failure, platform};
@@ -307,6 +307,7 @@ impl Part for PartFile {
             self.file.sync_data().map_err(|e| failure(&e, &self.path))?;
             debug!(target: DISK, path = %self.path.display(), took = ?since.elapsed(), "forced the file to the disk");
         }
+        let has_control_file = how.continues && has_control_file(target);
         let renamed =
             if replace { rename(&self.path, target) } else { platform::rename_if_free(&self.path, target) };
         match renamed {
@@ -318,7 +319,7 @@ impl Part for PartFile {
             Err(e) => return Err(failure(&e, target)),
         }
         debug!(target: DISK, path = %target.display(), "gave the file its name");
-        if how.continues {
+        if has_control_file {
             remove_control_file(target);
         }
         state.gone = true;
