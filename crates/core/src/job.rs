@@ -438,7 +438,7 @@ pub enum Destination {
 }
 
 /// A writer to which a job can write the bytes of its file. Every type that implements [`Write`] and [`Send`]
-/// is a `JobWriter`.
+/// is a `JobWriter`. A panic of the writer counts as an error.
 pub trait JobWriter: Send {
     /// Writes all bytes.
     ///

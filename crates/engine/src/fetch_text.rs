@@ -4,7 +4,7 @@
 //! Invariant: the memory is bounded, and an incomplete text is an error.
 
 use crate::hashers::Hashers;
-use crate::source::{GivenBy, Opened, Request, Sources, next_in_time};
+use crate::source::{GivenBy, Opened, Request, Sources, caught, next_in_time};
 use downhaul_core::digest::{self, Digest};
 use downhaul_core::error::{Error, ErrorKind, Retry};
 use downhaul_core::job::fragment;
@@ -36,11 +36,11 @@ pub(crate) async fn get(
     let mut plain = url.clone();
     let digests = fragment::take_digests(&mut plain)
         .map_err(|why| Error::new(ErrorKind::UrlInvalid, show::url(url), why))?;
-    let source = sources.source(&plain, by);
+    let source = caught(show::url(url), async { Ok(sources.source(&plain, by)) }).await?;
     let mut patience = Patience::new(settings);
     loop {
-        let error = match source.open(Request::EVERYTHING).await {
-            Ok(opened) => match read(opened, settings.timeout, most).await {
+        let error = match caught(show::url(url), async { source.open(Request::EVERYTHING).await }).await {
+            Ok(opened) => match caught(show::url(url), read(opened, settings.timeout, most)).await {
                 Ok(text) => return verify(&text, &digests, url).map(|()| Some(text)),
                 Err(error) => error,
             },

@@ -24,13 +24,12 @@ use crate::hashing;
 use crate::limit::Limits;
 use crate::report::Meter;
 use crate::short_blocking::ShortCalls;
-use crate::source::{Body, Opened, Request, Source, next_bytes};
+use crate::source::{self, Body, Opened, Request, Source, next_bytes};
 use bytes::Bytes;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::plan::{Input, WorkerId};
 use downhaul_core::settings::Settings;
 use futures_util::{FutureExt, StreamExt, stream};
-use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -91,14 +90,10 @@ pub(crate) const UNKNOWN_END: u64 = u64::MAX;
 
 impl Worker {
     /// Runs until the body ends, the segment is complete, or an error occurs. The worker passes its results
-    /// to `report`. A panic is an error too, because a program may have made the source, and the plan would
-    /// otherwise wait for this worker forever.
+    /// to `report`. A panic is an error too.
     pub(crate) async fn run(self, report: impl Fn(Input)) {
         let worker = self.id;
-        let result = AssertUnwindSafe(self.work(&report)).catch_unwind().await;
-        let result = result.unwrap_or_else(|_| {
-            Err(Error::new(ErrorKind::NetReset, "", "the code of its protocol panicked"))
-        });
+        let result = source::caught("", self.work(&report)).await;
         // There is no result if the director sent no [`Go`]. The director does not need the response then.
         if let Some(result) = result.transpose() {
             report(Input::Ended { worker, result });

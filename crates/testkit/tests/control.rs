@@ -9,7 +9,7 @@ use downhaul_engine::options::{ByteRange, ChecksumList, Keys};
 use downhaul_engine::source::{GivenBy, Opened, Pause, Remote, Request, Source, Sources, Validator, Why};
 use downhaul_engine::{
     Algorithm, AsyncWriter, Builder, Digest, Error, ErrorKind, Event, EventKind, Events, IfExists, Job,
-    JobId, OnError, Phase, Remove, Session, Settings, Summary, Verify,
+    JobId, JobWriter, OnError, Phase, Remove, Session, Settings, Summary, Verify,
 };
 use downhaul_testkit::fake_disk::FakeDisk;
 use downhaul_testkit::memory_source::MemorySource;
@@ -310,7 +310,9 @@ impl Source for Panics {
         Box::pin(async {
             assert_eq!(self.0.path(), "/body", "a panic in a test");
             let body = Box::pin(stream::poll_fn(|_| panic!("a panic in a test")));
-            Ok(Opened { remote: Remote::whole(self.0.clone()), body })
+            let mut remote = Remote::whole(self.0.clone());
+            remote.size = Some(1000);
+            Ok(Opened { remote, body })
         })
     }
 }
@@ -336,6 +338,69 @@ fn a_panic_in_a_source_fails_its_job_and_no_other_job() {
                     assert_eq!(error.code, "net.reset");
                     assert!(error.at.starts_with("http://panics/"), "{}", error.at);
                 }
+            }
+        });
+    });
+}
+
+/// A writer that panics in `finish` or, if it is true, when it is dropped.
+struct PanickingWriter(bool);
+
+impl JobWriter for PanickingWriter {
+    fn write_all(&mut self, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        assert!(self.0, "a panic in a test");
+        Err(io::ErrorKind::TimedOut.into())
+    }
+}
+
+impl Drop for PanickingWriter {
+    fn drop(&mut self) {
+        assert!(!self.0, "a panic in a test");
+    }
+}
+
+#[test]
+fn a_panic_in_a_writer_fails_its_job() {
+    must_end(|| {
+        run(async {
+            let world = World::start(Settings::default());
+            for in_drop in [false, true] {
+                let job = world.job("f", SPEED).to_writer(PanickingWriter(in_drop));
+                world.session.add(job).await.expect("is open");
+            }
+            let (_, ended) = world.end().await;
+            assert_eq!(ended.len(), 2);
+            assert!(ended.iter().all(|(_, code)| code == "disk.failed"), "{ended:?}");
+        });
+    });
+}
+
+#[test]
+fn a_panic_in_the_source_of_a_checksum_list_fails_the_jobs() {
+    must_end(|| {
+        run(async {
+            for url in ["http://panics/open", "http://panics/body", "http://panics/factory"] {
+                let sources = Sources::for_all(|url: &Url, _: GivenBy| match url.host_str() {
+                    Some("panics") => {
+                        assert_ne!(url.path(), "/factory", "a panic in a test");
+                        Arc::new(Panics(url.clone())) as Arc<dyn Source>
+                    }
+                    _ => Arc::new(MemorySource::new(url.clone(), content("f", 1000))),
+                });
+                let list = ChecksumList::Url(Url::parse(url).expect("a URL"));
+                let settings = Settings::default().with_checksums(Some(list));
+                let builder = Session::builder(settings).sources(sources).seed(1);
+                let session = builder.disk(Arc::new(FakeDisk::failing(0, 1))).start().expect("starts");
+                session.add(Job::given("http://sim/f").expect("a URL")).await.expect("is open");
+                assert_eq!(session.finish().await.failed, 1);
             }
         });
     });

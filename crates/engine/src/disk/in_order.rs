@@ -13,6 +13,7 @@ use downhaul_core::job::{JobWriter, Writer};
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::ops::Range;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -169,6 +170,14 @@ impl State {
     }
 }
 
+/// If the writer panics when it is dropped, the job still ends.
+impl Drop for InOrder {
+    fn drop(&mut self) {
+        let out = self.state().out.take();
+        let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(out)));
+    }
+}
+
 impl Part for InOrder {
     fn begin(&self, beginning: Beginning<'_>) -> Result<Generation, Error> {
         let mut state = self.state();
@@ -260,7 +269,11 @@ impl Part for InOrder {
             return Err(Error::new(ErrorKind::OutputStarted, &self.name, why));
         }
         // Dropping the output closes a pipe, so that its reader learns that no more bytes follow.
-        self.state().out.take().map_or(Ok(()), |mut out| out.finish()).map_err(|e| self.failure(&e))
+        let out = self.state().out.take();
+        let finished = panic::catch_unwind(AssertUnwindSafe(|| out.map_or(Ok(()), |mut out| out.finish())));
+        // A program may have made the writer, and its job would not end after a panic.
+        let finished = finished.unwrap_or_else(|_| Err(io::Error::other("the code of the writer panicked")));
+        finished.map_err(|e| self.failure(&e))
     }
 
     fn discard(&self) {}

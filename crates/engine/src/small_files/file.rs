@@ -12,7 +12,7 @@ use crate::explain::{self, Spent};
 use crate::hashers::Hashers;
 use crate::place::Wanted;
 use crate::report::Meter;
-use crate::source::{Body, Opened, Request};
+use crate::source::{self, Body, Opened, Request};
 use bytes::Bytes;
 use downhaul_core::concurrency::{Allowance, Observation};
 use downhaul_core::content;
@@ -64,7 +64,7 @@ pub(super) async fn download(
     let plan = Plan::new(Rules { look_first: false, ..lent.rules.clone() });
     let (response, mut spent) = tokio::select! {
         biased;
-        response = respond(&lent, &tools.settings, &meter) => response,
+        response = responded(&lent, &tools.settings, &meter) => response,
         Ok(()) = recalls.changed() => return Returned::Untouched(Box::new(lent)),
     };
     let done = tools.clock.now();
@@ -120,6 +120,13 @@ impl Drop for Shown<'_> {
 
 /// A response, and all its bytes if they have arrived.
 type Answer = (Opened, Option<Vec<Bytes>>);
+
+/// Returns the result of [`respond`]. A panic of the source is an error, and the other files of the thread
+/// continue.
+async fn responded(lent: &Lent, settings: &Settings, meter: &Meter) -> (Result<Answer, Error>, Spent) {
+    let response = source::caught("", async { Ok(respond(lent, settings, meter).await) }).await;
+    response.unwrap_or_else(|error| (Err(error), Spent::default()))
+}
 
 /// Requests the file. If the file is small and arrives within [`PATIENCE`], its bytes are returned too. The
 /// body of the response begins with the received bytes again, so that the director can continue with the

@@ -74,9 +74,10 @@ use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::job::{Headers, Job, NamedBy, Sends};
 use downhaul_core::settings::Settings;
 use downhaul_core::show;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{Stream, StreamExt};
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -180,6 +181,19 @@ pub struct Opened {
 /// The bytes of a response as they arrive. The stream ends with `None` if all announced bytes arrived, and
 /// with an error otherwise.
 pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>;
+
+/// Runs code of a source. A panic of this code becomes the error `net.reset`, with `at` as its place. Without
+/// this, the job of the source would never end, because a program may have made the source.
+///
+/// # Errors
+/// Returns the error of the code, or `net.reset`.
+pub(crate) async fn caught<T>(
+    at: impl Into<String>,
+    code: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let panicked = |_| Err(Error::new(ErrorKind::NetReset, at, "the code of its protocol panicked"));
+    AssertUnwindSafe(code).catch_unwind().await.unwrap_or_else(panicked)
+}
 
 /// Returns the next bytes of a body, and skips empty buffers. A body may send empty buffers without end. This
 /// function lets other tasks run after each empty buffer, so a time limit of the caller still works. No bytes

@@ -1,13 +1,15 @@
 //! Tests of sessions with many small files, which a separate thread downloads. These tests use real time,
 //! because such a thread needs a runtime with several threads.
 
-use super::World;
+use super::{Panics, World};
 use bytes::Bytes;
 use downhaul_engine::core::identity::Identity;
 use downhaul_engine::disk::{Disk, Found, Opening, Part, Publishing, Standing};
+use downhaul_engine::source::{GivenBy, Source, Sources};
 use downhaul_engine::{Error, EventKind, Job, Remove, Session, Settings};
 use downhaul_testkit::content;
 use downhaul_testkit::fake_disk::FakeDisk;
+use downhaul_testkit::memory_source::MemorySource;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::Path;
@@ -185,5 +187,33 @@ async fn a_session_that_is_stopped_ends_all_small_files() {
         let summary = ended.expect("the session ends");
         assert_eq!(summary.finished + summary.failed, summary.files, "{after}");
         assert_eq!(summary.stopped, summary.failed, "{after}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_in_a_source_of_small_files_fails_only_its_jobs() {
+    let sources = Sources::for_all(|url: &Url, _: GivenBy| match url.host_str() {
+        Some("panics") => Arc::new(Panics(url.clone())) as Arc<dyn Source>,
+        _ => Arc::new(MemorySource::new(url.clone(), content("f", SIZE))),
+    });
+    for path in ["open", "body"] {
+        let settings = Settings::default().with_output("out").with_retries(0).with_parallel(Some(4));
+        let builder = Session::builder(settings).sources(sources.clone()).seed(1);
+        let session = builder.disk(Arc::new(FakeDisk::failing(0, 1))).start().expect("starts");
+        let mut events = session.events();
+        for n in 0..20 {
+            let url = format!("http://panics/{path}");
+            let url = if n < 10 { url } else { format!("http://sim/{n}") };
+            let job = Job::given(&url).expect("a URL").to_path(n.to_string());
+            session.add(job).await.expect("is open");
+        }
+        let ended = tokio::time::timeout(Duration::from_secs(30), session.finish()).await;
+        let summary = ended.expect("the session ends");
+        assert_eq!((summary.finished, summary.failed), (10, 10));
+        while let Some(event) = events.next().await {
+            if let EventKind::Failed { error, .. } = &event.kind {
+                assert_eq!((&*error.code, &*error.at), ("net.reset", &*format!("http://panics/{path}")));
+            }
+        }
     }
 }
