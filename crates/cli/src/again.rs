@@ -34,16 +34,17 @@ impl Again {
     }
 
     /// Returns a text that introduces the command, and the command. The command is empty if it cannot be
-    /// shown.
-    pub(crate) fn to_resume(&self) -> (String, String) {
+    /// shown. `resumes` is true if the earlier run has saved bytes.
+    pub(crate) fn to_run_again(&self, resumes: bool) -> (String, String) {
+        let label = if resumes { "To resume" } else { "To try again" };
         match self {
-            Again::Unshown => ("To resume, run the same command again.".into(), String::new()),
+            Again::Unshown => (format!("{label}, run the same command again."), String::new()),
             Again::Command(command, hidden) if hidden.is_empty() => {
-                ("To resume:".into(), format!(" {command}"))
+                (format!("{label}:"), format!(" {command}"))
             }
             Again::Command(command, hidden) => {
                 let names = hidden.join(", ");
-                (format!("To resume, with your own value for {names}:"), format!(" {command}"))
+                (format!("{label}, with your own value for {names}:"), format!(" {command}"))
             }
         }
     }

@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Args, file: &Path, speed: f64) -> Exit {
     };
     let output = settings::output_settings(args, false);
     let messages = Messages::new(None, Paint(output.color), output.quiet, output.verbose, output.unicode);
-    let mut screen = Screen::new(output.progress, messages, Prompt::new(None));
+    let mut screen = Screen::new(output.progress, output.repaints, messages, Prompt::new(None));
     let mut samples = BTreeMap::new();
     let mut now = None;
     for (number, line) in Lines::new(reader).enumerate() {

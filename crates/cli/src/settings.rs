@@ -91,6 +91,8 @@ pub const ENVIRONMENT: [(&str, &str); 15] = [
 #[derive(Debug, Clone)]
 pub(crate) struct OutputSettings {
     pub(crate) progress: Shown,
+    /// True if the cursor of the terminal can be moved, so that lines can be painted again.
+    pub(crate) repaints: bool,
     pub(crate) quiet: bool,
     pub(crate) verbose: bool,
     pub(crate) explain: bool,
@@ -324,16 +326,19 @@ pub(crate) fn output_settings(args: &Args, to_stdout: bool) -> OutputSettings {
         // This name was the default of the first version, and scripts rely on it.
         None => Some(PathBuf::from("download_log.txt")),
     };
+    let progress = match args.options.reporting.progress {
+        Progress::Auto if screen && args.options.reporting.quiet => Shown::Nothing,
+        Progress::Auto if screen => Shown::Bars,
+        Progress::Auto => Shown::Plain,
+        // Bars need a terminal, because they are drawn by moving its cursor.
+        Progress::Bars if std::io::stderr().is_terminal() => Shown::Bars,
+        Progress::Bars | Progress::Plain => Shown::Plain,
+        Progress::Json => Shown::Json,
+        Progress::None => Shown::Nothing,
+    };
     OutputSettings {
-        progress: match args.options.reporting.progress {
-            Progress::Auto if screen => Shown::Bars,
-            Progress::Auto => Shown::Plain,
-            // Bars need a terminal, because they are drawn by moving its cursor.
-            Progress::Bars if std::io::stderr().is_terminal() => Shown::Bars,
-            Progress::Bars | Progress::Plain => Shown::Plain,
-            Progress::Json => Shown::Json,
-            Progress::None => Shown::Nothing,
-        },
+        progress,
+        repaints: screen || progress == Shown::Bars,
         quiet: args.options.reporting.quiet,
         verbose: args.options.reporting.verbose > 0,
         explain: args.options.reporting.explain,

@@ -7,7 +7,7 @@ use super::http::Http;
 use super::watch::of_event;
 use crate::args::Args;
 use crate::exit::Exit;
-use crate::platform;
+use crate::platform::{self, CtrlZ};
 use crate::printer::{self, Paint, Style};
 use crate::settings::{self, Shown};
 use crate::ui::bars::{Bars, Total};
@@ -30,6 +30,7 @@ const PAINT_EVERY: Duration = Duration::from_millis(500);
 pub(super) async fn run(args: &Args, daemon: &Http) -> Result<Exit, String> {
     let mut events = daemon.events().await?;
     let output = settings::output_settings(args, false);
+    let mut ctrl_z = CtrlZ::listen();
     let mut screen = Screen {
         bars: Bars::new(output.unicode),
         painter: Painter::default(),
@@ -48,8 +49,14 @@ pub(super) async fn run(args: &Args, daemon: &Http) -> Result<Exit, String> {
     }
     loop {
         let mut above = Vec::new();
-        if let Ok(event) = tokio::time::timeout(PAINT_EVERY, events.next()).await {
-            above.extend(screen.event(&event?));
+        tokio::select! {
+            event = tokio::time::timeout(PAINT_EVERY, events.next()) => if let Ok(event) = event {
+                above.extend(screen.event(&event?));
+            },
+            () = ctrl_z.next() => {
+                printer::err(&screen.painter.clear());
+                platform::stop_until_continued();
+            }
         }
         screen.show(&above);
     }

@@ -4,7 +4,7 @@
 #[path = "unix_signals.rs"]
 mod signals;
 
-pub(crate) use signals::{Hangups, Signals, note_parent};
+pub(crate) use signals::{CtrlZ, Hangups, Signals, note_parent, stop_until_continued};
 
 use super::{Hidden, Key};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -104,38 +104,46 @@ pub(crate) fn has_input_within(pipe: Option<&File>, time: Duration) -> bool {
     poll(&mut fds, Some(&limit)).is_ok_and(|ready| ready > 0)
 }
 
-/// Asks a question on the terminal, and reads a line without showing it. Backspace and Ctrl-U work. Ctrl-C is
-/// read as a character, so that it cannot end the program while the echo is off.
+/// Asks a question on the terminal, and reads a line without showing it. Backspace and Ctrl-U work. Ctrl-C
+/// and Ctrl-Z are read as characters, so that they cannot end or stop the program while the echo is off.
 pub(crate) fn ask_hidden(question: &str) -> Hidden {
-    let Some(mut terminal) = Terminal::open() else { return Hidden::NoTerminal };
-    let Ok(before) = tcgetattr(&terminal.tty) else { return Hidden::NoTerminal };
-    let mut hidden = before.clone();
-    hidden.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG);
-    if tcsetattr(&terminal.tty, OptionalActions::Flush, &hidden).is_err() {
-        return Hidden::NoTerminal;
+    loop {
+        let Some(mut terminal) = Terminal::open() else { return Hidden::NoTerminal };
+        let Ok(before) = tcgetattr(&terminal.tty) else { return Hidden::NoTerminal };
+        let mut hidden = before.clone();
+        hidden.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG);
+        if tcsetattr(&terminal.tty, OptionalActions::Flush, &hidden).is_err() {
+            return Hidden::NoTerminal;
+        }
+        // The settings are restored when `terminal` is dropped.
+        terminal.before = Some(before);
+        let _ = terminal.tty.write_all(question.as_bytes());
+        let line = hidden_line(&mut terminal.tty);
+        let _ = terminal.tty.write_all(b"\n");
+        drop(terminal);
+        match line {
+            Some(line) => return line,
+            None => stop_until_continued(),
+        };
     }
-    // The settings are restored when `terminal` is dropped.
-    terminal.before = Some(before);
-    let _ = terminal.tty.write_all(question.as_bytes());
-    let line = hidden_line(&mut terminal.tty);
-    let _ = terminal.tty.write_all(b"\n");
-    line
 }
 
-fn hidden_line(tty: &mut File) -> Hidden {
+/// Reads a line. Returns `None` at Ctrl-Z. The bytes before Ctrl-Z are forgotten.
+fn hidden_line(tty: &mut File) -> Option<Hidden> {
     let mut line = Vec::new();
     let mut byte = [0];
     loop {
         match tty.read(&mut byte) {
             Ok(1) => {}
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            Ok(_) | Err(_) => return Hidden::NoTerminal,
+            Ok(_) | Err(_) => return Some(Hidden::NoTerminal),
         }
         match byte[0] {
-            b'\r' | b'\n' => return Hidden::Line(String::from_utf8_lossy(&line).into_owned()),
+            b'\r' | b'\n' => return Some(Hidden::Line(String::from_utf8_lossy(&line).into_owned())),
             // Ctrl-C, and Ctrl-D on an empty line.
-            3 => return Hidden::Interrupted,
-            4 if line.is_empty() => return Hidden::Interrupted,
+            3 => return Some(Hidden::Interrupted),
+            4 if line.is_empty() => return Some(Hidden::Interrupted),
+            26 => return None,
             // Backspace takes one character, which may be several bytes of UTF-8.
             8 | 127 => while line.pop().is_some_and(|byte| byte & 0xc0 == 0x80) {},
             // Ctrl-U.

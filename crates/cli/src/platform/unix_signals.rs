@@ -3,6 +3,7 @@
 //! Invariant: one request to end the program is returned as one [`Signal`], even if its signal arrives twice.
 
 use super::super::Signal;
+use rustix::process::{getpgrp, getpid, getsid, kill_process};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
@@ -46,11 +47,6 @@ impl Signals {
     /// Begins to handle signals, and the end of the process that [`note_parent`] stored, if
     /// `stop_with_parent` is true.
     pub(crate) fn listen(stop_with_parent: bool) -> Signals {
-        let ignored = ignored();
-        let stream = |kind: SignalKind| {
-            let bit = u32::try_from(kind.as_raw_value() - 1).unwrap_or_default();
-            if ignored >> bit & 1 == 1 { None } else { signal(kind).ok() }
-        };
         Signals {
             interrupt: stream(SignalKind::interrupt()),
             terminate: stream(SignalKind::terminate()),
@@ -103,9 +99,7 @@ pub(crate) struct Hangups(Option<Stream>);
 impl Hangups {
     /// Begins to listen, unless SIGHUP was ignored when the program started (on Linux).
     pub(crate) fn listen() -> Hangups {
-        let kind = SignalKind::hangup();
-        let bit = u32::try_from(kind.as_raw_value() - 1).unwrap_or_default();
-        Hangups(if ignored() >> bit & 1 == 1 { None } else { signal(kind).ok() })
+        Hangups(stream(SignalKind::hangup()))
     }
 
     /// Returns at the next SIGHUP.
@@ -115,6 +109,39 @@ impl Hangups {
             None => std::future::pending().await,
         }
     }
+}
+
+/// SIGTSTP, which the terminal sends at Ctrl-Z.
+pub(crate) struct CtrlZ(Option<Stream>);
+
+impl CtrlZ {
+    /// Begins to listen, unless SIGTSTP was ignored when the program started (on Linux). After that, SIGTSTP
+    /// does not stop the program, so the caller must call [`stop_until_continued`].
+    pub(crate) fn listen() -> CtrlZ {
+        CtrlZ(stream(SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw())))
+    }
+
+    /// Returns at the next SIGTSTP.
+    pub(crate) async fn next(&mut self) {
+        match &mut self.0 {
+            Some(stream) => drop(stream.recv().await),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Stops this program, as Ctrl-Z does. Returns true after the program was continued. Returns false at once if
+/// no shell could continue the program, because the first process of the session belongs to the same group.
+/// POSIX ignores SIGTSTP for such a group too.
+pub(crate) fn stop_until_continued() -> bool {
+    let group = getpgrp();
+    if getsid(None).is_ok_and(|session| session == group) {
+        return false;
+    }
+    let stopped = kill_process(getpid(), rustix::process::Signal::STOP).is_ok();
+    // The system may stop this thread a moment later.
+    std::thread::sleep(Duration::from_millis(20));
+    stopped
 }
 
 /// Returns when the process that started this process has ended. The system then gives this process another
@@ -127,6 +154,12 @@ async fn end_of(parent: &mut Option<rustix::process::Pid>) {
     }
     // The end of the parent is reported once.
     *parent = None;
+}
+
+/// Begins to handle a signal. Returns `None` for a signal that was ignored when the program started.
+fn stream(kind: SignalKind) -> Option<Stream> {
+    let bit = u32::try_from(kind.as_raw_value() - 1).unwrap_or_default();
+    if ignored() >> bit & 1 == 1 { None } else { signal(kind).ok() }
 }
 
 /// Returns the mask of ignored signals. Without unsafe code, the mask is known only on Linux. On other

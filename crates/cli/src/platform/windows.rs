@@ -51,6 +51,25 @@ pub(crate) fn is_in_front() -> bool {
     true
 }
 
+/// The system has no Ctrl-Z that stops a program.
+pub(crate) struct CtrlZ;
+
+impl CtrlZ {
+    pub(crate) fn listen() -> CtrlZ {
+        CtrlZ
+    }
+
+    /// Never returns.
+    pub(crate) async fn next(&mut self) {
+        std::future::pending().await
+    }
+}
+
+/// Returns false, because programs are not stopped and continued on this system.
+pub(crate) fn stop_until_continued() -> bool {
+    false
+}
+
 /// Returns a large number, because this system has no low limit for handles.
 pub(crate) fn raise_file_limit() -> usize {
     usize::MAX

@@ -6,6 +6,7 @@ use crate::args::Args;
 use crate::containers;
 use crate::exit::{self, Exit};
 use crate::platform::{Signal, Signals, Terminal};
+use crate::printer::{Paint, Style};
 use crate::settings::{OutputSettings, Shown};
 use crate::ui::bars::Total;
 use crate::ui::{explain, messages};
@@ -94,6 +95,10 @@ pub(super) fn closing(summary: &Summary, output: &OutputSettings, shared: &Share
         text += &explain::text(summary, output.verbose);
     }
     shared.take_last().iter().for_each(|line| text += &format!("{line}\n"));
+    if shared.suggests_another_run() {
+        let (label, command) = args.again.to_run_again(summary.finished > 0 || summary.resumable > 0);
+        text += &format!("{}{command}\n", Paint(output.color).show(Style::Note, &label));
+    }
     let is_ended_early = matches!(shared.ending(), Some(Exit::Chosen | Exit::Interrupted | Exit::Terminated));
     let is_stopped = is_ended_early || summary.stopped_on_error || summary.reached.is_some();
     if is_stopped && !output.quiet && output.progress != Shown::Json {

@@ -151,9 +151,9 @@ pub(super) fn start_outputs(
     // The screen needs the arguments for the commands that it suggests, so a copy of the arguments is kept.
     let args = args.clone();
     outputs.push(thread::spawn(move || {
-        let OutputSettings { progress, quiet, verbose, color, unicode, .. } = output;
+        let OutputSettings { progress, repaints, quiet, verbose, color, unicode, .. } = output;
         let messages = Messages::new(Some(&args), Paint(color), quiet, verbose, unicode);
-        Screen::new(progress, messages, Prompt::new(terminal)).run(events, &session, &shared);
+        Screen::new(progress, repaints, messages, Prompt::new(terminal)).run(events, &session, &shared);
     }));
     outputs
 }

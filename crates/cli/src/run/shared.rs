@@ -5,11 +5,15 @@ use crate::args::Args;
 use crate::exit::Exit;
 use crate::failed::Pending;
 use crate::input::SoFar;
-use crate::platform::Signal;
+use crate::platform::{self, CtrlZ, Signal};
 use crate::ui::bars::Total;
 use crate::ui::trace::Trace;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// The time in which the screen must remove the bars after Ctrl-Z. It paints ten times a second.
+const LONGEST_HIDE: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
 pub(crate) struct Shared {
@@ -19,6 +23,10 @@ pub(crate) struct Shared {
     more: AtomicBool,
     /// True if the program was stopped and continued, so that the screen must be painted again.
     repaint: AtomicBool,
+    /// True if the next signal that the program continues needs no repaint.
+    ignore_continue: AtomicBool,
+    /// True after Ctrl-Z, until the bars and the question are removed from the screen.
+    hide: AtomicBool,
     /// The exit status, if the run ends early.
     ending: Mutex<Option<Exit>>,
     /// True after the first signal that ends the run.
@@ -33,6 +41,8 @@ pub(crate) struct Shared {
     /// The trace events of the engine, for `-vv`.
     pub(crate) trace: Trace,
     last: Mutex<Vec<String>>,
+    /// True if the command that runs the downloads again is printed at the end.
+    suggests_another_run: AtomicBool,
     /// The state of the check of long lists, if the check ends during the run.
     check: Option<Arc<SoFar>>,
 }
@@ -58,7 +68,10 @@ impl Shared {
                 self.in_a_hurry.store(true, Ordering::Relaxed);
                 return self.stop(Exit::Terminated, args);
             }
-            Signal::Continue => return self.repaint.store(true, Ordering::Relaxed),
+            Signal::Continue => {
+                let needs_repaint = !self.ignore_continue.swap(false, Ordering::Relaxed);
+                return self.repaint.store(needs_repaint, Ordering::Relaxed);
+            }
         };
         if self.signalled.swap(true, Ordering::Relaxed) {
             leave_at_once(self.or_usage(exit));
@@ -122,12 +135,43 @@ impl Shared {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).extend(lines);
     }
 
+    pub(crate) fn suggest_another_run(&self) {
+        self.suggests_another_run.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn suggests_another_run(&self) -> bool {
+        self.suggests_another_run.load(Ordering::Relaxed)
+    }
+
     pub(super) fn take_last(&self) -> Vec<String> {
         std::mem::take(&mut *self.last.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn take_repaint(&self) -> bool {
         self.repaint.swap(false, Ordering::Relaxed)
+    }
+
+    pub(crate) fn ignore_next_continue(&self, ignores: bool) {
+        self.ignore_continue.store(ignores, Ordering::Relaxed);
+    }
+
+    /// Returns true once after each Ctrl-Z. The caller then stops the program until it is continued.
+    pub(crate) fn take_hide(&self) -> bool {
+        self.hide.swap(false, Ordering::Relaxed)
+    }
+
+    /// Stops the program at each Ctrl-Z, until it is continued. The screen removes the bars and the question
+    /// before that, unless the terminal accepts no bytes.
+    pub(super) async fn handle_ctrl_z(&self) {
+        let mut ctrl_z = CtrlZ::listen();
+        loop {
+            ctrl_z.next().await;
+            self.hide.store(true, Ordering::Relaxed);
+            tokio::time::sleep(LONGEST_HIDE).await;
+            if self.take_hide() {
+                platform::stop_until_continued();
+            }
+        }
     }
 
     pub(crate) fn total(&self) -> Total {

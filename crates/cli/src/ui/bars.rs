@@ -70,14 +70,13 @@ impl Bars {
         self.speeds.get(&job).and_then(Speed::get)
     }
 
-    /// Returns a line for each active job, and a line for all files. There are at most `rows` lines (two if
-    /// `rows` is less than two), and no line is wider than `columns`. If the lines of some jobs do not fit,
-    /// one line says how many files are left out.
+    /// Returns a line for each active job, and a line for all files, unless the run has one file. There are at
+    /// most `rows` lines (two if `rows` is less than two), and no line is wider than `columns`. If the lines
+    /// of some jobs do not fit, one line says how many files are left out.
     pub(crate) fn lines(&self, samples: &[Progress], columns: usize, rows: usize) -> Vec<Line> {
         let room = rows.saturating_sub(1).max(1);
         let shown = if samples.len() > room { room - 1 } else { samples.len() };
-        let names: Vec<String> =
-            samples[..shown].iter().map(|s| show::escaped(&s.name).into_owned()).collect();
+        let names: Vec<String> = samples[..shown].iter().map(name_of).collect();
         let widest = names.iter().map(|name| units::width(name)).max().unwrap_or(0);
         let name_columns = widest.min(self.room_for_names(&samples[..shown], columns));
         let mut lines: Vec<Line> = samples[..shown]
@@ -88,22 +87,28 @@ impl Bars {
         if shown < samples.len() {
             lines.push(Line::plain(format!("... and {} more files", samples.len() - shown)).cut(columns));
         }
-        lines.push(self.whole(samples, columns).cut(columns));
+        // The line for all files would only repeat the line of a single file.
+        let is_alone = samples.len() == 1 && !self.total.more && self.total.files.max(self.state.queued) == 1;
+        if !is_alone {
+            lines.push(self.whole(samples, columns).cut(columns));
+        }
         lines
     }
 
     /// Returns how many columns a name may take. If the screen is narrow, names are shortened first. If the
     /// lines are then still too long, the bars are left out, and then some of the numbers.
     fn room_for_names(&self, samples: &[Progress], columns: usize) -> usize {
-        let numbers = samples.iter().filter(|sample| sample.phase == Phase::Receiving);
-        let numbers = numbers.map(|sample| match columns < NARROW {
-            true => {
+        let is_narrow = columns < NARROW;
+        let texts = samples.iter().map(|sample| match Self::activity(sample) {
+            Some((_, short)) if is_narrow => units::width(&short),
+            Some((long, _)) => units::width(&long),
+            None if is_narrow => {
                 let share = sample.total.map_or(BYTES, |_| units::width("100%"));
-                share + units::width(" ") + units::width(&self.rate(sample))
+                share + units::width(", ") + units::width(&self.rate(sample))
             }
-            false => units::width("100%|") + SHORTEST_BAR + units::width(&self.numbers(sample)),
+            None => units::width("100%|") + SHORTEST_BAR + units::width(&self.numbers(sample)),
         });
-        let rest = columns.saturating_sub(numbers.max().unwrap_or(0) + units::width(": "));
+        let rest = columns.saturating_sub(texts.max().unwrap_or(0) + units::width(": "));
         rest.max(SHORTEST_NAME).min(columns.saturating_sub(6))
     }
 
@@ -112,8 +117,17 @@ impl Bars {
         let bare = name.trim_end();
         let prefix = format!("{bare}: {}", &name[bare.len()..]);
         let rest = columns.saturating_sub(units::width(&prefix));
+        let Some((long, short)) = Self::activity(sample) else {
+            return self.receiving(sample, rest, columns < NARROW).behind(&prefix).cut(columns);
+        };
+        let body = if units::width(&long) <= rest { long } else { short };
+        Line::plain(prefix + &body).cut(columns)
+    }
+
+    /// Returns a long and a short text about a job that receives no bytes now. The long text is used if there
+    /// is room for it. Returns `None` for a job that receives bytes.
+    fn activity(sample: &Progress) -> Option<(String, String)> {
         let bytes = units::bytes(sample.bytes);
-        // The long text is used if there is room for it.
         let (long, short) = match sample.phase {
             Phase::Connecting if sample.bytes == 0 => ("connecting".to_string(), "connecting".to_string()),
             Phase::Connecting => (format!("connecting, {bytes} so far"), "connecting".into()),
@@ -124,10 +138,9 @@ impl Bars {
             Phase::Asking => ("waiting for your answer".into(), "asking".into()),
             Phase::Finishing => (format!("{bytes}, writing to disk"), "writing".into()),
             Phase::Checking => (format!("checking {bytes} of an earlier run"), "checking".into()),
-            _ => return self.receiving(sample, rest, columns < NARROW).behind(&prefix).cut(columns),
+            _ => return None,
         };
-        let body = if units::width(&long) <= rest { long } else { short };
-        Line::plain(prefix + &body).cut(columns)
+        Some((long, short))
     }
 
     fn rate(&self, sample: &Progress) -> String {
@@ -157,7 +170,7 @@ impl Bars {
                 Some(room) => {
                     Line::plain("     |").then(Style::Progress, &self.moving_bar(room)).and(&numbers)
                 }
-                None => Line::plain(format!("{} {rate}", units::bytes(sample.bytes))),
+                None => Line::plain(format!("{}, {rate}", units::bytes(sample.bytes))),
             };
         };
         if sample.bytes >= total && total > 0 {
@@ -171,15 +184,18 @@ impl Bars {
             let bar = self.bar(share, room);
             return Line::plain(format!("{percent}|")).then(Style::Progress, &bar).and(&numbers);
         }
-        // The parts are in the order of importance. A part that does not fit into the line is left out.
-        let left = self.seconds_left(sample).map_or("?".to_string(), units::clock);
-        let mut text = percent;
-        for more in [format!(" {rate}"), format!(" {left} left"), format!(" of {}", units::bytes(total))] {
-            if units::width(&text) + units::width(&more) <= columns {
-                text += &more;
+        // Unknown numbers are left out, and so are the last parts that do not fit into the line.
+        let left = self.seconds_left(sample).map(|left| format!(", {} left", units::clock(left)));
+        let parts = [self.speed_of(sample.job).map(|_| format!(", {rate}")), left];
+        let mut after = String::new();
+        for part in parts.into_iter().flatten() {
+            if units::width(&percent) + units::width(&after) + units::width(&part) <= columns {
+                after += &part;
             }
         }
-        Line::plain(text)
+        let of = format!(" of {}", units::bytes(total));
+        let fits = units::width(&percent) + units::width(&of) + units::width(&after) <= columns;
+        Line::plain(if fits { percent + &of + &after } else { percent + &after })
     }
 
     fn bar(&self, share: f64, columns: usize) -> String {
@@ -232,33 +248,44 @@ impl Bars {
         // The indexes of the parts that are left out. Each row is for a narrower screen than the row before
         // it.
         const LEFT_OUT: [&[usize]; 6] = [&[], &[1], &[1, 3], &[1, 2], &[1, 2, 3], &[0, 1, 2, 3]];
-        let mut before = String::new();
-        for left_out in LEFT_OUT {
-            let shown =
-                parts.iter().enumerate().filter(|(at, part)| !left_out.contains(at) && !part.is_empty());
-            before = shown.map(|(_, part)| format!("{part}, ")).collect();
-            if units::width(&before) + units::width(&failures) <= columns {
-                break;
-            }
-        }
-        match failed {
-            0 => Line::plain(before + &failures),
-            _ => Line::plain(before).then(Style::Failure, &failures),
+        let text = |left_out: &[usize], failures: &str| {
+            let all = parts.iter().enumerate().filter(|(at, _)| !left_out.contains(at));
+            let all = all.map(|(_, part)| &**part).chain([failures]).filter(|part| !part.is_empty());
+            all.collect::<Vec<&str>>().join(", ")
+        };
+        // On a narrow screen, the time that is left is more important than "0 failed".
+        let needed = if failed == 0 { "" } else { &*failures };
+        let mut all = LEFT_OUT[..2].iter().map(|left_out| text(left_out, &failures));
+        let fitting = |text: &String| units::width(text) <= columns;
+        let whole = all
+            .find(fitting)
+            .or_else(|| LEFT_OUT[1..].iter().map(|left_out| text(left_out, needed)).find(fitting));
+        let whole = whole.unwrap_or_else(|| needed.into());
+        match whole.strip_suffix(&failures).filter(|_| failed > 0) {
+            Some(before) => Line::plain(before).then(Style::Failure, &failures),
+            None => Line::plain(whole),
         }
     }
 
-    /// Returns the speed of the whole run, which is the sum of the speeds in the bars. If no job receives
-    /// bytes, or if some of the speeds are unknown (as with many small files), the result is the average
-    /// speed of the run over the last seconds.
+    /// Returns the speed of the whole run, which is the sum of the speeds in the bars. If some of these
+    /// speeds are unknown (as with many small files), the result is the average speed of the run over the
+    /// last seconds, but at least the sum of the known speeds. Returns `None` if all jobs wait, since no bytes
+    /// arrive then.
     fn speed_of_all(&self, samples: &[Progress]) -> Option<f64> {
         let receiving: Vec<Option<f64>> = samples
             .iter()
             .filter(|sample| sample.phase == Phase::Receiving)
             .map(|sample| self.speed_of(sample.job))
             .collect();
+        let is_waiting = |phase| matches!(phase, Phase::Waiting | Phase::Asking | Phase::Paused);
+        if !samples.is_empty() && samples.iter().all(|sample| is_waiting(sample.phase)) {
+            return None;
+        }
+        let known: f64 = receiving.iter().flatten().sum();
         match receiving.is_empty() || receiving.contains(&None) {
+            true if known > 0.0 => Some(self.speed.get().map_or(known, |average| average.max(known))),
             true => self.speed.get(),
-            false => Some(receiving.into_iter().flatten().sum()),
+            false => Some(known),
         }
     }
 
@@ -288,6 +315,11 @@ impl Bars {
     fn bytes(&self, samples: &[Progress]) -> u64 {
         self.state.bytes + samples.iter().map(|sample| sample.bytes).sum::<u64>()
     }
+}
+
+/// Returns the name of a job for its line.
+fn name_of(sample: &Progress) -> String {
+    if sample.name == "-" { "standard output".into() } else { show::escaped(&sample.name).into_owned() }
 }
 
 /// Returns the number of columns for a bar between two texts in a line of `columns` columns. Returns `None`
@@ -338,8 +370,8 @@ mod tests {
         bars.state.failed = 3;
         let line = |columns| bars.lines(&now, columns, 24)[0].text.clone();
         assert!(line(79).contains("%|█") && line(79).contains("1.00 MiB/s]"), "{}", line(79));
-        assert!(line(59).contains(" 50% 1.00 MiB/s") && !line(59).contains('█'), "{}", line(59));
-        assert!(line(39).contains(" 50% 1.00 MiB/s") && line(39).starts_with("long-nam"), "{}", line(39));
+        assert!(line(59).contains(" 50%, 1.00 MiB/s") && !line(59).contains('█'), "{}", line(59));
+        assert!(line(39).contains(" 50%, 1.00 MiB/s") && line(39).starts_with("long-nam"), "{}", line(39));
         for columns in 8..80 {
             let whole = bars.lines(&now, columns, 24)[1].text.clone();
             assert!(whole.contains("3 failed"), "{columns}: {whole}");

@@ -244,10 +244,10 @@ impl<'a> Messages<'a> {
         else {
             return Vec::new();
         };
-        let how_to_resume = self.how_to_resume();
+        let how_to_repair = Vec::from_iter(self.how_to_repair());
         // For a single file, the message about this file is enough.
         if self.stopped || *files < 2 || (self.quiet && *failed == 0) {
-            return how_to_resume;
+            return how_to_repair;
         }
         let speed = if *seconds > 0.0 { *fetched as f64 / seconds } else { 0.0 };
         let mut text = format!("{finished} of {files} files downloaded");
@@ -256,32 +256,27 @@ impl<'a> Messages<'a> {
         }
         let kept = if fetched < bytes { format!("{}, ", units::bytes(*bytes)) } else { String::new() };
         let came = if kept.is_empty() { units::bytes(*bytes) } else { fetched_now(*fetched) };
-        text +=
-            &format!(", {failed} failed; {kept}{came} in {} ({})", units::took(*seconds), units::rate(speed));
-        [vec![text], how_to_resume].concat()
+        text += &format!(", {failed} failed");
+        if *finished > 0 || *fetched > 0 {
+            text += &format!("; {kept}{came} in {} ({})", units::took(*seconds), units::rate(speed));
+        }
+        [vec![text], how_to_repair].concat()
     }
 
-    /// Returns the command that resumes the run, if a download failed and another run may succeed. If files
-    /// on the disk are wrong, returns the command that repairs them instead, unless a secret is left out of
-    /// that command or the files are in a container. Returns nothing for a file on standard output, a
-    /// pipe or a device.
-    fn how_to_resume(&self) -> Vec<String> {
-        if let Some(Again::Command(command, hidden)) = self.args.map(|args| &args.repair)
-            && self.has_wrong_files
-            && hidden.is_empty()
-            && self.form().is_none()
-        {
-            let label = self.paint.show(Style::Note, "To repair the files on the disk:");
-            return vec![format!("{label} {command}")];
-        }
-        let Some(args) = self.args.filter(|_| self.another_run_may_succeed) else { return Vec::new() };
-        // Output that goes to a pipe, a device or standard output cannot be resumed.
-        if self.output().is_some() {
-            return Vec::new();
-        }
-        let label = |text: &str| self.paint.show(Style::Note, text);
-        let (text, command) = args.again.to_resume();
-        vec![label(&text) + &command]
+    /// Returns the command that repairs wrong files on the disk, if there are such files. Returns `None` if a
+    /// secret is left out of that command, or if the files are in a container.
+    fn how_to_repair(&self) -> Option<String> {
+        let Some(Again::Command(command, hidden)) = self.args.map(|args| &args.repair) else { return None };
+        let can_repair = self.has_wrong_files && hidden.is_empty() && self.form().is_none();
+        let label = || self.paint.show(Style::Note, "To repair the files on the disk:");
+        can_repair.then(|| format!("{} {command}", label()))
+    }
+
+    /// Returns true if the last line of the run should be the command that runs it again: a download failed,
+    /// another run may succeed, and no command that repairs files is shown. Output that goes to a pipe, a
+    /// device or standard output cannot be resumed, so this function then returns false.
+    pub(crate) fn suggests_another_run(&self) -> bool {
+        self.another_run_may_succeed && self.how_to_repair().is_none() && self.output().is_none()
     }
 
     fn verbose_line(&self, line: impl FnOnce() -> String) -> Vec<String> {
@@ -313,7 +308,7 @@ pub(crate) fn stopped(summary: &Summary, all: Option<u64>, again: &Again) -> Str
     let ended = summary.finished + summary.skipped + failed;
     let unfinished = all.unwrap_or_default().saturating_sub(ended).max(summary.stopped);
     if summary.reached.is_some() && summary.resumable == 0 {
-        let (label, command) = again.to_resume();
+        let (label, command) = again.to_run_again(true);
         return format!("{text}{} not started.\n{label}{command}\n", files(unfinished));
     }
     if unfinished > 0 || (failed == 0 && summary.finished == 0) {

@@ -38,18 +38,30 @@ pub(crate) enum Choice {
     Exit,
 }
 
+/// An answer to a question.
+pub(crate) struct Answered {
+    pub(crate) job: JobId,
+    pub(crate) choice: Choice,
+    /// The failure and the question.
+    pub(crate) lines: [String; 2],
+    /// The letter of the answer.
+    pub(crate) letter: &'static str,
+}
+
 /// The open questions.
 pub(crate) struct Prompt {
     terminal: Option<Terminal>,
     open: VecDeque<(JobId, Asked)>,
     /// The time when the question that is shown (the first of `open`) appeared.
     asked: Option<Instant>,
+    /// True if [`Self::unprinted`] has returned the question that is shown.
+    is_printed: bool,
 }
 
 impl Prompt {
     /// Returns a prompt. Without a terminal, it asks no questions.
     pub(crate) fn new(terminal: Option<Terminal>) -> Self {
-        Prompt { terminal, open: VecDeque::new(), asked: None }
+        Prompt { terminal, open: VecDeque::new(), asked: None, is_printed: false }
     }
 
     /// Adds the open questions of a state. The screen may have missed the events of these questions.
@@ -57,7 +69,11 @@ impl Prompt {
         if self.terminal.is_none() {
             return;
         }
+        let first = self.open.front().map(|(first, _)| *first);
         self.open.retain(|(job, _)| state.asking.contains_key(job));
+        if first.is_some_and(|first| !state.asking.contains_key(&first)) {
+            self.end_question();
+        }
         for (job, (error, left)) in &state.asking {
             if !self.open.iter().any(|(one, _)| one == job) {
                 self.open.push_back((*job, question(messages, *job, error, *left)));
@@ -67,7 +83,7 @@ impl Prompt {
 
     /// Opens or closes a question after an event.
     pub(crate) fn event(&mut self, event: &Event, messages: &Messages) {
-        let (Some(job), Some(terminal)) = (event.job, &mut self.terminal) else { return };
+        let Some(job) = event.job.filter(|_| self.terminal.is_some()) else { return };
         match &event.kind {
             EventKind::Question { error, left, .. } => {
                 self.open.retain(|(one, _)| *one != job);
@@ -80,13 +96,13 @@ impl Prompt {
                 let first = self.open.front().map(|(first, _)| *first);
                 self.open.retain(|(one, _)| *one != job);
                 if first == Some(job) {
-                    self.asked = None;
+                    self.end_question();
                 }
             }
             _ => {}
         }
         if self.open.is_empty() {
-            terminal.restore();
+            self.close();
         }
     }
 
@@ -100,9 +116,21 @@ impl Prompt {
         lines
     }
 
+    /// Returns the failure and the question, if they were not returned before. This is for terminals whose
+    /// cursor cannot be moved, so that [`Self::lines`] cannot be painted again and again.
+    pub(crate) fn unprinted(&mut self) -> Option<[String; 2]> {
+        let (_, asked) = self.open.front().filter(|_| self.terminal.is_some() && !self.is_printed)?;
+        self.is_printed = true;
+        Some([asked.to_string(), QUESTION.into()])
+    }
+
+    fn end_question(&mut self) {
+        (self.asked, self.is_printed) = (None, false);
+    }
+
     /// Reads the answer to the first question, if there is one. After [`PATIENCE`], the answer is to retry.
     /// Returns the answer with the lines that stay on the screen.
-    pub(crate) fn poll(&mut self) -> Option<(JobId, Choice, [String; 2])> {
+    pub(crate) fn poll(&mut self) -> Option<Answered> {
         let (job, failure) = self.open.front()?;
         let (job, failure) = (*job, failure.to_string());
         let terminal = self.terminal.as_mut()?;
@@ -130,16 +158,17 @@ impl Prompt {
             Choice::Exit => "e",
         };
         self.open.pop_front();
-        self.asked = None;
+        self.end_question();
         if matches!(choice, Choice::RetryAll | Choice::Exit) {
             self.open.clear();
         }
-        Some((job, choice, [failure, format!("{QUESTION}{letter}")]))
+        Some(Answered { job, choice, lines: [failure, QUESTION.into()], letter })
     }
 
     /// Makes the terminal pass on single keys again after this program was stopped and continued, because
     /// another program may have changed the settings of the terminal.
     pub(crate) fn resume(&mut self) {
+        self.is_printed = false;
         if let (Some(terminal), false) = (&mut self.terminal, self.open.is_empty()) {
             terminal.restore();
             terminal.listen();

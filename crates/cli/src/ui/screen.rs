@@ -9,7 +9,7 @@ use super::bars::{Bars, Total};
 use super::line::Line;
 use super::messages::Messages;
 use super::painter::Painter;
-use super::prompt::{Choice, Prompt};
+use super::prompt::{Answered, Choice, Prompt};
 use super::units;
 use super::{EventReader, Next};
 use crate::platform;
@@ -42,10 +42,15 @@ pub(crate) struct Screen<'a> {
     last: Vec<String>,
     /// For each active job, the time of its last plain line, or the time when its progress was first seen.
     plain: HashMap<JobId, Duration>,
+    /// True if the cursor of the terminal can be moved, so that the bars and the question are painted again.
+    /// Otherwise a question is printed once.
+    repaints: bool,
+    /// True if the last line of a terminal without a movable cursor is a question.
+    is_line_open: bool,
 }
 
 impl<'a> Screen<'a> {
-    pub(crate) fn new(shown: Shown, messages: Messages<'a>, prompt: Prompt) -> Self {
+    pub(crate) fn new(shown: Shown, repaints: bool, messages: Messages<'a>, prompt: Prompt) -> Self {
         let bars = Bars::new(messages.unicode);
         Screen {
             shown,
@@ -56,6 +61,8 @@ impl<'a> Screen<'a> {
             above: Vec::new(),
             last: Vec::new(),
             plain: HashMap::new(),
+            repaints,
+            is_line_open: false,
         }
     }
 
@@ -87,17 +94,37 @@ impl<'a> Screen<'a> {
                 self.prompt.catch_up(&self.bars.state, &self.messages);
             }
             if over {
+                if self.messages.suggests_another_run() {
+                    shared.suggest_another_run();
+                }
                 shared.print_last(self.end());
                 shared.trace.release();
                 return;
             }
             self.ask(session, shared);
+            if shared.take_hide() {
+                self.pause(shared);
+            }
             if shared.take_repaint() {
                 printer::err(self.painter.forget());
+                self.is_line_open = false;
                 self.prompt.resume();
             }
             self.paint(start.elapsed(), &session.samples(), shared.total());
         }
+    }
+
+    /// Handles Ctrl-Z: removes the bars and the question, and stops this program until it is continued.
+    fn pause(&mut self, shared: &Shared) {
+        self.print(&[], 0);
+        self.prompt.close();
+        // The screen has no block now, so no other program can write over it.
+        shared.ignore_next_continue(true);
+        if !platform::stop_until_continued() {
+            shared.ignore_next_continue(false);
+        }
+        self.is_line_open = false;
+        self.prompt.resume();
     }
 
     pub(crate) fn event(&mut self, event: &Event) {
@@ -127,7 +154,10 @@ impl<'a> Screen<'a> {
             if self.shown == Shown::Bars && !samples.is_empty() {
                 block = self.bars.lines(samples, columns.saturating_sub(1), rows);
             }
-            block.extend(question);
+            match self.repaints {
+                true => block.extend(question),
+                false => self.print_question(),
+            }
         }
         if self.shown == Shown::Plain && !self.messages.quiet {
             self.plain_lines(at, samples);
@@ -138,6 +168,9 @@ impl<'a> Screen<'a> {
     /// Prints the waiting lines, and removes the bars and the question. Returns the lines to print last.
     pub(crate) fn end(mut self) -> Vec<String> {
         self.print(&[], 0);
+        if std::mem::take(&mut self.is_line_open) {
+            printer::err("\n");
+        }
         self.prompt.close();
         self.last
     }
@@ -146,6 +179,9 @@ impl<'a> Screen<'a> {
         let above = std::mem::take(&mut self.above);
         let text = if block.is_empty() {
             let mut text = self.painter.clear();
+            if !above.is_empty() && std::mem::take(&mut self.is_line_open) {
+                text.push('\n');
+            }
             for line in above {
                 text += &line;
                 text.push('\n');
@@ -158,6 +194,16 @@ impl<'a> Screen<'a> {
         };
         if !text.is_empty() {
             printer::err(&text);
+        }
+    }
+
+    /// Prints the question, unless it was printed before. Used if the cursor cannot be moved.
+    fn print_question(&mut self) {
+        if let Some([failure, question]) = self.prompt.unprinted() {
+            self.above.push(failure);
+            self.print(&[], 0);
+            printer::err(&question);
+            self.is_line_open = true;
         }
     }
 
@@ -187,8 +233,16 @@ impl<'a> Screen<'a> {
     }
 
     fn ask(&mut self, session: &Session, shared: &Shared) {
-        let Some((job, choice, lines)) = self.prompt.poll() else { return };
-        self.above.extend(lines);
+        let Some(Answered { job, choice, lines: [failure, question], letter }) = self.prompt.poll() else {
+            return;
+        };
+        if std::mem::take(&mut self.is_line_open) {
+            printer::err(&format!("{letter}\n"));
+        } else if self.repaints {
+            self.above.extend([failure, format!("{question}{letter}")]);
+        } else {
+            self.above.push(format!("{question}{letter}"));
+        }
         match choice {
             Choice::Retry => session.answer(job, Answer::Retry),
             Choice::RetryAll => session.retry_all(),

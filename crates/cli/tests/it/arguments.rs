@@ -12,7 +12,7 @@ fn path_of(server: &Server, size: u64, name: &str) -> String {
 /// Returns the command that the run suggests.
 #[track_caller]
 fn suggested(out: &Out) -> &str {
-    let line = out.stderr.lines().find(|line| line.contains("To resume"));
+    let line = out.stderr.lines().find(|line| line.contains("To resume") || line.contains("To try again"));
     let line = line.unwrap_or_else(|| panic!("nothing is suggested:\n{}", out.stderr));
     &line[line.find("downhaul").unwrap_or_else(|| panic!("no command: {line}"))..]
 }
@@ -180,10 +180,10 @@ fn the_suggested_command_has_no_secrets_and_says_what_is_left_out() {
     for (args, says) in [
         (
             vec![url.as_str(), "-H", "Authorization: Bearer hush"],
-            "To resume, with your own value for Authorization:",
+            "To try again, with your own value for Authorization:",
         ),
-        (vec![&format!("{url}&token=hush")], "To resume, run the same command again."),
-        (vec![&url.replace("://", "://me:hush@")], "To resume, run the same command again."),
+        (vec![&format!("{url}&token=hush")], "To try again, run the same command again."),
+        (vec![&url.replace("://", "://me:hush@")], "To try again, run the same command again."),
     ] {
         let place = Place::new();
         let out = place.run(&[&args[..], &["--retries", "0"]].concat());
@@ -192,7 +192,7 @@ fn the_suggested_command_has_no_secrets_and_says_what_is_left_out() {
     }
     let place = Place::new();
     let out = place.run_with(&["-i", "-", "--retries", "0"], url.as_bytes());
-    place.assert_failed(&out, 1, "To resume, run the same command again.");
+    place.assert_failed(&out, 1, "To try again, run the same command again.");
 }
 
 #[test]

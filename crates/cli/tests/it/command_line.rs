@@ -411,7 +411,12 @@ fn a_recording_of_events_is_shown_like_the_run_itself() {
     let said = |text: &str| -> Vec<String> {
         let mut lines: Vec<String> = text
             .lines()
-            .filter(|l| !l.starts_with("  ") && !l.contains(" files ") && !l.starts_with("To resume"))
+            .filter(|l| {
+                !l.starts_with("  ")
+                    && !l.contains(" files ")
+                    && !l.starts_with("To resume")
+                    && !l.starts_with("To try again")
+            })
             .map(|l| l.split("  ").next().unwrap_or_default().into())
             .collect();
         lines.sort();

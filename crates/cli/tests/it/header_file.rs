@@ -65,7 +65,7 @@ fn options_with_a_file_can_read_standard_input() {
         let missing = server.url("status/1/x?status=500");
         let args = [&[missing.as_str(), "--retries", "0"], &options[..]].concat();
         let out = place.run_with(&args, input.as_bytes());
-        assert!(out.status == 1 && !out.stderr.contains("To resume: "), "{options:?}: {}", out.stderr);
+        assert!(out.status == 1 && !out.stderr.contains("To try again: "), "{options:?}: {}", out.stderr);
     }
 }
 

@@ -146,6 +146,8 @@ mod resizing;
 #[cfg(unix)]
 mod screen_rows;
 #[cfg(unix)]
+mod screen_states;
+#[cfg(unix)]
 mod screens;
 #[cfg(unix)]
 mod signals;

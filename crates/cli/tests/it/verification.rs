@@ -453,7 +453,11 @@ fn no_command_is_suggested_that_would_fail_to_verify_an_existing_file_again() {
         place.write("f", file());
         let out = place.run(&[&[url.as_str(), "-o", "f"], &how[..]].concat());
         assert_eq!(out.status, 3, "{how:?}: {}", out.stderr);
-        assert!(!out.stderr.contains("To resume"), "{how:?}: {}", out.stderr);
+        assert!(
+            !out.stderr.contains("To resume") && !out.stderr.contains("To try again"),
+            "{how:?}: {}",
+            out.stderr
+        );
         assert!(out.stderr.contains(helps), "{how:?}: {}", out.stderr);
     }
 }
