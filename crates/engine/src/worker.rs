@@ -223,6 +223,7 @@ async fn receive(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use downhaul_core::error::ErrorKind;
 
     type Came = Result<&'static str, ()>;
 
