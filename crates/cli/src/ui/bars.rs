@@ -71,8 +71,8 @@ impl Bars {
     }
 
     /// Returns a line for each active job, and a line for all files, unless the run has one file. There are
-    /// at most `rows` lines (two if `rows` is less than two), and no line is wider than `columns`. If the lines
-    /// of some jobs do not fit, one line says how many files are left out.
+    /// at most `rows` lines (two if `rows` is less than two), and no line is wider than `columns`. If the
+    /// lines of some jobs do not fit, one line says how many files are left out.
     pub(crate) fn lines(&self, samples: &[Progress], columns: usize, rows: usize) -> Vec<Line> {
         let room = rows.saturating_sub(1).max(1);
         let shown = if samples.len() > room { room - 1 } else { samples.len() };
