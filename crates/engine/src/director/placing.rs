@@ -5,6 +5,7 @@
 //! Invariant: this module writes no bytes of a file, with one exception. A small file that arrived completely
 //! is written as soon as its partial file was started.
 
+use super::closing::{WAITS, open_part};
 use super::running::Stage;
 use super::verifying::{look_at, promises_data};
 use super::{Director, Report};
@@ -22,7 +23,7 @@ use downhaul_core::digest::{self, Algorithm};
 use downhaul_core::error::Error;
 use downhaul_core::event::JobId;
 use downhaul_core::identity::Conditions;
-use downhaul_core::job::{Destination, IfExists, Job};
+use downhaul_core::job::{Destination, IfExists, IfLocked, Job};
 use downhaul_core::journal;
 use downhaul_core::plan::{Begin, Leftover, Place, WorkerId};
 use downhaul_core::preview::may_be_renamed;
@@ -154,8 +155,15 @@ impl Director {
         let may_be_replaced = matches!(settings.if_exists_of(&spec), IfExists::Overwrite | IfExists::Update);
         let small = resume == Resume::Auto
             && begin.as_ref().is_some_and(|begin| begin.journal.is_none() && !begin.keep);
-        let quick =
-            begin.as_ref().is_some_and(|begin| begin.journal.is_none() && !begin.keep) && !reads && !waits;
+        // The work may wait for the partial file of a job that has ended.
+        let closing = self.closing.clone();
+        let quick = begin.as_ref().is_some_and(|begin| begin.journal.is_none() && !begin.keep)
+            && !reads
+            && !waits
+            && closing.is_empty();
+        // With another value of `--if-locked`, a locked file is not a failure.
+        let fails = settings.if_locked == IfLocked::Fail && !is_preview;
+        let lock_waits = if fails && !quick { WAITS } else { 0 };
         self.block_knowing(id, remote.clone(), true, quick, move |known| {
             Report::Placed((|| {
                 let known = known?;
@@ -221,7 +229,8 @@ impl Director {
                             small,
                             mark: settings.attributes != Attributes::None,
                         };
-                        let opened = disk.open_part(&path, how);
+                        let is_closing = || closing.may_have(&path, id) && !reports.is_closed();
+                        let opened = open_part(&*disk, &path, how, is_closing, lock_waits);
                         let (part, found) = opened.inspect_err(|error| places.on_failure(&path, error))?;
                         (Some(Arc::from(part)), found)
                     }
