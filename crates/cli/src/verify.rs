@@ -1,6 +1,9 @@
 //! `downhaul verify`: compares files on the disk with checksum lists and lock files. This command changes
 //! nothing and sends no requests.
 
+mod check;
+mod paths;
+
 use crate::again;
 use crate::exit::Exit;
 use crate::given;
@@ -8,7 +11,8 @@ use crate::input;
 use crate::printer::{self, Paint, Style};
 use crate::record::{Form, rows};
 use crate::words;
-use downhaul_engine::core::digest::{self, Digest, Expected};
+use check::{Stated, check};
+use downhaul_engine::core::digest::{Digest, Expected};
 use downhaul_engine::core::error::Error;
 use downhaul_engine::core::job::Destination;
 use downhaul_engine::core::list::{
@@ -16,9 +20,9 @@ use downhaul_engine::core::list::{
     checksums::{self, Checksums},
 };
 use downhaul_engine::core::lock_file::{Entry, Line, csv};
-use downhaul_engine::core::name::forms;
+use downhaul_engine::core::name::SafeName;
 use downhaul_engine::core::show::escaped;
-use downhaul_engine::digests_of;
+use paths::{is_remote, path_of};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read};
@@ -52,6 +56,9 @@ const RECORDS: [&str; 2] = [".lock", ".jsonl"];
 /// The end of a message about lines of a list that could not be read.
 const NOT_READ: &str = "could not be read";
 
+/// The message about wrong and missing files that `downhaul repair` cannot write.
+const OUTSIDE: &str = "To download a file outside of the output folder again: downhaul URL -o NAME\n";
+
 /// The facts that were read from lists.
 #[derive(Default)]
 struct Wanted {
@@ -63,14 +70,6 @@ struct Wanted {
     mistake: Option<String>,
     /// True if that line is a damaged line of a lock file or of a list, and not a line of another JSON file.
     is_damaged: bool,
-}
-
-/// The statements of lists about one file.
-#[derive(Default)]
-struct Stated {
-    digests: Vec<Expected>,
-    /// The size in a lock file, in bytes.
-    size: Option<u64>,
 }
 
 /// Compares the files that a checksum list or a lock file names. If `what` is a folder, uses the lists and
@@ -86,9 +85,15 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint)
     };
     let mut exit = if wanted.lacks_files { Exit::Usage } else { Exit::Success };
     let mut counts = BTreeMap::new();
+    // The wrong and missing files that `downhaul repair` can write, and those that it cannot write.
+    let (mut repairable, mut others) = (false, false);
     for (path, stated) in &wanted.files {
         let (word, detail, one) = check(path, stated);
         exit = exit.min(one);
+        if matches!(one, Exit::Mismatch | Exit::Failed) {
+            repairable |= stated.can_be_repaired;
+            others |= !stated.can_be_repaired;
+        }
         *counts.entry(word).or_insert(0_u64) += 1;
         if quiet && one == Exit::Success {
             continue;
@@ -111,7 +116,12 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint)
         printer::err(&format!("{}\n", counts.join(", ")));
     }
     if has_urls && !quiet && matches!(exit, Exit::Mismatch | Exit::Failed) {
-        printer::err(&format!("To repair: {}\n", repair(what, folder)));
+        if repairable {
+            printer::err(&format!("To repair: {}\n", repair(what, folder)));
+        }
+        if others {
+            printer::err(OUTSIDE);
+        }
     }
     exit
 }
@@ -125,36 +135,6 @@ fn repair(list: &Path, folder: Option<&Path>) -> String {
         command += &format!(" -d {}", shown(folder));
     }
     command
-}
-
-/// Compares one file with its digests or, if it has none, with its size. Returns the word that is shown, a
-/// detail and the exit status.
-fn check(path: &Path, Stated { digests: expected, size }: &Stated) -> (&'static str, String, Exit) {
-    let algorithms = digest::distinct(expected.iter().map(|one| one.digest.algorithm));
-    if fs::symlink_metadata(path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
-        return ("MISSING", String::new(), Exit::Failed);
-    }
-    if expected.is_empty() {
-        return match (fs::metadata(path), size) {
-            (Err(error), _) => ("UNREADABLE", format!("  ({error})"), Exit::Disk),
-            (Ok(there), Some(size)) if there.len() != *size => {
-                ("FAILED", format!("  ({} bytes instead of {size})", there.len()), Exit::Mismatch)
-            }
-            (Ok(_), Some(_)) => ("UNVERIFIED", "  (size matches, no digest)".into(), Exit::Success),
-            (Ok(_), None) => ("UNVERIFIED", "  (no size, no digest)".into(), Exit::Success),
-        };
-    }
-    let computed = match digests_of(path, &algorithms) {
-        Ok(computed) => computed,
-        Err(error) => return ("UNREADABLE", format!("  ({})", escaped(&error.detail)), Exit::Disk),
-    };
-    match digest::verdict(expected, &computed) {
-        Ok(strongest) => {
-            let by = strongest.map(|one| format!("  ({})", escaped(&one.to_string()))).unwrap_or_default();
-            ("OK", by, Exit::Success)
-        }
-        Err((one, _)) => ("FAILED", format!("  ({})", escaped(&one.to_string())), Exit::Mismatch),
-    }
 }
 
 fn is_metalink(list: &Path) -> bool {
@@ -215,16 +195,6 @@ fn is_record_table(path: &Path) -> Result<bool, String> {
     Ok(beginning == header.as_bytes())
 }
 
-/// Returns the path of a file that a list names. A run may have changed the name to make it safe, or to make
-/// it usable on Windows. In a list, a path may contain backslashes, and blanks may follow it. If no such file
-/// exists, the result is the path in the list.
-fn path_of(folder: &Path, listed: &str) -> PathBuf {
-    let exists = |form: &String| fs::symlink_metadata(folder.join(form)).is_ok();
-    let trimmed = listed.trim_end();
-    let all = [listed, trimmed, &trimmed.replace('\\', "/")].map(forms);
-    folder.join(all.into_iter().flatten().find(exists).unwrap_or_else(|| trimmed.into()))
-}
-
 /// Reads a checksum list, a lock file or another list of JSON lines. The form of the lines shows which kind
 /// of file it is. Returns true for a table or for lines of JSON, which have URLs. Each of their lines
 /// describes a file, so a line that cannot be read is an error. A checksum list may have other lines, such as
@@ -238,6 +208,8 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<b
         let file = file.strip_prefix("./").unwrap_or(file);
         let stated = files.entry(path_of(folder, file)).or_default();
         stated.size = size;
+        stated.can_be_repaired = SafeName::from_person(file).is_ok();
+        stated.is_remote = is_remote(file);
         stated.digests.extend(digests.into_iter().map(|digest| Expected { digest, from: name.clone() }));
     };
     let mut recorded = Recorded::default();

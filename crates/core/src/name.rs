@@ -105,7 +105,7 @@ impl SafeName {
         }
         let parts: Vec<&str> = slashes.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
         if parts.contains(&"..") {
-            return Err("it leads out of the output folder with `..`");
+            return Err("it contains `..`, which may lead out of the output folder");
         }
         if parts.is_empty() {
             return Err("it names a folder");

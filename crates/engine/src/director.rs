@@ -18,6 +18,7 @@
 //! commands. [`connections`] opens connections, [`placing`] chooses names and opens partial files, and
 //! [`verifying`] verifies bytes.
 
+mod closing;
 mod connections;
 mod control;
 mod ending;
@@ -43,6 +44,7 @@ use crate::small_files::Returned;
 use crate::source::Request;
 use crate::space::Space;
 use crate::trace;
+use closing::ClosingParts;
 use connections::Connections;
 pub use control::Remove;
 pub(crate) use control::{Command, Control};
@@ -118,6 +120,8 @@ pub(crate) struct Director {
     on_error: OnError,
     queue: Queue,
     running: BTreeMap<JobId, Running>,
+    /// The partial files of jobs that have ended.
+    closing: Arc<ClosingParts>,
     /// Jobs that were removed with [`Remove::Discard`] while their partial files were being opened.
     discarded: BTreeSet<JobId>,
     /// Idle jobs that may continue as soon as the number of active jobs allows it.
@@ -169,6 +173,7 @@ impl Director {
             files,
             queue: Queue::default(),
             running: BTreeMap::new(),
+            closing: Arc::default(),
             discarded: BTreeSet::new(),
             ready: VecDeque::new(),
             reports,

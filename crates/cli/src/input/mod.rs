@@ -257,7 +257,7 @@ mod tests {
                 &["http://h/a,http://h/b", "x,x.part"],
                 "files 1 and 2 would clash, because the partial file or the journal of one would have the name of the other: x.part",
             ),
-            (&["http://h/a", "../x"], "leads out of the output folder"),
+            (&["http://h/a", "../x"], "lead out of the output folder"),
             (&["", "x"], "the list of URLs is empty"),
             (&[",http://h/a"], "URL 1 of the list is empty"),
             (&["example"], "a URL begins with https://"),

@@ -130,7 +130,7 @@ fn bad_lines_of_a_list_file_are_found_before_any_request() {
     place.write("list", list);
     let out = place.run(&["-i", "list"]);
     assert_eq!(out.status, 2);
-    for says in ["line 2", "line 3", "line 4", "a URL begins with https://", "leads out of the output folder"]
+    for says in ["line 2", "line 3", "line 4", "a URL begins with https://", "lead out of the output folder"]
     {
         assert!(out.stderr.contains(says), "{says}: {}", out.stderr);
     }
@@ -487,7 +487,7 @@ fn wrong_input_gets_a_clear_error_and_no_file_is_changed() {
         (vec!["gopher://h/f"], "only http and https are supported"),
         (vec!["http://"], "the URL cannot be understood"),
         (vec![&two, "a,a"], "files 1 and 2 would have the same name: a"),
-        (vec![&url, "../f"], "leads out of the output folder"),
+        (vec![&url, "../f"], "lead out of the output folder"),
         (vec![&url, "/f"], "absolute path"),
         (vec![&url, "--parallel", "0"], "auto or a number from 1 to 1024"),
         (vec![&url, "--parallel", "x"], "auto or a number from 1 to 1024"),

@@ -54,7 +54,9 @@ fn errors() {
                 Exit::of(&summary).status().to_string()
             }
         };
-        text += &format!("| `{}` | {} | {retry} | {status} |\n", kind.code(), kind.meaning());
+        // Only a program that uses the library can pass such a header to a session.
+        let more = if *kind == ErrorKind::UrlInvalid { ", or a header cannot be sent" } else { "" };
+        text += &format!("| `{}` | {}{more} | {retry} | {status} |\n", kind.code(), kind.meaning());
     }
     check("errors.md", &text);
 }

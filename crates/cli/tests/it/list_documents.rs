@@ -50,7 +50,7 @@ fn a_mistake_in_a_document_fails_the_file_that_has_it() {
     };
     let entity = |id: &str, more: &str| format!("{{\"@id\": \"{id}\", \"@type\": \"File\"{more}}}");
     for (name, list, status, says) in [
-        ("fetch.txt", bag(&format!("{a}?2 {SIZE} ../b")), 1, "leads out"),
+        ("fetch.txt", bag(&format!("{a}?2 {SIZE} ../b")), 1, "lead out"),
         ("fetch.txt", bag(&format!("{a}?2 9 data/b")), 3, "size"),
         ("fetch.txt", bag(&format!("{a}?2 many data/b")), 1, "the length must be a number or -"),
         ("fetch.txt", bag(&format!("{a}?2 data/b")), 1, "its line must have the form URL LENGTH FILENAME"),

@@ -76,7 +76,7 @@ fn the_folders_of_an_input_file_of_aria2_are_below_the_output_folder() {
     let place = Place::new();
     place.write("list", format!("{a}\n  dir=../x\n"));
     let out = place.run(&["-i", "list"]);
-    assert!(out.status == 2 && out.stderr.contains("leads out"), "{}", out.stderr);
+    assert!(out.status == 2 && out.stderr.contains("lead out"), "{}", out.stderr);
 }
 
 #[test]

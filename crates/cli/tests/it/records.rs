@@ -145,15 +145,67 @@ fn a_file_outside_of_the_output_folder_is_verified_and_no_other_run_writes_it() 
         for name in ["x", "elsewhere/x", "d/sub/x"] {
             std::fs::remove_file(place.path().join(name)).expect("removed");
         }
+        let out = place.run(&["verify", record, "-d", "d"]);
+        assert!(out.status == 1 && out.stderr.contains("To repair: downhaul repair "), "{}", out.stderr);
+        assert!(out.stderr.contains("again: downhaul URL -o NAME"), "{}", out.stderr);
         let out = place.run(&["-i", record, "-d", "d"]);
         assert_eq!(out.status, 1, "{}", out.stderr);
-        for why in ["../x: this file of the list cannot be downloaded: ", "it is an absolute path"] {
+        let refused = format!("{url}: this file of the list cannot be downloaded: ");
+        for why in [&*refused, "its name ../x cannot be used: it contains `..`", "it is an absolute path"] {
             assert!(out.stderr.contains(why), "{}", out.stderr);
         }
         let other = |name: &String| name != "x" && name != "elsewhere/x";
         assert_eq!(place.files(), files.into_iter().filter(other).collect::<Vec<_>>(), "{}", out.stderr);
         std::fs::remove_file(place.path().join("d/sub/x")).expect("removed");
     }
+}
+
+#[test]
+fn a_run_that_refuses_a_line_of_a_lock_file_records_the_url_of_the_line() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.put("/d/f", file());
+    for record in ["all.lock", "all.csv"] {
+        for name in ["../x", "sub/../y"] {
+            let out = place.run(&[&url, "-o", name, "-d", "d", "--record", record]);
+            assert_eq!(out.status, 0, "{name}: {}", out.stderr);
+        }
+        let out = place.run(&["-i", record, "-d", "d", "--record", record]);
+        assert_eq!(out.status, 1, "{}", out.stderr);
+        let text = String::from_utf8(place.file(record).expect("a lock file")).expect("UTF-8");
+        let failed: Vec<&str> = text.lines().filter(|line| line.contains("list.file")).collect();
+        assert!(failed.len() == 1 && failed[0].contains(&*url) && !failed[0].contains(".."), "{text}");
+        std::fs::remove_file(place.path().join("x")).expect("removed");
+        let out = place.run(&["verify", record, "-d", "d"]);
+        assert!(out.status == 1 && !out.stderr.contains("repair"), "{}", out.stderr);
+        assert!(out.stderr.contains("again: downhaul URL -o NAME"), "{}", out.stderr);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn verify_does_not_read_what_is_not_a_regular_file() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.put("/d/f", file());
+    let pipe = place.make_pipe("pipe");
+    std::fs::create_dir(place.path().join("d")).expect("a folder");
+    let run = place.start(&[&url, "-o", "../pipe", "-d", "d", "--record", "all.lock"]);
+    assert_eq!(std::fs::read(&pipe).expect("the file"), file());
+    assert_eq!(finish(run).status, 0);
+    let out = place.run(&[&url, "-o", "/dev/null", "-d", "d", "--record", "all.lock"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    // A lock file of another person may name anything.
+    for (name, keys) in [("/dev/zero", format!("\"sha256\":\"{}\"", SHA256.0)), (".", "\"size\":9".into())] {
+        let mut text = place.file("all.lock").expect("a lock file");
+        let line = json!({"url": url, "out": name, "status": "finished", "tries": 1, "date": "2026-01-01T00:00:00Z"});
+        text.extend_from_slice(line.to_string().replace("\"out\"", &format!("{keys},\"out\"")).as_bytes());
+        text.push(b'\n');
+        place.write("all.lock", text);
+    }
+    let out = place.run(&["verify", "all.lock", "-d", "d"]);
+    let table = String::from_utf8_lossy(&out.stdout);
+    assert_eq!(table.matches("UNREADABLE").count(), 4, "{table}");
+    assert_eq!(table.matches("  (it is not a regular file)").count(), 4, "{table}");
+    assert_eq!(out.status, 5, "{table}");
 }
 
 #[test]

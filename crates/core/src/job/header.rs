@@ -41,13 +41,14 @@ impl Headers {
     /// Returns a message for the user that says what is wrong. The message does not contain the value.
     pub fn check(name: &str, value: &str) -> Result<(String, String), String> {
         let (name, value) = (name.trim(), value.trim());
-        if name.is_empty() || !name.bytes().all(is_token) {
-            return Err("the name before the colon is not a header name".into());
+        if !is_name(name) {
+            return Err("the name is not a header name".into());
         }
         if OURS.contains(&name.to_ascii_lowercase().as_str()) {
             return Err(format!("{name} is set by downhaul itself"));
         }
-        if value.chars().any(char::is_control) {
+        // A tab is allowed within a value (RFC 9110, section 5.5).
+        if value.chars().any(|char| char.is_control() && char != '\t') {
             return Err("the value contains control characters".into());
         }
         Ok((name.into(), value.into()))
@@ -56,11 +57,13 @@ impl Headers {
     /// Returns the headers in the form of [`Headers::check`].
     ///
     /// # Errors
-    /// Returns which header is wrong, and the message of [`Headers::check`].
+    /// Returns which header is wrong, and the message of [`Headers::check`]. A name that is not a header name
+    /// is left out, because it may contain a value by mistake.
     pub fn checked(&self) -> Result<Headers, String> {
         let check = |(name, value): (&str, &Secret)| match Headers::check(name, value.expose()) {
             Ok((name, value)) => Ok((name, Secret::new(value))),
-            Err(why) => Err(format!("the header {name} cannot be sent: {why}")),
+            Err(why) if is_name(name.trim()) => Err(format!("the header {name} cannot be sent: {why}")),
+            Err(why) => Err(format!("a header cannot be sent: {why}")),
         };
         self.iter().map(check).collect::<Result<_, _>>().map(Headers)
     }
@@ -90,6 +93,10 @@ impl Headers {
     }
 }
 
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(is_token)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +108,22 @@ mod tests {
             let why = Headers::read(bad).expect_err(bad);
             assert!(!why.contains("hush"), "{why}");
         }
+    }
+
+    #[test]
+    fn an_error_names_the_header_unless_the_name_may_contain_a_value() {
+        let checked = |name: &str, value: &str| {
+            let headers: Headers = [(name, value)].into_iter().collect();
+            headers
+                .checked()
+                .map(|headers| headers.iter().map(|(_, value)| value.expose().to_string()).collect())
+        };
+        assert_eq!(checked("X-A", " b\tc\t"), Ok(vec!["b\tc".to_string()]));
+        let names = "the header X-A cannot be sent: the value contains control characters";
+        assert_eq!(checked("X-A", "b\nhush"), Err(names.into()));
+        let says = "a header cannot be sent: the name is not a header name";
+        assert_eq!(checked("Authorization: Bearer hush", ""), Err(says.into()));
+        assert_eq!(checked("", "hush"), Err(says.into()));
     }
 
     #[test]

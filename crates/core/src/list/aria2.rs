@@ -292,7 +292,7 @@ mod tests {
     #[test]
     fn mistakes_are_errors_of_their_file_alone() {
         let text = "http://h/a\n  checksum=md5=zz\n  out=a\nftp://h/b\n  out=b\nhttp://h/c\n  out=../c\nhttp://h/d\n  split=many\nhttp://h/f\n  all-proxy=p:1\nhttp://h/e\n";
-        let says = ["`checksum` in line 2", "ftp", "leads out", "`split` in line 9", "Use --proxy", ""];
+        let says = ["`checksum` in line 2", "ftp", "lead out", "`split` in line 9", "Use --proxy", ""];
         let all = read(text);
         assert_eq!(all.len(), says.len());
         for ((_, job), says) in all.iter().zip(says) {

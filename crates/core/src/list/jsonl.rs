@@ -96,7 +96,7 @@ pub(super) fn job_with(
             "a secret was left out of the URL ({HIDDEN}): add it again, or give the complete URL"
         )));
     }
-    job.destination = destination(&mut keys, is_recorded)?;
+    job.destination = destination(&mut keys, &job)?;
     // A program that copies URLs from a document into a list marks the lines of these URLs with this key.
     match keys.remove("named_by") {
         None | Some(Value::Null) => {}
@@ -118,10 +118,10 @@ pub(super) fn job_with(
     Ok(job)
 }
 
-/// Takes the name of the file out of an object. `is_recorded` is true if the object is the line of a lock
-/// file. With -o, a run may have saved its file outside of the output folder. Then only this line is refused,
-/// so its error is `list.file`.
-fn destination(keys: &mut Map<String, Value>, is_recorded: bool) -> Result<Destination, Error> {
+/// Takes the name of the file of a job out of an object. With -o, a run may have saved its file outside of
+/// the output folder. Then only this line of the lock file is refused, so its error is `list.file`. A lock
+/// file gets the place of the error as the URL of the line.
+fn destination(keys: &mut Map<String, Value>, job: &Job) -> Result<Destination, Error> {
     let name = match keys.remove("out") {
         None | Some(Value::Null) => return Ok(Destination::Server),
         Some(Value::String(name)) => name,
@@ -129,9 +129,11 @@ fn destination(keys: &mut Map<String, Value>, is_recorded: bool) -> Result<Desti
     };
     match SafeName::from_person(&name) {
         Ok(name) => Ok(Destination::Name(name)),
-        Err(why) if is_recorded => {
-            Err(Error::new(ErrorKind::ListFile, name, format!("its name cannot be used: {why}")))
-        }
+        Err(why) if job.is_recorded => Err(Error::new(
+            ErrorKind::ListFile,
+            show::url(&job.urls[0]),
+            format!("its name {name} cannot be used: {why}"),
+        )),
         Err(why) => Err(Error::new(ErrorKind::NameUnsafe, name, why)),
     }
 }

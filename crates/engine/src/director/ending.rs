@@ -4,6 +4,7 @@
 
 use super::running::{Stage, host_of, name_of};
 use super::{Director, Report};
+use crate::disk::Part;
 use crate::explain::{self, Explanation, FileStory};
 use crate::trace::CONCURRENCY;
 use downhaul_core::concurrency::{AUTO_MOST, Controller, FILE_COUNTS, Host, Level};
@@ -12,6 +13,8 @@ use downhaul_core::event::{EventKind, JobId, State};
 use downhaul_core::job::Job;
 use downhaul_core::plan::Outcome;
 use downhaul_core::run_limits::Reached;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tracing::debug;
 
@@ -85,10 +88,12 @@ impl Director {
             self.explain(id);
         }
         let Some(running) = self.running.get_mut(&id) else { return };
-        if running.discard && matches!(&running.stage, Stage::Placing(placing) if placing.is_opening) {
-            self.discarded.insert(id);
+        if matches!(&running.stage, Stage::Placing(placing) if placing.is_opening) {
+            self.closing.add_opening(id);
+            self.discarded.extend(running.discard.then_some(id));
         }
-        let part = std::mem::replace(&mut running.stage, Stage::Over).into_file().map(|file| file.part);
+        let file = std::mem::replace(&mut running.stage, Stage::Over).into_file();
+        let part = file.map(|file| (file.path, file.part));
         let bytes = running.plan.bytes();
         self.received += running.plan.received();
         self.reporter.drop_meter(id);
@@ -121,19 +126,27 @@ impl Director {
             }
         }
         match part {
-            Some(part) if !finished => self.block(id, false, move || {
-                if !keep {
-                    part.discard();
-                }
-                Report::Gone
-            }),
-            Some(part) => {
+            Some((path, part)) if !finished => self.close(id, path, part, keep),
+            Some((_, part)) => {
                 // The drop closes the file and may block, so it runs on another thread.
                 self.short_calls.run(move || drop(part));
                 self.forget(id);
             }
             None => self.forget(id),
         }
+    }
+
+    /// Closes the partial file of a job that has ended. If `keep` is false, removes the partial file. A task
+    /// does this, because it may block.
+    pub(super) fn close(&self, id: JobId, path: PathBuf, part: Arc<dyn Part>, keep: bool) {
+        self.closing.add(id, path, &part);
+        self.block(id, false, move || {
+            if !keep {
+                part.discard();
+            }
+            drop(part);
+            Report::Gone
+        });
     }
 
     /// Counts a file that is complete.

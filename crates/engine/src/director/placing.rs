@@ -5,6 +5,7 @@
 //! Invariant: this module writes no bytes of a file, with one exception. A small file that arrived completely
 //! is written as soon as its partial file was started.
 
+use super::closing::{WAITS, open_part};
 use super::running::Stage;
 use super::verifying::{look_at, promises_data};
 use super::{Director, Report};
@@ -22,7 +23,7 @@ use downhaul_core::digest::{self, Algorithm};
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::JobId;
 use downhaul_core::identity::Conditions;
-use downhaul_core::job::{Destination, IfExists, Job};
+use downhaul_core::job::{Destination, IfExists, IfLocked, Job};
 use downhaul_core::journal;
 use downhaul_core::plan::{Begin, Leftover, Place, WorkerId};
 use downhaul_core::preview::may_be_renamed;
@@ -160,8 +161,15 @@ impl Director {
         let may_be_replaced = matches!(settings.if_exists_of(&spec), IfExists::Overwrite | IfExists::Update);
         let small = resume == Resume::Auto
             && begin.as_ref().is_some_and(|begin| begin.journal.is_none() && !begin.keep);
-        let quick =
-            begin.as_ref().is_some_and(|begin| begin.journal.is_none() && !begin.keep) && !reads && !waits;
+        // The work may wait for the partial file of a job that has ended.
+        let closing = self.closing.clone();
+        let quick = begin.as_ref().is_some_and(|begin| begin.journal.is_none() && !begin.keep)
+            && !reads
+            && !waits
+            && closing.is_empty();
+        // With another value of `--if-locked`, a locked file is not a failure.
+        let fails = settings.if_locked == IfLocked::Fail && !is_preview;
+        let lock_waits = if fails && !quick { WAITS } else { 0 };
         self.block_knowing(id, remote.clone(), true, quick, move |known| {
             Report::Placed((|| {
                 let known = known?;
@@ -237,10 +245,12 @@ impl Director {
                             small,
                             mark: settings.attributes != Attributes::None,
                         };
-                        let opened = match disk.open_part(&path, how) {
+                        let is_closing = || closing.may_have(&path, id) && !reports.is_closed();
+                        let open = |how| open_part(&*disk, &path, how, is_closing, lock_waits);
+                        let opened = match open(how) {
                             // The existing file cannot be continued, but it may be replaced.
                             Err(error) if error.kind == ErrorKind::ResumeRefused && may_be_replaced => {
-                                disk.open_part(&path, Opening { resume: Resume::Auto, ..how })
+                                open(Opening { resume: Resume::Auto, ..how })
                             }
                             opened => opened,
                         };

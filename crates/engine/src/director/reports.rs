@@ -37,7 +37,7 @@ impl Director {
     pub(super) fn on_report(&mut self, id: JobId, report: Report) {
         let Some(running) = self.running.get_mut(&id) else { return self.on_late_report(id, report) };
         let mut input = match report {
-            Report::Gone => return self.forget(id),
+            Report::Gone => return self.on_gone(id),
             Report::Input(input) => input,
             Report::Known(known) => {
                 running.on_known(known.signature);
@@ -95,6 +95,11 @@ impl Director {
         self.on_input(id, input);
     }
 
+    fn on_gone(&mut self, id: JobId) {
+        self.closing.on_closed(id);
+        self.forget(id);
+    }
+
     /// Passes the round-trip time of the connection of a worker to the controller of its host.
     fn on_round_trip(&mut self, id: JobId, worker: WorkerId) {
         let Some(running) = self.running.get(&id) else { return };
@@ -107,18 +112,17 @@ impl Director {
     }
 
     /// Handles a report about a job that is over. A partial file that was opened too late is closed. If the
-    /// job was removed together with its partial file, that file is removed. Closing and removing a file may
-    /// block.
+    /// job was removed together with its partial file, that file is removed.
     fn on_late_report(&mut self, id: JobId, report: Report) {
-        let Report::Placed(placed) = report else { return };
+        let placed = match report {
+            Report::Placed(placed) => placed,
+            Report::Gone => return self.closing.on_closed(id),
+            _ => return,
+        };
         let discards = self.discarded.remove(&id);
-        if let Ok(Placement { part: Some(part), .. }) = placed {
-            tokio::task::spawn_blocking(move || {
-                if discards {
-                    part.discard();
-                }
-                drop(part);
-            });
+        match placed {
+            Ok(Placement { part: Some(part), path, .. }) => self.close(id, path, part, !discards),
+            _ => self.closing.on_closed(id),
         }
     }
 

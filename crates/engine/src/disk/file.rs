@@ -34,8 +34,6 @@ use std::borrow::Cow;
 use std::fs::{self, File, Metadata, TryLockError};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
 
 /// Saves files to the file systems of this machine.
 pub(crate) struct Files;
@@ -122,7 +120,7 @@ impl Disk for Files {
     fn open_part(&self, target: &Path, how: Opening<'_>) -> Result<(Box<dyn Part>, Option<Found>), Error> {
         check_name(target)?;
         let (side, is_usual) = sides(target, how);
-        let (file, meta) = open_when_unlocked(&side.part, target)?;
+        let (file, meta) = open_and_lock(&side.part, target)?;
         let empty = meta.len() == 0;
         if empty && is_usual && how.mark {
             platform::attach(&file, RECORD, &[UNFINISHED]);
@@ -279,23 +277,6 @@ fn first_bytes(journal: &Path) -> Option<Vec<u8>> {
     let file = platform::open_existing(journal).ok()?;
     file.take(journal::START_MOST as u64).read_to_end(&mut bytes).ok()?;
     Some(bytes)
-}
-
-/// The number of waits for a locked partial file, and the length of each wait. If a job was removed or its
-/// session was dropped, a write that had begun keeps the partial file locked for a few milliseconds. The same
-/// program may have added the job again in the meantime.
-const LOCK_WAITS: (u32, Duration) = (10, Duration::from_millis(20));
-
-/// Opens and locks a partial file as [`open_and_lock`] does. If the file is locked, waits a moment for the
-/// end of the lock.
-fn open_when_unlocked(path: &Path, target: &Path) -> Result<(File, Metadata), Error> {
-    for _ in 0..LOCK_WAITS.0 {
-        match open_and_lock(path, target) {
-            Err(error) if error.kind == ErrorKind::FileLocked => thread::sleep(LOCK_WAITS.1),
-            other => return other,
-        }
-    }
-    open_and_lock(path, target)
 }
 
 /// Opens or creates a partial file, and locks it. Makes its folder if there is none. Returns the file with

@@ -4,29 +4,37 @@
 use super::{Panics, World};
 use bytes::Bytes;
 use downhaul_engine::core::identity::Identity;
+use downhaul_engine::core::job::IfLocked;
 use downhaul_engine::disk::{Disk, Found, Opening, Part, Publishing, Standing};
 use downhaul_engine::source::{GivenBy, Source, Sources};
-use downhaul_engine::{Error, EventKind, Job, Remove, Session, Settings};
+use downhaul_engine::{Error, ErrorKind, EventKind, Job, Remove, Session, Settings};
 use downhaul_testkit::content;
 use downhaul_testkit::fake_disk::FakeDisk;
 use downhaul_testkit::memory_source::MemorySource;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 use url::Url;
 
 const SIZE: u64 = 1000;
 
-/// A disk on which the file `stuck` is saved only when the gate is open.
+/// A disk on which the file `stuck` is saved only when the gate is open. Until then, its partial file is
+/// locked.
 #[derive(Clone)]
 struct HangingDisk {
     disk: FakeDisk,
     gate: Arc<(Mutex<bool>, Condvar)>,
+    is_locked: Arc<AtomicBool>,
 }
 
 impl HangingDisk {
+    fn new() -> HangingDisk {
+        HangingDisk { disk: FakeDisk::failing(0, 1), gate: Arc::default(), is_locked: Arc::default() }
+    }
+
     fn pass(&self, target: &Path) {
         let (is_open, changed) = &*self.gate;
         let mut is_open = is_open.lock().expect("no panic");
@@ -55,7 +63,14 @@ impl Disk for HangingDisk {
     }
 
     fn open_part(&self, target: &Path, how: Opening<'_>) -> Result<(Box<dyn Part>, Option<Found>), Error> {
+        if !target.ends_with("stuck") {
+            return self.disk.open_part(target, how);
+        }
+        if self.is_locked.swap(true, Ordering::SeqCst) {
+            return Err(Error::new(ErrorKind::FileLocked, "", ""));
+        }
         self.pass(target);
+        self.is_locked.store(false, Ordering::SeqCst);
         self.disk.open_part(target, how)
     }
 
@@ -79,8 +94,7 @@ impl Disk for HangingDisk {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_hangs_stops_only_the_files_that_use_it() {
-    let gate = Arc::default();
-    let hanging = HangingDisk { disk: FakeDisk::failing(0, 1), gate };
+    let hanging = HangingDisk::new();
     let builder = |settings: Settings, sources| {
         Session::builder(settings).sources(sources).disk(Arc::new(hanging.clone())).seed(1)
     };
@@ -108,6 +122,34 @@ async fn a_disk_that_hangs_stops_only_the_files_that_use_it() {
     assert!(
         world.is_exact("stuck", SIZE) && (0..300).all(|n| n == 50 || world.is_exact(&format!("f{n}"), SIZE))
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_added_again_waits_for_the_partial_file_of_the_removed_job() {
+    for if_locked in [IfLocked::Fail, IfLocked::Skip] {
+        let hanging = HangingDisk::new();
+        let builder = |settings: Settings, sources| {
+            Session::builder(settings).sources(sources).disk(Arc::new(hanging.clone())).seed(1)
+        };
+        let settings = Settings::default().with_if_locked(if_locked);
+        let world = World::with(hanging.disk.clone(), settings, builder);
+        let removed = world.add("stuck", SIZE).await;
+        let is_locked = async {
+            while !hanging.is_locked.load(Ordering::SeqCst) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), is_locked).await.expect("the partial file is opened");
+        world.session.remove(removed, Remove::Discard);
+        let again = world.add("stuck", SIZE).await;
+        // This is longer than the wait for a partial file that another session is closing.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        hanging.open_gate();
+        let ended = tokio::time::timeout(Duration::from_secs(30), world.end()).await;
+        let (_, ended) = ended.expect("the session ends");
+        assert_eq!(ended, [(removed.get(), "job.removed".into()), (again.get(), "finished".into())]);
+        assert_eq!(hanging.disk.read("out/stuck"), Some(content("stuck", SIZE)));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -121,7 +121,7 @@ fn a_document_may_use_a_namespace_prefix() {
 fn after_an_invalid_file_the_next_file_is_read() {
     let url = "<url>http://h/</url>";
     for (file, says) in [
-        (format!("<file name='../a'>{url}</file>"), "leads out of the output folder"),
+        (format!("<file name='../a'>{url}</file>"), "lead out of the output folder"),
         (format!("<file name='/a'>{url}</file>"), "it is an absolute path"),
         (format!("<file>{url}</file>"), "it is empty"),
         (format!("<file name='{}'>{url}</file>", "a/".repeat(3000) + "a"), "longer than 4096 bytes"),

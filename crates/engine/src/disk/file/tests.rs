@@ -161,20 +161,6 @@ fn a_file_that_another_tool_left_is_copied_and_its_end_is_compared() {
 }
 
 #[test]
-fn a_partial_file_that_is_being_closed_can_be_opened() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let target = folder.path().join("name");
-    let part = open(&target).0;
-    let closing = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(50));
-        drop(part);
-    });
-    let opened = Files.open_part(&target, how(Resume::Auto)).map(drop);
-    closing.join().expect("no panic");
-    assert_eq!(opened, Ok(()));
-}
-
-#[test]
 fn a_part_file_is_locked_and_becomes_the_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let target = folder.path().join("sub/name");
