@@ -1,7 +1,8 @@
 //! `downhaul verify`: compares files on the disk with checksum lists and lock files. This command changes
 //! nothing and sends no requests.
 
-use crate::again;
+mod advice;
+
 use crate::exit::Exit;
 use crate::given;
 use crate::input;
@@ -52,6 +53,9 @@ const RECORDS: [&str; 2] = [".lock", ".jsonl"];
 /// The end of a message about lines of a list that could not be read.
 const NOT_READ: &str = "could not be read";
 
+/// The word for a file that does not exist.
+const MISSING: &str = "MISSING";
+
 /// The facts that were read from lists.
 #[derive(Default)]
 struct Wanted {
@@ -71,6 +75,8 @@ struct Stated {
     digests: Vec<Expected>,
     /// The size in a lock file, in bytes.
     size: Option<u64>,
+    /// The folder in which the run saved the file, as a lock file states it.
+    saved_in: Option<PathBuf>,
 }
 
 /// Compares the files that a checksum list or a lock file names. If `what` is a folder, uses the lists and
@@ -85,11 +91,12 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint)
         }
     };
     let mut exit = if wanted.lacks_files { Exit::Usage } else { Exit::Success };
-    let mut counts = BTreeMap::new();
+    let (mut counts, mut missing) = (BTreeMap::new(), Vec::new());
     for (path, stated) in &wanted.files {
         let (word, detail, one) = check(path, stated);
         exit = exit.min(one);
         *counts.entry(word).or_insert(0_u64) += 1;
+        missing.extend((word == MISSING).then_some(stated));
         if quiet && one == Exit::Success {
             continue;
         }
@@ -111,28 +118,17 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint)
         printer::err(&format!("{}\n", counts.join(", ")));
     }
     if has_urls && !quiet && matches!(exit, Exit::Mismatch | Exit::Failed) {
-        printer::err(&format!("To repair: {}\n", repair(what, folder)));
+        printer::err(&advice::for_files(what, folder, &missing));
     }
     exit
 }
 
-/// Returns the command that repairs wrong files and downloads missing files. `downhaul repair` looks for the
-/// files in the current folder, so `-d` is added for any other folder.
-fn repair(list: &Path, folder: Option<&Path>) -> String {
-    let shown = |path: &Path| again::quoted(&words::path(path));
-    let mut command = format!("downhaul repair {}", shown(list));
-    if let Some(folder) = folder.or(list.parent()).filter(|folder| !folder.as_os_str().is_empty()) {
-        command += &format!(" -d {}", shown(folder));
-    }
-    command
-}
-
 /// Compares one file with its digests or, if it has none, with its size. Returns the word that is shown, a
 /// detail and the exit status.
-fn check(path: &Path, Stated { digests: expected, size }: &Stated) -> (&'static str, String, Exit) {
+fn check(path: &Path, Stated { digests: expected, size, .. }: &Stated) -> (&'static str, String, Exit) {
     let algorithms = digest::distinct(expected.iter().map(|one| one.digest.algorithm));
     if fs::symlink_metadata(path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
-        return ("MISSING", String::new(), Exit::Failed);
+        return (MISSING, String::new(), Exit::Failed);
     }
     if expected.is_empty() {
         return match (fs::metadata(path), size) {
@@ -234,10 +230,10 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<b
     let name = list.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let folder = folder.or(list.parent()).unwrap_or(Path::new(""));
     let Wanted { files, lacks_files, mistake, is_damaged } = wanted;
-    let mut want = |file: &str, digests: Vec<Digest>, size| {
+    let mut want = |file: &str, digests: Vec<Digest>, size, saved_in| {
         let file = file.strip_prefix("./").unwrap_or(file);
         let stated = files.entry(path_of(folder, file)).or_default();
-        stated.size = size;
+        (stated.size, stated.saved_in) = (size, saved_in);
         stated.digests.extend(digests.into_iter().map(|digest| Expected { digest, from: name.clone() }));
     };
     let mut recorded = Recorded::default();
@@ -263,7 +259,12 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<b
     // A digest without a name belongs to the file that the list is named after.
     let alone = list.file_stem().unwrap_or_default().to_string_lossy();
     for entry in sums.entries() {
-        want(if entry.name.is_empty() { &alone } else { &entry.name }, vec![entry.digest.clone()], None);
+        want(
+            if entry.name.is_empty() { &alone } else { &entry.name },
+            vec![entry.digest.clone()],
+            None,
+            None,
+        );
     }
     report_lines("warning", sums.unread(), &name, NOT_READ, None);
     Ok(false)
@@ -289,7 +290,7 @@ struct Lines {
 fn read_lines(
     text: &[u8],
     recorded: &mut Recorded,
-    want: &mut impl FnMut(&str, Vec<Digest>, Option<u64>),
+    want: &mut impl FnMut(&str, Vec<Digest>, Option<u64>, Option<PathBuf>),
 ) -> Lines {
     let mut lines = Lines::default();
     for (number, line) in (1..).zip(input::lines(text)) {
@@ -310,7 +311,7 @@ fn read_lines(
         match of_list(&line) {
             Ok(Some((file, digests))) => {
                 lines.records += 1;
-                want(&file, digests, None);
+                want(&file, digests, None, None);
             }
             Ok(None) => lines.without_digest += 1,
             Err(why) => {
@@ -326,14 +327,15 @@ fn read_lines(
 /// The digests and sizes in a lock file. If several lines are about one file, the last line is used, unless
 /// only an earlier line has a strong digest of the same file. Lines about failures are not used.
 #[derive(Default)]
-struct Recorded(BTreeMap<String, (Line, Vec<Digest>, Option<u64>)>);
+struct Recorded(BTreeMap<String, (Line, Vec<Digest>, Option<u64>, Option<PathBuf>)>);
 
 impl Recorded {
     fn add(&mut self, entry: Entry) {
         let (line, digests) = (entry.line(), entry.digests());
         let adds = self.0.get(&entry.out).is_none_or(|(known, ..)| !line.adds_nothing_to(*known));
         if line != Line::Failed && adds {
-            self.0.insert(entry.out, (line, digests, entry.size));
+            let saved_in = advice::folder_of(Path::new(&entry.path), &entry.out);
+            self.0.insert(entry.out, (line, digests, entry.size, saved_in));
         }
     }
 
@@ -350,10 +352,10 @@ impl Recorded {
         Ok(unread)
     }
 
-    /// Passes each file, its digests and its size to `want`.
-    fn want(self, want: &mut impl FnMut(&str, Vec<Digest>, Option<u64>)) {
-        for (file, (_, digests, size)) in self.0 {
-            want(&file, digests, size);
+    /// Passes each file, its digests, its size and the folder in which it was saved to `want`.
+    fn want(self, want: &mut impl FnMut(&str, Vec<Digest>, Option<u64>, Option<PathBuf>)) {
+        for (file, (_, digests, size, saved_in)) in self.0 {
+            want(&file, digests, size, saved_in);
         }
     }
 }
