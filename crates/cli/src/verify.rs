@@ -1,10 +1,10 @@
 //! `downhaul verify`: compares files on the disk with checksum lists and lock files. This command changes
 //! nothing and sends no requests.
 
+mod advice;
 mod check;
 mod paths;
 
-use crate::again;
 use crate::exit::Exit;
 use crate::given;
 use crate::input;
@@ -84,7 +84,7 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint)
         }
     };
     let mut exit = if wanted.lacks_files { Exit::Usage } else { Exit::Success };
-    let mut counts = BTreeMap::new();
+    let (mut counts, mut missing) = (BTreeMap::new(), Vec::new());
     // The wrong and missing files that `downhaul repair` can write, and those that it cannot write.
     let (mut repairable, mut others) = (false, false);
     for (path, stated) in &wanted.files {
@@ -95,6 +95,7 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint)
             others |= !stated.can_be_repaired;
         }
         *counts.entry(word).or_insert(0_u64) += 1;
+        missing.extend((word == check::MISSING).then_some(stated));
         if quiet && one == Exit::Success {
             continue;
         }
@@ -117,24 +118,13 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint)
     }
     if has_urls && !quiet && matches!(exit, Exit::Mismatch | Exit::Failed) {
         if repairable {
-            printer::err(&format!("To repair: {}\n", repair(what, folder)));
+            printer::err(&advice::for_files(what, folder, &missing));
         }
         if others {
             printer::err(OUTSIDE);
         }
     }
     exit
-}
-
-/// Returns the command that repairs wrong files and downloads missing files. `downhaul repair` looks for the
-/// files in the current folder, so `-d` is added for any other folder.
-fn repair(list: &Path, folder: Option<&Path>) -> String {
-    let shown = |path: &Path| again::quoted(&words::path(path));
-    let mut command = format!("downhaul repair {}", shown(list));
-    if let Some(folder) = folder.or(list.parent()).filter(|folder| !folder.as_os_str().is_empty()) {
-        command += &format!(" -d {}", shown(folder));
-    }
-    command
 }
 
 fn is_metalink(list: &Path) -> bool {
@@ -204,10 +194,10 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<b
     let name = list.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let folder = folder.or(list.parent()).unwrap_or(Path::new(""));
     let Wanted { files, lacks_files, mistake, is_damaged } = wanted;
-    let mut want = |file: &str, digests: Vec<Digest>, size| {
+    let mut want = |file: &str, digests: Vec<Digest>, size, saved_in| {
         let file = file.strip_prefix("./").unwrap_or(file);
         let stated = files.entry(path_of(folder, file)).or_default();
-        stated.size = size;
+        (stated.size, stated.saved_in) = (size, saved_in);
         stated.can_be_repaired = SafeName::from_person(file).is_ok();
         stated.is_remote = is_remote(file);
         stated.digests.extend(digests.into_iter().map(|digest| Expected { digest, from: name.clone() }));
@@ -235,7 +225,12 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<b
     // A digest without a name belongs to the file that the list is named after.
     let alone = list.file_stem().unwrap_or_default().to_string_lossy();
     for entry in sums.entries() {
-        want(if entry.name.is_empty() { &alone } else { &entry.name }, vec![entry.digest.clone()], None);
+        want(
+            if entry.name.is_empty() { &alone } else { &entry.name },
+            vec![entry.digest.clone()],
+            None,
+            None,
+        );
     }
     report_lines("warning", sums.unread(), &name, NOT_READ, None);
     Ok(false)
@@ -262,7 +257,7 @@ struct Lines {
 fn read_lines(
     text: &[u8],
     recorded: &mut Recorded,
-    want: &mut impl FnMut(&str, Vec<Digest>, Option<u64>),
+    want: &mut impl FnMut(&str, Vec<Digest>, Option<u64>, Option<PathBuf>),
 ) -> Lines {
     let mut lines = Lines::default();
     let is_empty = text.iter().all(|byte| *byte == 0 || byte.is_ascii_whitespace());
@@ -284,7 +279,7 @@ fn read_lines(
         match of_list(&line) {
             Ok(Some((file, digests))) => {
                 lines.records += 1;
-                want(&file, digests, None);
+                want(&file, digests, None, None);
             }
             Ok(None) => lines.without_digest += 1,
             Err(why) => {
@@ -300,14 +295,15 @@ fn read_lines(
 /// The digests and sizes in a lock file. If several lines are about one file, the last line is used, unless
 /// only an earlier line has a strong digest of the same file. Lines about failures are not used.
 #[derive(Default)]
-struct Recorded(BTreeMap<String, (Line, Vec<Digest>, Option<u64>)>);
+struct Recorded(BTreeMap<String, (Line, Vec<Digest>, Option<u64>, Option<PathBuf>)>);
 
 impl Recorded {
     fn add(&mut self, entry: Entry) {
         let (line, digests) = (entry.line(), entry.digests());
         let adds = self.0.get(&entry.out).is_none_or(|(known, ..)| !line.adds_nothing_to(*known));
         if line != Line::Failed && adds {
-            self.0.insert(entry.out, (line, digests, entry.size));
+            let saved_in = advice::folder_of(Path::new(&entry.path), &entry.out);
+            self.0.insert(entry.out, (line, digests, entry.size, saved_in));
         }
     }
 
@@ -324,10 +320,10 @@ impl Recorded {
         Ok(unread)
     }
 
-    /// Passes each file, its digests and its size to `want`.
-    fn want(self, want: &mut impl FnMut(&str, Vec<Digest>, Option<u64>)) {
-        for (file, (_, digests, size)) in self.0 {
-            want(&file, digests, size);
+    /// Passes each file, its digests, its size and the folder in which it was saved to `want`.
+    fn want(self, want: &mut impl FnMut(&str, Vec<Digest>, Option<u64>, Option<PathBuf>)) {
+        for (file, (_, digests, size, saved_in)) in self.0 {
+            want(&file, digests, size, saved_in);
         }
     }
 }

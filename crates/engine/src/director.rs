@@ -18,6 +18,7 @@
 //! commands. [`connections`] opens connections, [`placing`] chooses names and opens partial files, and
 //! [`verifying`] verifies bytes.
 
+mod beginning;
 mod closing;
 mod connections;
 mod control;

@@ -3,6 +3,7 @@
 //! Invariant: the jobs of a list that was fetched count as jobs of a document that someone else may write.
 
 use super::clashes::{Clash, Names, Place, SAME};
+use super::mistakes::is_checksum_list;
 use super::packed::{self, plain_name, unpacked};
 #[cfg(feature = "parquet")]
 use super::parquet::Parquet;
@@ -144,7 +145,13 @@ impl List {
 
     /// Returns the mistakes of the list, in words for the user.
     pub(super) fn has_mistakes(&self, all: &str) -> String {
-        format!("the list {self} has mistakes:{all}")
+        match &self.content {
+            Content::File(path) if is_checksum_list(path) => format!(
+                "{self} is a checksum list, which has no URLs. downhaul verify compares files with it, and a \
+                 download of URLs with --checksum-file verifies the files"
+            ),
+            _ => format!("the list {self} has mistakes:{all}"),
+        }
     }
 
     /// Returns true if the line with this error is left out. The unreadable rest of a list is not a line, so

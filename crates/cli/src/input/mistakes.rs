@@ -1,5 +1,9 @@
 //! [`Mistakes`]: the mistakes in a list, as texts for the user.
 
+use crate::given;
+use downhaul_engine::core::list::checksums::{self, Checksums};
+use std::path::Path;
+
 /// The most mistakes in a list that are shown. The others are only counted.
 const MISTAKES_SHOWN: usize = 10;
 
@@ -35,4 +39,12 @@ impl Mistakes {
         }
         Err(format!("\n  {}", shown.join("\n  ")))
     }
+}
+
+/// Returns true if a file is a checksum list: most of its lines have a digest, and none of them has a URL.
+pub(super) fn is_checksum_list(path: &Path) -> bool {
+    let Ok(text) = given::read(path, checksums::LONGEST) else { return false };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let sums = Checksums::read(&text, &name);
+    sums.entries().len() > sums.unread() && !text.windows(3).any(|part| part == b"://")
 }

@@ -8,7 +8,10 @@ use downhaul_engine::core::show::escaped;
 use downhaul_engine::digests_of;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// The word for a file that does not exist.
+pub(super) const MISSING: &str = "MISSING";
 
 /// The statements of lists about one file.
 #[derive(Default)]
@@ -16,6 +19,8 @@ pub(super) struct Stated {
     pub(super) digests: Vec<Expected>,
     /// The size in a lock file, in bytes.
     pub(super) size: Option<u64>,
+    /// The folder in which the run saved the file, as a lock file states it.
+    pub(super) saved_in: Option<PathBuf>,
     /// True if `downhaul repair` may write a file of this name.
     pub(super) can_be_repaired: bool,
     /// True if the path is one that Windows looks up on another machine.
@@ -31,7 +36,7 @@ pub(super) fn check(path: &Path, stated: &Stated) -> (&'static str, String, Exit
         return unreadable("the list names another machine or a device");
     }
     if fs::symlink_metadata(path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
-        return ("MISSING", String::new(), Exit::Failed);
+        return (MISSING, String::new(), Exit::Failed);
     }
     // Opening a pipe waits for its writer, and a device may have no end.
     let there = match fs::metadata(path) {

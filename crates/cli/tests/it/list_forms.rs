@@ -120,6 +120,26 @@ fn lines_with_mistakes_are_refused_or_left_out() {
 }
 
 #[test]
+fn a_checksum_list_in_place_of_a_list_is_recognised() {
+    let place = Place::new();
+    let digest = |n: u8| format!("{n:064x}");
+    place.write("SHA256SUMS", format!("{}  a\n{} *b\n", digest(1), digest(2)));
+    place.write("a.md5", format!("{}  a\n", &digest(1)[32..]));
+    for (list, args) in [
+        ("SHA256SUMS", &["repair", "SHA256SUMS"][..]),
+        ("SHA256SUMS", &["-i", "SHA256SUMS"]),
+        ("SHA256SUMS", &["plan", "-i", "SHA256SUMS"]),
+        ("a.md5", &["repair", "a.md5"]),
+    ] {
+        let out = place.run(args);
+        assert_eq!(out.status, 2, "{}", out.stderr);
+        let says = format!("error: {list} is a checksum list, which has no URLs. ");
+        assert!(out.stderr.starts_with(&says) && !out.stderr.contains("0001"), "{}", out.stderr);
+        assert!(out.stderr.contains("downhaul verify") && out.stderr.contains("--checksum-file"));
+    }
+}
+
+#[test]
 fn rows_that_cannot_be_read_are_never_lost() {
     let server = Server::start();
     let (a, b) = (put(&server, "a"), put(&server, "b"));

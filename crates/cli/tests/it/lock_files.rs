@@ -124,6 +124,21 @@ fn verify_compares_the_size_of_a_file_of_which_the_lock_file_has_no_digest() {
 }
 
 #[test]
+fn verify_says_where_the_files_of_a_lock_file_were_saved() {
+    let (server, place) = (Server::start(), Place::new());
+    let out = place.run(&[&put_file(&server), "-d", "other", "--record", "set.lock"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    let out = place.run(&["verify", "set.lock"]);
+    let says =
+        "The missing files were saved in other. To verify them there: downhaul verify set.lock -d other\n";
+    assert!(out.status == 1 && out.stderr.ends_with(says), "{}", out.stderr);
+    assert_eq!(place.run(&["verify", "set.lock", "-d", "other"]).status, 0);
+    std::fs::remove_file(place.path().join("other/file")).expect("removed");
+    let out = place.run(&["verify", "set.lock", "-d", "other"]);
+    assert!(out.stderr.ends_with("To repair: downhaul repair set.lock -d other\n"), "{}", out.stderr);
+}
+
+#[test]
 fn verify_compares_the_files_on_the_disk() {
     let place = Place::new();
     for name in ["d/good", "d/bad", "d/e/f"] {
