@@ -128,6 +128,7 @@ const ADVICE: &[(&str, &str)] = &[
         "Free some space on the disk and run the same command again, or choose a folder on another disk with -d.",
     ),
     ("disk.permission", "Choose a folder that you may write to, with -d."),
+    ("disk.failed", "Check the folder and its disk, or choose another folder with -d."),
     ("disk.too_large", "Choose another disk with -d."),
     ("disk.too_many_files", "Use a smaller -j or -x, or raise the limit (ulimit -n)."),
     ("output.started", "Save to a file instead."),

@@ -527,8 +527,8 @@ pub enum Phase {
     Connecting,
     /// Bytes arrive.
     Receiving,
-    /// The job waits: before the next attempt, during a pause that the host needs, or for another run that is
-    /// working on the file.
+    /// The job waits: before the next attempt, during a pause that the host needs, for its turn, or for
+    /// another run that is working on the file.
     Waiting,
     /// The job waits for the answer of the user.
     Asking,

@@ -292,7 +292,8 @@ impl Director {
                     let (more, none) = (running.plan.takes_more(), running.plan.is_starving());
                     let full = |one: &Allowance| (none && one.most == 0) || (more && one.worth == 0);
                     running.wants_more = allowances.iter().any(full);
-                    self.connections.wanted |= running.wants_more;
+                    // The host may allow the request earlier, as soon as it serves another file.
+                    self.connections.wanted |= running.show_wait(now, &allowances) || running.wants_more;
                     if running.plan.is_paused() {
                         running.meter.set_phase(Phase::Paused);
                     }

@@ -7,7 +7,7 @@
 //! functions that [`measured`] calls do not need an argument for the time.
 
 use crate::clock;
-use downhaul_core::concurrency::{Step, StepReason};
+use downhaul_core::concurrency::{RequestLimit, Step, StepReason};
 use std::cell::Cell;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -35,6 +35,8 @@ const LONG_WAIT: Duration = Duration::from_secs(1);
 pub struct Explanation {
     /// Each host, with the changes of its number of connections, oldest first.
     pub hosts: Vec<(String, Vec<Step>)>,
+    /// The hosts with a limit of requests.
+    pub request_limits: Vec<(String, RequestLimit)>,
     /// The changes of the number of files that are downloaded at once, oldest first. It is empty if the user
     /// set this number.
     pub at_once: Vec<Step>,

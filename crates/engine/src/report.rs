@@ -167,9 +167,9 @@ impl Reporter {
         broadcast.lossy.clear();
     }
 
-    /// Makes the counters of a job that starts now, and returns them.
-    pub(crate) fn meter(&self, job: JobId, name: String) -> Arc<Meter> {
-        let meter = Arc::new(Meter::new(self.clock, name));
+    /// Makes the counters of a job that began at the time `started`, and returns them.
+    pub(crate) fn meter(&self, job: JobId, name: String, started: Duration) -> Arc<Meter> {
+        let meter = Arc::new(Meter::new(self.clock, name, started));
         lock(&self.meters).insert(job, meter.clone());
         meter
     }
@@ -224,10 +224,10 @@ impl Drop for Counted {
 }
 
 impl Meter {
-    fn new(clock: Clock, name: String) -> Self {
+    fn new(clock: Clock, name: String, started: Duration) -> Self {
         Meter {
             clock,
-            started: clock.now(),
+            started,
             name: Mutex::new(name),
             phase: AtomicU8::new(Phase::Connecting as u8),
             bytes: AtomicU64::new(0),
@@ -259,11 +259,27 @@ impl Meter {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }
 
-    /// Records that the job waits for this time.
-    pub(crate) fn set_waiting(&self, wait: Duration) {
+    fn phase(&self) -> Phase {
+        const PHASES: [Phase; 7] = [
+            Phase::Connecting,
+            Phase::Receiving,
+            Phase::Waiting,
+            Phase::Asking,
+            Phase::Finishing,
+            Phase::Checking,
+            Phase::Paused,
+        ];
+        PHASES[usize::from(self.phase.load(Ordering::Relaxed)) % PHASES.len()]
+    }
+
+    /// Records that the job waits for this time, or for its turn if the time is zero. Returns the phase
+    /// before the wait.
+    pub(crate) fn set_waiting(&self, wait: Duration) -> Phase {
+        let before = self.phase();
         let until = self.clock.now().saturating_add(wait).as_millis();
         self.until.store(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.set_phase(Phase::Waiting);
+        before
     }
 
     pub(crate) fn set_bytes(&self, bytes: u64) {
@@ -301,17 +317,8 @@ impl Meter {
     }
 
     fn sample(&self, job: JobId) -> Progress {
-        const PHASES: [Phase; 7] = [
-            Phase::Connecting,
-            Phase::Receiving,
-            Phase::Waiting,
-            Phase::Asking,
-            Phase::Finishing,
-            Phase::Checking,
-            Phase::Paused,
-        ];
         let now = self.clock.now();
-        let phase = PHASES[usize::from(self.phase.load(Ordering::Relaxed)) % PHASES.len()];
+        let phase = self.phase();
         let until = Duration::from_millis(self.until.load(Ordering::Relaxed));
         let wait = if phase == Phase::Waiting { until.saturating_sub(now).as_secs_f64() } else { 0.0 };
         let total = Some(self.total.load(Ordering::Relaxed)).filter(|&total| total != UNKNOWN);

@@ -131,9 +131,10 @@ impl Bars {
         let (long, short) = match sample.phase {
             Phase::Connecting if sample.bytes == 0 => ("connecting".to_string(), "connecting".to_string()),
             Phase::Connecting => (format!("connecting, {bytes} so far"), "connecting".into()),
+            Phase::Waiting if sample.wait <= 0.0 => ("waiting for its turn".into(), "waiting".into()),
             Phase::Waiting => {
                 let wait = units::clock(sample.wait.ceil());
-                (format!("waiting {wait} before the next try"), format!("waiting {wait}"))
+                (format!("waiting {wait} before the next request"), format!("waiting {wait}"))
             }
             Phase::Asking => ("waiting for your answer".into(), "asking".into()),
             Phase::Finishing => (format!("{bytes}, writing to disk"), "writing".into()),

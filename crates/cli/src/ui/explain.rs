@@ -2,7 +2,7 @@
 //! and why connections were added or dropped.
 
 use super::units;
-use downhaul_engine::core::concurrency::{Step, StepReason};
+use downhaul_engine::core::concurrency::{RequestLimit, Step, StepReason};
 use downhaul_engine::core::show::escaped;
 use downhaul_engine::{Explanation, FileStory, Limiter, Spent, Summary};
 use std::time::Duration;
@@ -12,7 +12,7 @@ const ENDS: usize = 5;
 
 /// Returns the lines that are shown. Each of them ends with a line feed.
 pub(crate) fn text(summary: &Summary, verbose: bool) -> String {
-    let Explanation { hosts, at_once, files, proxies } = &summary.explanation;
+    let Explanation { hosts, request_limits, at_once, files, proxies } = &summary.explanation;
     let mut out = String::new();
     if !files.is_empty() {
         let which = match files.len() as u64 == summary.finished {
@@ -24,6 +24,9 @@ pub(crate) fn text(summary: &Summary, verbose: bool) -> String {
     out += &folded(files.iter().map(story).collect(), verbose);
     for proxy in proxies {
         out += &format!("Connections went through the proxy {}.\n", escaped(proxy));
+    }
+    for (host, limit) in request_limits {
+        out += &format!("Limit of requests to {}:\n{}", escaped(host), request_limit(limit));
     }
     for (host, steps) in hosts {
         out += &format!("Connections to {}:\n", escaped(host));
@@ -87,7 +90,7 @@ fn limited_by(limit: Limiter) -> &'static str {
     match limit {
         Limiter::Rate => "--limit-rate",
         Limiter::Waits => {
-            "the time in which no request was sent: pauses that the host required or that follow a failure, other files that came first, or bytes on the disk that were checked"
+            "the time in which no request was sent: pauses that the host required or that follow a failure, a limit of requests to the host, other files that came first, or bytes on the disk that were checked"
         }
         Limiter::FirstByte => "the server; the wait for the response was longer than the transfer",
         Limiter::Disk => "the disk",
@@ -103,6 +106,17 @@ fn limited_by(limit: Limiter) -> &'static str {
             "unknown; the download ended before more connections were tried, or it could use only one connection"
         }
     }
+}
+
+/// Returns the lines about a limit of requests. Requests for further connections of a file do not count.
+fn request_limit(limit: &RequestLimit) -> String {
+    let rate =
+        |rate: f64| format!("at most {} requests for files in a second", (rate * 100.0).round() / 100.0);
+    let known = limit.known.map(|known| {
+        let rate = rate(known);
+        format!("  {rate} at first, as an earlier run found (with --no-learn, this is not used)\n")
+    });
+    format!("{}  {} at the end\n", known.unwrap_or_default(), rate(limit.now))
 }
 
 /// Returns the line about a change of the number of connections or of files at once. `what` is "connections"

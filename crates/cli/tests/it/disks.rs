@@ -1,7 +1,7 @@
 //! Tests of full disks and of limits. The error names the path, the partial file can be resumed, and the
 //! other files continue.
 
-use crate::common::{Out, Place, events, finish, note};
+use crate::common::{Out, Place, events, finish, note, wait_until};
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 use std::process::{Command, Stdio};
@@ -152,5 +152,27 @@ fn with_few_file_descriptors_there_are_few_connections_or_a_clear_error() {
     assert!(out.stderr.to_lowercase().contains("too many open files"), "{}", out.stderr);
     for name in place.files() {
         assert_eq!(place.file(&name), Some(content(&name, 20_000)), "{name}");
+    }
+}
+
+#[test]
+fn a_removed_partial_file_is_not_called_a_failed_disk() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url("capped/3000000/f?rate=1000000");
+    let run = place.start(&[&url, "-x", "1", "-d", "out"]);
+    let is_part = |name: &String| name.ends_with(".part");
+    wait_until("the partial file", || place.files().iter().any(is_part));
+    let part = place.files().into_iter().find(is_part).expect("a partial file");
+    std::fs::remove_file(place.path().join(part)).expect("removed");
+    let removed = finish(run);
+    assert_eq!(removed.status, 5, "{}", removed.stderr);
+    let says = "could not be read or written: another program changed, moved or removed";
+    assert!(removed.stderr.contains(says), "{}", removed.stderr);
+    assert!(removed.stderr.contains("let no other program change the files of a run"), "{}", removed.stderr);
+    let unusable = place.run(&[&url, "-d", "/proc/no-such-folder"]);
+    assert!(unusable.status == 5 && unusable.stderr.contains("No such file"), "{}", unusable.stderr);
+    assert!(unusable.stderr.contains("choose another folder with -d"), "{}", unusable.stderr);
+    for out in [removed, unusable] {
+        assert!(!out.stderr.contains("the disk failed"), "{}", out.stderr);
     }
 }

@@ -1,6 +1,6 @@
 //! Tests of what a run learns about a host, and of how the next run uses this knowledge at its start.
 
-use crate::common::{Out, Place, finish};
+use crate::common::{Out, Place, events, finish};
 use downhaul_testkit::content;
 use downhaul_testkit::server::tls::{Authority, Flaw};
 use downhaul_testkit::server::{Request, Server};
@@ -89,6 +89,44 @@ fn what_an_earlier_run_found_is_not_used_if_the_user_says_so() {
         assert!(!out.stderr.contains(REMEMBERED), "{more:?}: {}", out.stderr);
         assert_eq!(fs::read(place.hosts()).expect("a file"), before, "{more:?}");
     }
+}
+
+#[test]
+fn a_file_that_waits_for_a_limit_of_an_earlier_run_is_shown_as_waiting_and_explained() {
+    let (server, place) = (Server::start(), Place::in_memory());
+    let origin = server.url("").trim_end_matches('/').to_string();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a time").as_secs();
+    let text = serde_json::json!({ "version": 2, "hosts": { origin: { "requests": 0.2, "at": now } } });
+    fs::create_dir_all(place.hosts().parent().expect("a folder")).expect("a folder");
+    fs::write(place.hosts(), text.to_string()).expect("writes");
+    let urls = ["a", "b", "c"].map(|name| server.url(&format!("well_behaved/1000/{name}")));
+    let names = [urls[0].as_str(), &urls[1], &urls[2], "-j", "3"];
+    let out = place.run(&[&names[..], &["--progress", "json", "-vv", "--explain"]].concat());
+    for name in ["a", "b", "c"] {
+        place.assert_exact(&out, name, &content(name, 1000));
+    }
+    // The first file raises the limit to 0.4 requests a second, and the second file raises it to 0.8.
+    assert!((3.0..5.0).contains(&out.took.as_secs_f64()), "{:?}: {}", out.took, out.stderr);
+    let progress = events(&out).into_iter().filter(|event| event["kind"] == "progress");
+    let waiting: Vec<_> = progress.filter(|event| event["connections"] == 0).collect();
+    assert!(!waiting.is_empty(), "{}", out.stderr);
+    for event in waiting {
+        assert!(event["phase"] == "waiting" && event["wait"].as_f64() > Some(0.0), "{event}");
+    }
+    assert!(out.stderr.contains("waits, because the host limits requests"), "{}", out.stderr);
+    let explained = "at most 0.2 requests for files in a second at first, as an earlier run found";
+    assert!(out.stderr.contains(explained) && out.stderr.contains("--no-learn"), "{}", out.stderr);
+}
+
+#[test]
+fn a_file_without_a_connection_waits_for_its_turn() {
+    let (server, place) = (Server::start(), Place::in_memory());
+    let urls = ["a", "b"].map(|name| server.url(&format!("capped/3000000/{name}?rate=1000000")));
+    let out = place.run(&[&urls[0], &urls[1], "--max-per-host", "1", "--progress", "json"]);
+    place.assert_exact(&out, "b", &content("b", 3_000_000));
+    let progress = events(&out).into_iter().filter(|event| event["kind"] == "progress");
+    let waiting: Vec<_> = progress.filter(|event| event["connections"] == 0).collect();
+    assert!(!waiting.is_empty() && waiting.iter().all(|event| event["phase"] == "waiting"), "{waiting:?}");
 }
 
 #[test]

@@ -75,6 +75,23 @@ fn each_file_of_a_mixed_list_is_requested_once_and_has_its_own_result() {
 }
 
 #[test]
+fn the_time_of_a_slow_small_file_begins_with_its_request() {
+    let (server, place) = (Server::start(), Place::new());
+    let files: Vec<_> = (0..10).map(|n| format!("capped/200000/f{n}?rate=40000")).collect();
+    list(&place, &server, &files);
+    let out = place.run(&["-i", "list", "-j", "10", "-x", "1", "--progress", "json", "--explain"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    let all = common::events(&out);
+    let seconds: Vec<_> =
+        all.iter().filter(|one| one["kind"] == "finished").map(|one| &one["seconds"]).collect();
+    assert_eq!(seconds.len(), 10);
+    assert!(seconds.iter().all(|seconds| seconds.as_f64() > Some(3.0)), "{seconds:?}");
+    let bodies = out.stderr.split("receiving the body ").skip(1).filter_map(|rest| rest.split(' ').next());
+    let bodies: Vec<f64> = bodies.filter_map(|body| body.parse().ok()).collect();
+    assert!(bodies.len() == 10 && bodies.iter().all(|body| *body > 3.0), "{bodies:?}: {}", out.stderr);
+}
+
+#[test]
 fn a_run_that_is_stopped_leaves_only_whole_files_and_the_next_run_completes_the_list() {
     for signal in [Signal::INT, Signal::KILL] {
         let server = Server::start();

@@ -7,7 +7,7 @@
 use super::bans::Bans;
 use super::controller::AUTO_MOST;
 use super::learned::{Learned, Spoke};
-use super::requests::RequestRate;
+use super::requests::{RequestLimit, RequestRate};
 use super::{Allowance, Controller, Level, Observation, Step};
 use crate::error::{Error, Pause, Why};
 use crate::throttle::{self, Circumstances, Decision};
@@ -71,6 +71,11 @@ impl Host {
     /// Returns the changes of the target, oldest first.
     pub fn steps(&self) -> &[Step] {
         self.controller.steps()
+    }
+
+    /// Returns the limit of requests for files, if there is one.
+    pub fn request_limit(&self) -> Option<RequestLimit> {
+        self.requests.limit()
     }
 
     /// Returns the limits and numbers that this run found, or `None` if it found none.

@@ -96,6 +96,7 @@ pub use contract::{Allowance, Observation, Step, StepReason};
 pub use controller::{AUTO_MOST, Controller};
 pub use host::{Host, Lost};
 pub use learned::{Learned, Level, Spoke};
+pub use requests::RequestLimit;
 
 /// The controller of the number of files counts a finished file as its size plus this many bytes. The goodput
 /// that is stored for many files is counted in the same way. A common network transfers about this many bytes

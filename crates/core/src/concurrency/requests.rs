@@ -35,9 +35,20 @@ const SPAN: Duration = Duration::from_secs(1);
 /// longer than the gap between two files at common limits, and shorter than the restart of most servers.
 const SERVES: Duration = Duration::from_secs(10);
 
+/// The limit of requests for files to a host, as it is explained to the user.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RequestLimit {
+    /// The limit that an earlier run found, in requests a second. The run started with it.
+    pub known: Option<f64>,
+    /// The present limit in requests a second.
+    pub now: f64,
+}
+
 /// The rate of requests for files to one host.
 #[derive(Debug, Default)]
 pub(super) struct RequestRate {
+    /// The limit that an earlier run found, if there is one.
+    known: Option<f64>,
     /// The limit in requests a second, if there is one.
     rate: Option<f64>,
     /// Before this time, no request is sent for a file that has no connection. Requests for further
@@ -67,7 +78,8 @@ pub(super) struct RequestRate {
 impl RequestRate {
     /// Returns the rate for a host. `rate` is the limit that an earlier run found, if there is one.
     pub(super) fn known(rate: Option<f64>) -> Self {
-        RequestRate { rate: rate.map(|rate| rate.max(SLOWEST)), ..RequestRate::default() }
+        let known = rate.map(|rate| rate.max(SLOWEST));
+        RequestRate { known, rate: known, ..RequestRate::default() }
     }
 
     /// Returns the limit in requests a second, if this run set, lowered or raised it.
@@ -78,6 +90,11 @@ impl RequestRate {
     /// Returns true if a refusal lowered the rate in this run.
     pub(super) fn was_lowered(&self) -> bool {
         self.lowered.is_some()
+    }
+
+    /// Returns the limit, if there is one.
+    pub(super) fn limit(&self) -> Option<RequestLimit> {
+        self.rate.map(|now| RequestLimit { known: self.known, now })
     }
 
     pub(super) fn is_limited(&self) -> bool {

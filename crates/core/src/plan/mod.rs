@@ -216,6 +216,11 @@ impl Plan {
         plan
     }
 
+    /// Records that the first request of the job was sent at this time, before the plan was made.
+    pub fn on_first_request(&mut self, sent: Duration) {
+        self.transfer.on_first_request(sent);
+    }
+
     /// Returns the next action for the driver. `allowances` says how many connections may be opened to the
     /// host of each source.
     pub fn next(&mut self, now: Duration, allowances: &[Allowance]) -> Action {

@@ -369,7 +369,7 @@ impl Director {
         running.advance(Stage::incomplete);
         let modified = running.workers.get(&worker).and_then(|at_work| at_work.modified);
         let Stage::Transferring(file) = &mut running.stage else { return };
-        file.came.get_or_insert(self.clock.now());
+        file.came.get_or_insert(running.came.take().unwrap_or_else(|| self.clock.now()));
         file.modified = modified.or(file.modified);
         if let Some(written) = file.written.take()
             && (written.worker, 0, 0, Some(written.bytes)) == (worker, skip, at, end)

@@ -218,11 +218,12 @@ impl Director {
     pub(super) fn sum_up(&mut self) -> Summary {
         self.summary.files = self.queue.arrived();
         self.summary.notes.extend(self.duplicates.note());
-        let hosts = std::mem::take(&mut self.connections.hosts).into_iter();
-        let mut hosts: Vec<_> = hosts.map(|(host, one)| (host, one.steps().to_vec())).collect();
-        hosts.retain(|(_, steps)| !steps.is_empty());
+        let mut hosts: Vec<_> = std::mem::take(&mut self.connections.hosts).into_iter().collect();
         hosts.sort_by(|a, b| a.0.cmp(&b.0));
-        self.summary.explanation.hosts = hosts;
+        let limit = |(host, one): &(String, Host)| Some((host.clone(), one.request_limit()?));
+        self.summary.explanation.request_limits = hosts.iter().filter_map(limit).collect();
+        let steps = hosts.into_iter().map(|(host, one)| (host, one.steps().to_vec()));
+        self.summary.explanation.hosts = steps.filter(|(_, steps)| !steps.is_empty()).collect();
         self.summary.explanation.at_once =
             self.files.as_ref().map(|files| files.steps().to_vec()).unwrap_or_default();
         self.summary.explanation.proxies =

@@ -9,12 +9,12 @@
 //! is lent for a host that limits the number of requests, because the director spaces out the requests to
 //! such a host.
 
-use super::running::{Running, host_of, listed_size, name_of};
+use super::running::{Responded, Running, host_of, listed_size, name_of};
 use super::starting::IDLE_MOST;
 use super::{Control, Director, QUEUE_AHEAD};
 use crate::explain::{self, FileStory};
 use crate::small_files::{Finished, Lent, Response, Returned, SMALL, STUCK, SmallFiles, Tools};
-use crate::source::{GivenBy, Responded};
+use crate::source::{self, GivenBy};
 use crate::trace;
 use downhaul_core::concurrency::{Host, Spoke};
 use downhaul_core::error::{Error, ErrorKind};
@@ -339,8 +339,10 @@ impl Director {
                     return self.fail_unstarted(id, Some(&spec), &Error::new(ErrorKind::RunStopped, "", ""));
                 }
                 let first = (sent, response.is_err().then_some(done));
-                let source = Arc::new(Responded::new(source, response, spent));
-                self.start(id, Arc::unwrap_or_clone(spec), Some((source, first)));
+                let came = response.is_ok().then(|| done.saturating_sub(spent.body));
+                let source = Arc::new(source::Responded::new(source, response, spent));
+                let responded = Responded { source, first, came };
+                self.start(id, Arc::unwrap_or_clone(spec), Some(responded));
                 if self.queue.is_all_paused() {
                     self.control(id, Control::Pause);
                 }

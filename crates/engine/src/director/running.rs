@@ -9,10 +9,13 @@ use crate::limit::Limits;
 use crate::report::Meter;
 use crate::signed::Signature;
 use crate::source::{GivenBy, Source, Sources};
+use crate::trace::CONCURRENCY;
+use downhaul_core::concurrency::Allowance;
 use downhaul_core::content::Look;
 use downhaul_core::dedup::MadeFrom;
 use downhaul_core::digest::Digest;
 use downhaul_core::error::{Blame, Error};
+use downhaul_core::event::Phase;
 use downhaul_core::job::{Destination, Headers, Job};
 use downhaul_core::plan::{Input, Place, Plan, WorkerId};
 use downhaul_core::settings::Settings;
@@ -22,7 +25,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::task::AbortHandle;
-use tracing::Span;
+use tracing::{Span, debug};
 use url::Url;
 
 /// A job that is running. Its fields are used in every stage. Data that only one stage needs is in [`Stage`].
@@ -50,6 +53,8 @@ pub(super) struct Running {
     /// The times of the first request, if the threads for small files sent it. These times are used only
     /// once.
     pub(super) first: Option<First>,
+    /// The time when the response to this request arrived. It is used only once.
+    pub(super) came: Option<Duration>,
     /// The time when the job began.
     pub(super) since: Duration,
     pub(super) stage: Stage,
@@ -62,6 +67,15 @@ pub(super) struct Running {
 
 /// The time of a request, and the time of its failure if it failed.
 pub(super) type First = (Duration, Option<Duration>);
+
+/// The first request of a job, which the threads for small files sent.
+pub(super) struct Responded {
+    /// The source, with the response.
+    pub(super) source: Arc<dyn Source>,
+    pub(super) first: First,
+    /// The time when the response arrived, if the request did not fail.
+    pub(super) came: Option<Duration>,
+}
 
 pub(super) enum Stage {
     /// The path of the file is being chosen. Nothing was written.
@@ -151,12 +165,30 @@ impl Running {
             most_workers: 0,
             wake: None,
             first: None,
+            came: None,
             since: now,
             stage: Stage::Placing(Placing::default()),
             previewed: Previewed::default(),
             digests: Vec::new(),
             made_from: None,
         }
+    }
+
+    /// If the job needs a connection and the host allows none now, shows the job as waiting. Returns true if
+    /// the host limits requests, so that the job waits for the time of its next request.
+    pub(super) fn show_wait(&self, now: Duration, allowances: &[Allowance]) -> bool {
+        let is_checked = self.file().is_some_and(|file| file.checker.is_some());
+        if is_checked || !self.plan.is_starving() || !self.workers.is_empty() {
+            return false;
+        }
+        let Some(allowance) = allowances.get(self.plan.source()) else { return false };
+        let wait = allowance.not_before.saturating_sub(now);
+        let is_limited = !wait.is_zero() && allowance.most > 0;
+        if (is_limited || allowance.most == 0) && self.meter.set_waiting(wait) != Phase::Waiting {
+            let why = if is_limited { "the host limits requests" } else { "no connection is free" };
+            debug!(target: CONCURRENCY, parent: &self.span, ?wait, "waits, because {why}");
+        }
+        is_limited
     }
 
     /// Returns the final path, if it was chosen.

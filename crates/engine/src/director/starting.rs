@@ -2,7 +2,7 @@
 //!
 //! Invariant: jobs start in the order of the queue, and only while the limit of active jobs allows it.
 
-use super::running::{First, Running, listed_size};
+use super::running::{Responded, Running, listed_size};
 use super::{Director, Ready};
 use crate::limit::{Limit, Limits};
 use crate::place::Reserved;
@@ -148,16 +148,16 @@ impl Director {
         }
     }
 
-    /// Starts a job. If the first request was sent already, `first` has the first source and the value for
-    /// [`Running::first`].
-    pub(super) fn start(&mut self, id: JobId, spec: Job, first: Option<(Arc<dyn Source>, First)>) {
+    /// Starts a job. If the first request was sent already, `responded` has its response.
+    pub(super) fn start(&mut self, id: JobId, spec: Job, responded: Option<Responded>) {
         let name = spec.destination.given_name().unwrap_or_else(|| show::url(&spec.urls[0]));
-        let meter = self.reporter.meter(id, name);
+        let since = responded.as_ref().map_or_else(|| self.clock.now(), |one| one.first.0);
+        let meter = self.reporter.meter(id, name, since);
         self.lending.on_started(id);
         if let Some(files) = &mut self.files {
             files.on_opened(false);
         }
-        let plan = Plan::new(self.rules(id, &spec));
+        let mut plan = Plan::new(self.rules(id, &spec));
         let network = self.networks.get(spec.network);
         let by = |url| GivenBy::of(&self.settings, url, &spec);
         let source = |url| {
@@ -165,16 +165,17 @@ impl Director {
             spec.range.map_or(source.clone(), |range| Arc::new(Slice::new(source, range)))
         };
         let mut sources: Vec<Arc<dyn Source>> = spec.urls.iter().map(source).collect();
-        let (responded, first) = first.unzip();
-        if let Some((responded, source)) = responded.zip(sources.first_mut()) {
-            *source = responded;
+        let (mut first, mut came) = (None, None);
+        if let Some(responded) = responded {
+            plan.on_first_request(since);
+            (first, came) = (Some(responded.first), responded.came);
+            sources.iter_mut().take(1).for_each(|source| *source = responded.source.clone());
         }
         let job = Arc::new(Limit::new(spec.limit_rate));
         let host = spec.urls.first().and_then(|url| self.connections.limits.of(url)).cloned();
         let limits = Limits { session: self.limit.clone(), job, host };
-        let running = Running::new(spec, plan, trace::job(id), meter, limits, sources, self.clock.now());
-        let since = first.map_or(running.since, |(sent, _)| sent);
-        self.running.insert(id, Running { first, since, ..running });
+        let running = Running::new(spec, plan, trace::job(id), meter, limits, sources, since);
+        self.running.insert(id, Running { first, came, ..running });
         self.drive(id);
     }
 

@@ -58,9 +58,9 @@ pub(super) async fn download(
         return Returned::Occupied(Box::new(lent));
     }
     let name = lent.spec.destination.given_name().unwrap_or_else(|| show::url(&lent.spec.urls[0]));
-    let meter = tools.reporter.meter(lent.id, name);
-    let _shown = Shown { tools, id: lent.id };
     let sent = tools.clock.now();
+    let meter = tools.reporter.meter(lent.id, name, sent);
+    let _shown = Shown { tools, id: lent.id };
     let plan = Plan::new(Rules { look_first: false, ..lent.rules.clone() });
     let (response, mut spent) = tokio::select! {
         biased;
@@ -312,7 +312,7 @@ mod tests {
         let rest = last.into_iter().cycle().take(2 * BUFFERS_MOST);
         let all: Vec<_> = buffers.iter().chain(rest).map(|text| Ok(Bytes::from(*text))).collect();
         let (mut body, mut came): (Body, _) = (Box::pin(stream::iter(all)), Vec::new());
-        let meter = Reporter::new(Clock::start()).meter(JobId::new(1), String::new());
+        let meter = Reporter::new(Clock::start()).meter(JobId::new(1), String::new(), Duration::ZERO);
         let is_complete = read(&mut body, &mut came, 6, &meter).await.expect("no error");
         (is_complete, came.len(), body.count().await)
     }

@@ -48,6 +48,7 @@ impl Messages<'_> {
             .or(output)
             .or(exists)
             .or(unsigned)
+            .or_else(|| for_changed_partial_file(&error.code, &error.message))
             .or_else(|| hints::for_unreadable_line(&error.code, &error.message))
             .or_else(|| hints::for_pinned_host_over_http(&error.code, &error.message))
             .or_else(|| hints::for_changed_scheme(&error.code, url, &error.at))
@@ -77,4 +78,10 @@ impl Messages<'_> {
     pub(super) fn form(&self) -> Option<Form> {
         self.args?.output.containers().map(|(names, _)| names.form())
     }
+}
+
+/// Returns advice if another program changed or removed a partial file.
+fn for_changed_partial_file(code: &str, message: &str) -> Option<String> {
+    (code == "disk.failed" && message.contains("another program"))
+        .then(|| "Run the same command again, and let no other program change the files of a run.".into())
 }

@@ -115,6 +115,11 @@ impl Transfer {
         self.ledger.is_complete() && self.ledger.claimed.is_empty()
     }
 
+    /// Records that the first request was sent at this time, unless a request was recorded before.
+    pub(super) fn on_first_request(&mut self, sent: Duration) {
+        self.first_request.get_or_insert(sent);
+    }
+
     pub(super) fn first_request(&self) -> Option<Duration> {
         self.first_request
     }

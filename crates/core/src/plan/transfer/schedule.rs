@@ -326,7 +326,7 @@ impl Transfer {
     }
 
     fn next_worker(&mut self, now: Duration) -> WorkerId {
-        self.first_request.get_or_insert(now);
+        self.on_first_request(now);
         self.newest += 1;
         self.newest
     }
