@@ -203,9 +203,11 @@ impl Director {
                     let is_of_size = Some(there.file.size) == stated && disk.unfinished_by(&path).is_none();
                     there.file.is_finished() || (may_be_replaced && is_of_size)
                 };
-                let resume = match adopts && disk.look(&path)?.is_some_and(is_whole) {
-                    true => Resume::Auto,
-                    false => resume,
+                let there = if adopts { disk.look(&path)? } else { None };
+                let unfinished = there.as_ref().map_or(0, |there| there.file.size);
+                let (resume, unfinished) = match there.is_some_and(is_whole) {
+                    true => (Resume::Auto, 0),
+                    false => (resume, unfinished),
                 };
                 let (part, found): (Option<Arc<dyn Part>>, _) = match (&place, &spec.destination) {
                     (Place::Taken(_) | Place::Ask(_), _) => (None, None),
@@ -247,8 +249,8 @@ impl Director {
                     (Some(part), Some(found)) => what_is_left(&**part, found)?,
                     _ => None,
                 };
-                if let Some(Leftover::Adopted(left)) = &mut left {
-                    left.may_be_replaced = may_be_replaced;
+                if let Some(left) = &mut left {
+                    left.set_unfinished(unfinished, may_be_replaced);
                 }
                 let mut written = None;
                 let generation = match (&part, &begin, &left) {
@@ -388,7 +390,8 @@ fn what_is_left(part: &dyn Part, found: Found) -> Result<Option<Leftover>, Error
             let Some((start, claims)) = journal::read(&bytes) else { return Ok(None) };
             let rewritten = journal::rewrite(&start, &claims);
             part.rewrite_journal(&rewritten)?;
-            Ok(journal::read(&rewritten).map(|(start, claims)| Leftover::Journal { start, claims }))
+            let left = journal::read(&rewritten);
+            Ok(left.map(|(start, claims)| Leftover::Journal { start, claims, adopted: None }))
         }
     }
 }
