@@ -208,6 +208,7 @@ fn left(choices: &mut Choices) -> Option<Leftover> {
                     digests: Vec::new(),
                 },
                 claims,
+                adopted: None,
             })
         }
     }

@@ -556,6 +556,29 @@ fn continue_loses_no_byte_of_a_local_file_whose_end_is_that_of_the_servers_file(
 }
 
 #[test]
+fn a_wrong_beginning_is_named_or_replaced_after_an_interruption_too() {
+    let server = Server::start();
+    let url = server.url(&format!("capped/{SIZE}/file?rate=4000000"));
+    let mut mine = file()[..1_000_000].to_vec();
+    mine[5] ^= 1;
+    let digest = format!("sha256:{}", sha256(&file()));
+    for if_exists in ["check", "overwrite"] {
+        let place = Place::new();
+        place.write("file", &mine);
+        let args = ["-c", &url, "-x1", "--checksum", &digest, "--if-exists", if_exists];
+        interrupted(&place, &args, "file", 2_000_000, Signal::INT);
+        let out = place.run(&args);
+        if if_exists == "overwrite" {
+            place.assert_exact(&out, "file", &file());
+        } else {
+            let says = "the existing file does not match";
+            assert!(out.status == 3 && out.stderr.contains(says), "{}", out.stderr);
+            assert!(place.file("file").as_ref() == Some(&mine), "the file is not changed");
+        }
+    }
+}
+
+#[test]
 fn a_file_of_another_tool_is_compared_even_after_failures() {
     let server = Server::start();
     let mine = content("mine", 200_000);

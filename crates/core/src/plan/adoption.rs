@@ -4,6 +4,7 @@
 //! Invariant: the job has at most one such file. After a failure, a file whose end was not compared yet is
 //! compared again. A file that may be replaced is forgotten if it does not fit the server's file.
 
+use super::Leftover;
 use super::validate::{adopted_start, is_no_beginning};
 use crate::adopt::Adopted;
 use crate::error::{Error, ErrorKind};
@@ -18,14 +19,39 @@ pub(super) struct Adoption {
     pub(super) adopting: Option<Adopted>,
     /// The file, while its end is being compared.
     comparing: Option<Adopted>,
-    /// The file, after its end was found equal. Its bytes are a part of the new file.
+    /// The file, after its end was found equal, in this run or in an earlier one. Its bytes are a part of the
+    /// new file.
     kept: Option<Adopted>,
+}
+
+impl Leftover {
+    /// Records the facts about the unfinished file of another tool under the final name. `length` is the
+    /// length of this file in bytes, or 0 if the job continues no such file. `may_be_replaced` is true if a
+    /// different file may replace it.
+    pub fn set_unfinished(&mut self, length: u64, may_be_replaced: bool) {
+        let left = match self {
+            Leftover::Adopted(left) => Some(left),
+            Leftover::Journal { adopted, .. } => {
+                *adopted = Adopted::prefix(length);
+                adopted.as_mut()
+            }
+            Leftover::Whole(_) => None,
+        };
+        if let Some(left) = left {
+            left.may_be_replaced = may_be_replaced;
+        }
+    }
 }
 
 impl Adoption {
     /// Adopts another tool's unfinished file. The first request will be for its last bytes, to compare them.
     pub(super) fn adopt(&mut self, left: Adopted) {
         self.adopting = Some(left);
+    }
+
+    /// Remembers the unfinished file that an earlier run has continued, if there is one.
+    pub(super) fn keep(&mut self, left: Option<Adopted>) {
+        self.kept = left;
     }
 
     /// Prepares for a new start of the download. A file whose comparison has begun is compared again.

@@ -51,8 +51,7 @@ pub enum Action {
     Begin(Begin),
     /// Compare an old partial file with its journal. The answers are `ClaimChecked`, then `JournalChecked`.
     CheckJournal {
-        /// The number of the state of the partial file (see [`plan`](super)). The input that answers this
-        /// action repeats this number.
+        /// The number of the state of the partial file (see [`plan`](super)). The answer repeats this number.
         number: u32,
         /// The claims to compare.
         claims: Vec<Claim>,
@@ -95,8 +94,7 @@ pub enum Action {
     },
     /// Read this chunk back and compare its digest. The answer is `ChunkVerified`.
     VerifyChunk {
-        /// The number of the state of the partial file (see [`plan`](super)). The input that answers this
-        /// action repeats this number.
+        /// The number of the state of the partial file (see [`plan`](super)). The answer repeats this number.
         number: u32,
         /// The range of the chunk.
         chunk: Range<u64>,
@@ -105,8 +103,7 @@ pub enum Action {
     },
     /// Discard these bytes, because they will be written again. The answer is `Discarded`.
     Discard {
-        /// The number of the state of the partial file (see [`plan`](super)). The input that answers this
-        /// action repeats this number.
+        /// The number of the state of the partial file (see [`plan`](super)). The answer repeats this number.
         number: u32,
         /// The ranges to discard.
         ranges: Vec<Range<u64>>,
@@ -278,6 +275,8 @@ pub enum Leftover {
         start: Start,
         /// The ranges that the journal lists, with their CRCs.
         claims: Vec<Claim>,
+        /// The unfinished file of another tool that the earlier run has probably continued.
+        adopted: Option<Adopted>,
     },
     /// A file that another tool left unfinished.
     Adopted(Adopted),

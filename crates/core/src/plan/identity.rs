@@ -310,7 +310,7 @@ impl Identity {
         digest_tells: impl Fn(&[Expected]) -> bool,
     ) -> Result<(), Error> {
         let refuse = |kind, why: &str| Err(Error::new(kind, path, why));
-        let Leftover::Journal { start, claims } = left else { return Ok(()) };
+        let Leftover::Journal { start, claims, .. } = left else { return Ok(()) };
         if !job.may_resume(start.origin) {
             return refuse(ErrorKind::ResumeUnproven, "the partial file came from another URL");
         }

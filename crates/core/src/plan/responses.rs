@@ -88,7 +88,8 @@ impl Plan {
                 self.forget();
                 self.repair(length);
             }
-            Leftover::Journal { start, claims } => {
+            Leftover::Journal { start, claims, adopted } => {
+                self.identity.adoption.keep(adopted);
                 let (from, bytes) = self.transfer.resume(start.size, &claims);
                 if self.identity.start().is_some() {
                     // The response that gave the file its name also describes the file.

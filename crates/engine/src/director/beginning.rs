@@ -76,7 +76,8 @@ pub(super) fn what_is_left(part: &dyn Part, found: Found) -> Result<Option<Lefto
             let Some((start, claims)) = journal::read(&bytes) else { return Ok(None) };
             let rewritten = journal::rewrite(&start, &claims);
             part.rewrite_journal(&rewritten)?;
-            Ok(journal::read(&rewritten).map(|(start, claims)| Leftover::Journal { start, claims }))
+            let left = journal::read(&rewritten);
+            Ok(left.map(|(start, claims)| Leftover::Journal { start, claims, adopted: None }))
         }
     }
 }

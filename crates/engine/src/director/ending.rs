@@ -2,7 +2,8 @@
 //!
 //! Invariant: each job is counted once, as finished, skipped, planned or failed.
 
-use super::running::{Stage, host_of, name_of};
+use super::job_facts::{host_of, name_of};
+use super::running::Stage;
 use super::{Director, Report};
 use crate::disk::Part;
 use crate::explain::{self, Explanation, FileStory};

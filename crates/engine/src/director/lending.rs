@@ -9,7 +9,8 @@
 //! is lent for a host that limits the number of requests, because the director spaces out the requests to
 //! such a host.
 
-use super::running::{Responded, Running, host_of, listed_size, name_of};
+use super::job_facts::{host_of, listed_size, name_of};
+use super::running::{Responded, Running};
 use super::starting::IDLE_MOST;
 use super::{Control, Director, QUEUE_AHEAD};
 use crate::explain::{self, FileStory};

@@ -208,9 +208,11 @@ impl Director {
                     let is_of_size = Some(there.file.size) == stated && disk.unfinished_by(&path).is_none();
                     there.file.is_finished() || (may_be_replaced && is_of_size)
                 };
-                let resume = match adopts && disk.look(&path)?.is_some_and(is_whole) {
-                    true => Resume::Auto,
-                    false => resume,
+                let there = if adopts { disk.look(&path)? } else { None };
+                let unfinished = there.as_ref().map_or(0, |there| there.file.size);
+                let (resume, unfinished) = match there.is_some_and(is_whole) {
+                    true => (Resume::Auto, 0),
+                    false => (resume, unfinished),
                 };
                 let (part, found): (Option<Arc<dyn Part>>, _) = match (&place, &spec.destination) {
                     (Place::Taken(_) | Place::Ask(_), _) => (None, None),
@@ -254,8 +256,8 @@ impl Director {
                     (Some(part), Some(found)) => what_is_left(&**part, found)?,
                     _ => None,
                 };
-                if let Some(Leftover::Adopted(left)) = &mut left {
-                    left.may_be_replaced = may_be_replaced;
+                if let Some(left) = &mut left {
+                    left.set_unfinished(unfinished, may_be_replaced);
                 }
                 let mut written = None;
                 let generation = match (&part, &begin, &left) {

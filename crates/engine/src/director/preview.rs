@@ -7,7 +7,8 @@
 //!
 //! Invariant: a job of a preview ends as planned, skipped or failed, and no byte of a body is written.
 
-use super::running::{Running, headers_of, listed_size};
+use super::job_facts::{headers_of, listed_size};
+use super::running::Running;
 use super::{Director, Report};
 use crate::source::Request;
 use downhaul_core::event::{EventKind, JobId, PlannedFile};

@@ -4,8 +4,9 @@
 //! was opened too late is removed, if the job was removed together with its partial file.
 
 use super::Director;
+use super::job_facts::name_of;
 use super::placing::Placement;
-use super::running::{add_mirrors, name_of};
+use super::running::add_mirrors;
 use crate::checksum_discovery::Known;
 use crate::disk::Generation;
 use downhaul_core::concurrency::Observation;

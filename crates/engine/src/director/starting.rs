@@ -2,7 +2,8 @@
 //!
 //! Invariant: jobs start in the order of the queue, and only while the limit of active jobs allows it.
 
-use super::running::{Responded, Running, listed_size};
+use super::job_facts::listed_size;
+use super::running::{Responded, Running};
 use super::{Director, Ready};
 use crate::limit::{Limit, Limits};
 use crate::place::Reserved;

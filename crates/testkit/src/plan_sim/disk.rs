@@ -124,7 +124,7 @@ impl Sim {
         let (start, claims) = journal::read(&self.journal)?;
         self.journal = journal::rewrite(&start, &claims);
         let (start, claims) = journal::read(&self.journal)?;
-        Some(Leftover::Journal { start, claims })
+        Some(Leftover::Journal { start, claims, adopted: None })
     }
 
     pub(super) fn holds(&self, claim: Claim) -> bool {

@@ -104,7 +104,7 @@ fn bytes_of_an_earlier_run_are_progress_if_they_were_wrong_and_came_again() {
         digests: Vec::new(),
     };
     let claim = Claim { start: 0, end: CHUNK * 2, crc: 0 };
-    let left = Leftover::Journal { start, claims: vec![claim] };
+    let left = Leftover::Journal { start, claims: vec![claim], adopted: None };
     plan.on(NOW, Input::Placed(Ok(Place::Free { path: "f".into(), left: false }), Some(left)));
     assert!(!plan.is_starving(), "no byte is missing while the journal is checked");
     let number = plan.transfer.generation();
