@@ -1,6 +1,6 @@
-//! Opens partial files that earlier jobs may still have open. A blocking call that had begun, such as the check
-//! of a signature, keeps the partial file of a job open and locked after the end of the job. The program may
-//! have added the job again in the meantime.
+//! Opens partial files that earlier jobs may still have open. A blocking call that had begun, such as the
+//! check of a signature, keeps the partial file of a job open and locked after the end of the job. The
+//! program may have added the job again in the meantime.
 //!
 //! Invariant: a job waits only for jobs that were added before it, so two jobs never wait for each other.
 
