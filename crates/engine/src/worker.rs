@@ -26,7 +26,7 @@ use crate::report::Meter;
 use crate::short_blocking::ShortCalls;
 use crate::source::{self, Body, Opened, Request, Source, next_bytes};
 use bytes::Bytes;
-use downhaul_core::error::{Error, ErrorKind};
+use downhaul_core::error::Error;
 use downhaul_core::plan::{Input, WorkerId};
 use downhaul_core::settings::Settings;
 use futures_util::{FutureExt, StreamExt, stream};
@@ -223,6 +223,7 @@ async fn receive(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use downhaul_core::error::ErrorKind;
 
     type Came = Result<&'static str, ()>;
 

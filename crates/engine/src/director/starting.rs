@@ -28,9 +28,17 @@ pub const IDLE_MOST: usize = 64;
 pub(super) const FILES_LEAST: usize = 4;
 
 impl Director {
+    /// Adds these jobs to the queue. Adds none of them while the threads for small files still have a job
+    /// that was removed, because its name is reserved, and one of these jobs may be the same job again.
+    pub(super) fn enqueue_all(&mut self, added: &mut Vec<Added>) {
+        if !added.is_empty() && !self.queue.removed_early().any(|id| self.lending.has(id)) {
+            added.drain(..).for_each(|job| self.enqueue(job));
+        }
+    }
+
     /// Adds a job to the queue and reserves its name. If no job starts any more, the job fails, unless an
     /// earlier run has completed it.
-    pub(super) fn enqueue(&mut self, (id, job): Added) {
+    fn enqueue(&mut self, (id, job): Added) {
         self.queue.count();
         let queued = match &job {
             Ok(job) => EventKind::queued(job),
