@@ -56,9 +56,10 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Returns the summary of a session that was stopped in this state, without the end of its jobs.
-    pub(crate) fn of_stopped(state: &State) -> Summary {
-        let &State { queued: files, finished, skipped, failed, planned, .. } = state;
+    /// Returns the summary of a session that was stopped in this state, without the end of its jobs. `files`
+    /// is the number of jobs that were added.
+    pub(crate) fn of_stopped(state: &State, files: u64) -> Summary {
+        let &State { finished, skipped, failed, planned, .. } = state;
         let stopped = files.saturating_sub(state.ended());
         Summary { files, finished, skipped, planned, failed: failed + stopped, stopped, ..Summary::default() }
     }
