@@ -71,7 +71,7 @@ impl Director {
         let failed = EventKind::failed(error);
         let failed = spec.map_or(failed.clone(), |spec| failed.with_extra(&spec.extra));
         self.reporter.tell(Some(id), failed);
-        self.places.over(id, error.kind == ErrorKind::JobRemoved);
+        self.places.over(id, spec.filter(|_| error.kind == ErrorKind::JobRemoved));
         self.summary.unstarted += u64::from(error.kind == ErrorKind::RunStopped);
         self.count_failure(error.kind);
     }
@@ -95,7 +95,7 @@ impl Director {
         self.reporter.drop_meter(id);
         self.space.release(id);
         let is_removed = matches!(outcome, Outcome::Failed { kind: ErrorKind::JobRemoved, .. });
-        self.places.over(id, is_removed);
+        self.places.over(id, is_removed.then_some(&running.spec));
         let keep = matches!(outcome, Outcome::Failed { resumable: true, .. }) && !running.discard;
         self.summary.resumable += u64::from(keep);
         self.summary.kept += if keep { bytes } else { 0 };
