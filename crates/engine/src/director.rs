@@ -218,7 +218,7 @@ impl Director {
             }
             let wake = self.next_wake(now).into_iter().chain(gathers_until).chain(self.watch_lent()).min();
             let timer = self.clock.instant_of(wake.unwrap_or_default());
-            let wants_jobs = more_jobs && self.wants_jobs();
+            let wants_jobs = more_jobs && added.is_empty() && self.wants_jobs();
             tokio::select! {
                 number = jobs.recv_many(&mut added, QUEUE_AHEAD), if wants_jobs => {
                     more_jobs = number > 0;
@@ -226,7 +226,6 @@ impl Director {
                     for _ in 0..commands.len() {
                         commands.try_recv().into_iter().for_each(|command| self.obey(command));
                     }
-                    added.drain(..).for_each(|job| self.enqueue(job));
                 }
                 Some(command) = commands.recv() => self.obey(command),
                 _ = reports.recv_many(&mut batch, REPORTS_AT_ONCE) => {
@@ -237,6 +236,7 @@ impl Director {
                 }
                 () = tokio::time::sleep_until(timer), if wake.is_some() => self.wake(),
             }
+            self.enqueue_all(&mut added);
         }
         match self.is_preview() {
             true => self.sum_up_preview().await,

@@ -376,7 +376,7 @@ impl Session {
         ended.unwrap_or_else(|error| match error.try_into_panic() {
             // If the panic were hidden, a failed run would look like a run without files.
             Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Summary::of_stopped(&self.state()),
+            Err(_) => Summary::of_stopped(&self.state(), self.added.load(Ordering::Relaxed)),
         })
     }
 

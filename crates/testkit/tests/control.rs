@@ -442,11 +442,13 @@ fn a_session_whose_runtime_or_factory_failed_ends() {
         let first = world.add("first", SPEED).await;
         world.add("second", 100 * SPEED).await;
         world.until(first, finished).await;
+        // The session ends before this job leaves the channel.
+        world.add("third", SPEED).await;
         world
     });
     run(async {
         let summary = world.session.finish().await;
-        assert_eq!((summary.files, summary.finished, summary.failed, summary.stopped), (2, 1, 1, 1));
+        assert_eq!((summary.files, summary.finished, summary.failed, summary.stopped), (3, 1, 2, 2));
         let sources = Sources::for_all(|_, _| panic!("a panic in a test"));
         let session = Session::builder(Settings::default()).sources(sources).start().expect("starts");
         session.add(Job::given("http://sim/f").expect("a URL")).await.expect("is open");

@@ -2,8 +2,8 @@
 //!
 //! Invariant: a command for a job that has not reached the director yet is carried out when the job arrives.
 //! A command for a job that is lent to the threads for small files ([`super::lending`]) calls all lent jobs
-//! back, and is carried out if the job is given back unfinished. A command for a job that has ended has no
-//! effect.
+//! back, and is carried out if the job is given back unfinished. If such a command removes the job, jobs that
+//! were added later wait until the job is given back. A command for a job that has ended has no effect.
 
 use super::{Director, Ready};
 use downhaul_core::error::{Error, ErrorKind};

@@ -60,9 +60,10 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Returns the summary of a session that was stopped in this state, without the end of its jobs.
-    pub(crate) fn of_stopped(state: &State) -> Summary {
-        let &State { queued: files, finished, skipped, failed, planned, .. } = state;
+    /// Returns the summary of a session that was stopped in this state, without the end of its jobs. `files`
+    /// is the number of jobs that were added.
+    pub(crate) fn of_stopped(state: &State, files: u64) -> Summary {
+        let &State { finished, skipped, failed, planned, .. } = state;
         let stopped = files.saturating_sub(state.ended());
         Summary { files, finished, skipped, planned, failed: failed + stopped, stopped, ..Summary::default() }
     }
@@ -74,7 +75,7 @@ impl Director {
         let failed = EventKind::failed(error);
         let failed = spec.map_or(failed.clone(), |spec| failed.with_extra(&spec.extra));
         self.reporter.tell(Some(id), failed);
-        self.places.over(id, error.kind == ErrorKind::JobRemoved);
+        self.places.over(id, spec.filter(|_| error.kind == ErrorKind::JobRemoved));
         self.summary.unstarted += u64::from(error.kind == ErrorKind::RunStopped);
         self.count_failure(error.kind);
     }
@@ -100,7 +101,7 @@ impl Director {
         self.reporter.drop_meter(id);
         self.space.release(id);
         let is_removed = matches!(outcome, Outcome::Failed { kind: ErrorKind::JobRemoved, .. });
-        self.places.over(id, is_removed);
+        self.places.over(id, is_removed.then_some(&running.spec));
         let keep = matches!(outcome, Outcome::Failed { resumable: true, .. }) && !running.discard;
         self.summary.resumable += u64::from(keep);
         self.summary.kept += if keep { bytes } else { 0 };

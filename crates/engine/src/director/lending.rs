@@ -384,7 +384,7 @@ impl Director {
             .events
             .into_iter()
             .for_each(|event| self.reporter.tell(Some(id), event.with_extra(&spec.extra)));
-        self.places.over(id, false);
+        self.places.over(id, None);
         self.count_finished(saved.bytes);
     }
 }

@@ -166,7 +166,7 @@ impl Director {
         workers.into_iter().for_each(|worker| self.remove_worker(id, worker, false));
         self.reporter.drop_meter(id);
         self.space.plan(id);
-        self.places.over(id, false);
+        self.places.over(id, None);
         self.count_progress(0);
         self.forget(id);
     }

@@ -60,6 +60,12 @@ impl Queue {
         self.early.remove(&id).unwrap_or_default()
     }
 
+    /// Returns the jobs for which a removal was kept.
+    pub(super) fn removed_early(&self) -> impl Iterator<Item = JobId> {
+        let is_removal = |control: &Control| matches!(control, Control::Remove(_));
+        self.early.iter().filter(move |(_, kept)| kept.iter().any(is_removal)).map(|(id, _)| *id)
+    }
+
     /// Returns true if further jobs should be added.
     pub(super) fn has_space(&mut self) -> bool {
         self.full = self.waiting.len() >= if self.full { QUEUE_AHEAD / 2 } else { QUEUE_AHEAD };

@@ -29,9 +29,17 @@ pub const IDLE_MOST: usize = 64;
 pub(super) const FILES_LEAST: usize = 4;
 
 impl Director {
+    /// Adds these jobs to the queue. Adds none of them while the threads for small files still have a job
+    /// that was removed, because its name is reserved, and one of these jobs may be the same job again.
+    pub(super) fn enqueue_all(&mut self, added: &mut Vec<Added>) {
+        if !added.is_empty() && !self.queue.removed_early().any(|id| self.lending.has(id)) {
+            added.drain(..).for_each(|job| self.enqueue(job));
+        }
+    }
+
     /// Adds a job to the queue and reserves its name. If no job starts any more, the job fails, unless an
     /// earlier run has completed it.
-    pub(super) fn enqueue(&mut self, (id, job): Added) {
+    fn enqueue(&mut self, (id, job): Added) {
         self.queue.count();
         let queued = match &job {
             Ok(job) => EventKind::queued(job),
@@ -70,7 +78,7 @@ impl Director {
         // do not depend on which files earlier runs fetched.
         if let Some(done) = spec.done.take() {
             self.reporter.tell(Some(id), EventKind::skipped(done).with_extra(&spec.extra));
-            self.places.over(id, false);
+            self.places.over(id, None);
             self.summary.skipped += 1;
             return;
         }

@@ -82,13 +82,7 @@ impl Places {
     /// Reserves the name from the list or the URL when a job is queued. This reads nothing from the disk.
     pub(crate) fn reserve(&self, job: JobId, spec: &Job) -> Reserved {
         let Some(wished) = self.paths.wished(spec) else { return Reserved::Path };
-        let first = &spec.urls[0];
-        // The headers and passwords in the settings are not considered, because they are the same for all
-        // jobs.
-        let may_differ =
-            first.query().is_some() || !spec.headers.0.is_empty() || !spec.user_headers.0.is_empty();
-        if let Some(file) = may_differ.then(|| self.origin(spec, first).signed_file()).flatten() {
-            let file = u64::from_le_bytes(file);
+        if let Some(file) = self.signed_file(spec) {
             let mut signed = self.signed();
             let number = if signed.contains(file) { SEVERAL } else { ONE };
             signed.insert(file, number);
@@ -144,9 +138,27 @@ impl Places {
         self.was_free(&path, identity).then_some((path, Place::Free { path: shown, left: false }))
     }
 
-    /// Records that a job has ended ([`JobPaths::over`]).
-    pub(crate) fn over(&self, job: JobId, is_removed: bool) {
-        self.paths.over(job, is_removed);
+    /// Records that a job has ended ([`JobPaths::over`]). `removed` has the job if it was removed.
+    pub(crate) fn over(&self, job: JobId, removed: Option<&Job>) {
+        self.paths.over(job, removed.is_some());
+        if let Some(file) = removed.and_then(|spec| self.signed_file(spec)) {
+            let mut signed = self.signed();
+            if signed.get(file) == Some(ONE) {
+                signed.remove(file);
+            }
+        }
+    }
+
+    /// Returns the hash in [`Places::signed`] for the file of a job. Returns `None` if its URL has no
+    /// signature, and the job has no header that identifies the user.
+    fn signed_file(&self, spec: &Job) -> Option<u64> {
+        let first = spec.urls.first()?;
+        // The headers and passwords in the settings are not considered, because they are the same for all
+        // jobs.
+        let may_differ =
+            first.query().is_some() || !spec.headers.0.is_empty() || !spec.user_headers.0.is_empty();
+        let file = may_differ.then(|| self.origin(spec, first).signed_file()).flatten();
+        file.map(u64::from_le_bytes)
     }
 
     /// Chooses the place of a file. If there is a response, the server's name is considered too. Blocks the
@@ -332,5 +344,27 @@ impl Places {
     /// ([`Resume::AdoptMarked`]).
     pub(crate) fn is_marked(&self, path: &Path, spec: &Job) -> bool {
         self.settings.resume_of(spec) == Resume::AdoptMarked && self.disk.unfinished_by(path) == Some(ARIA2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::file::ReadOnlyFiles;
+
+    #[test]
+    fn a_removed_job_that_is_added_again_is_one_job_with_a_signed_url() {
+        let places = Places::new(Arc::default(), Arc::new(ReadOnlyFiles));
+        let url = "http://h/f?X-Amz-Signature=1";
+        let job = Job::given(url).expect("a URL");
+        let file = places.signed_file(&job).expect("the URL has a signature");
+        assert_eq!(places.reserve(JobId::new(1), &job), Reserved::Path);
+        places.over(JobId::new(1), Some(&job));
+        assert_eq!(places.reserve(JobId::new(2), &job), Reserved::Path);
+        assert_eq!(places.signed().get(file), Some(ONE));
+        let other = Job::given(&url.replace('1', "2")).expect("a URL");
+        assert_eq!(places.reserve(JobId::new(3), &other), Reserved::Path);
+        places.over(JobId::new(3), Some(&other));
+        assert_eq!(places.signed().get(file), Some(SEVERAL));
     }
 }

@@ -11,7 +11,7 @@
 use super::hashes::Hashes;
 use downhaul_core::event::JobId;
 use downhaul_core::name::{JOURNAL, NEW_JOURNAL, NumberForm, PART, SafeName, same_file_key, side_files};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -55,22 +55,33 @@ struct Names {
     /// above it are here too. The number of a folder is the number of these files and of these folders
     /// directly in it.
     folders: HashMap<u64, u32>,
-    /// The number in the name of each download whose name got one, and the job of the download. The key is a
-    /// pair: the hash of its path without the number, and the hash of the download.
-    numbered: HashMap<(u64, u64), (u32, JobId)>,
-    /// For the hash of each path that got numbers, the number that is tried next.
-    next: HashMap<u64, u32>,
+    /// The number in the name of each download whose name got one. The key is a pair: the hash of its path
+    /// without the number, and the hash of the download.
+    numbered: HashMap<(u64, u64), u32>,
+    /// The keys in `numbered` of jobs that have not ended.
+    number_of: HashMap<JobId, (u64, u64)>,
+    /// For the hash of each path that got numbers, the numbers that are tried next.
+    next: HashMap<u64, NextNumbers>,
     /// The paths of jobs that have not ended. The first path of each job was reserved when the job was
     /// queued.
     by: HashMap<JobId, Vec<PathBuf>>,
     /// The jobs whose first paths are forgotten when they end.
     forgotten: HashSet<JobId>,
-    /// True if a path was forgotten.
+    /// True if the path of a job that ended was forgotten, and the job was not removed.
     has_forgotten: bool,
     /// True if there was a reserved path, or a folder of one, whose name has one of the [`ENDINGS`]. Only
     /// such a path can be that of a side file.
     has_endings: bool,
     last: LastFolder,
+}
+
+/// The numbers that are tried next for a name.
+#[derive(Default)]
+struct NextNumbers {
+    /// The numbers of jobs that were removed. They are tried first.
+    freed: BTreeSet<u32>,
+    /// The highest number that was used.
+    highest: u32,
 }
 
 /// The folder that was looked up last. Files of one folder are usually next to each other in a list, and
@@ -114,22 +125,26 @@ impl ReservedPaths {
         if !may_change || !has_folders {
             return Reserved::Taken;
         }
-        if let Some(&(n, _)) = names.numbered.get(&(base, what)) {
+        if let Some(&n) = names.numbered.get(&(base, what)) {
             return Reserved::Same(numbered(wished, n, self.numbers));
         }
-        let first = names.next.get(&base).copied().unwrap_or(1);
-        for n in first..MOST_NUMBERED {
+        let mut next = names.next.remove(&base).unwrap_or_default();
+        let mut all = next.freed.iter().copied().chain(next.highest + 1..MOST_NUMBERED);
+        let found = all.find_map(|n| {
             let path = numbered(wished, n, self.numbers);
             let key = self.key(&names, &path);
             let hash = self.hasher.hash_one(&key);
-            if self.is_free(&names, &path, (&key, hash)) {
-                names.next.insert(base, n + 1);
-                names.numbered.insert((base, what), (n, job));
-                names.take(job, &path, (&key, hash), what);
-                return Reserved::Path;
-            }
+            self.is_free(&names, &path, (&key, hash)).then_some((n, path, key, hash))
+        });
+        if let Some((n, path, key, hash)) = &found {
+            next.freed.remove(n);
+            next.highest = next.highest.max(*n);
+            names.numbered.insert((base, what), *n);
+            names.number_of.insert(job, (base, what));
+            names.take(job, path, (key, *hash), what);
         }
-        Reserved::Taken
+        names.next.insert(base, next);
+        if found.is_some() { Reserved::Path } else { Reserved::Taken }
     }
 
     /// Reserves the folders of the path of a job, so that no later file gets the path of such a folder.
@@ -147,7 +162,8 @@ impl ReservedPaths {
         if self.has_folders(&mut names, &path) { path } else { self.numbered_folders(&names, &path) }
     }
 
-    /// Reserves a further path for a job. Returns false if another job has it.
+    /// Reserves a further path for a job. Returns false if another job has it. If the job was removed or has
+    /// ended in the meantime, nothing is reserved.
     pub(super) fn take(&self, job: JobId, path: &Path) -> bool {
         let mut names = self.names();
         if names.by.get(&job).is_some_and(|mine| mine.iter().any(|one| one == path)) {
@@ -157,7 +173,7 @@ impl ReservedPaths {
         let key = self.key(&names, path);
         let hash = self.hasher.hash_one(&key);
         let free = has_folders && self.is_free(&names, path, (&key, hash));
-        if free {
+        if free && names.by.contains_key(&job) {
             names.take(job, path, (&key, hash), 0);
             self.add_folders(&mut names, path);
         }
@@ -169,7 +185,7 @@ impl ReservedPaths {
         self.names().by.get(&job)?.first().cloned()
     }
 
-    /// Returns true if paths were reserved for more than one job, or if a path was forgotten.
+    /// Returns true if paths were reserved for more than one job. Jobs that were removed do not count.
     pub(super) fn has_several(&self) -> bool {
         let names = self.names();
         // The hash 0 stands for the log and similar files, and for further paths of a job.
@@ -185,6 +201,7 @@ impl ReservedPaths {
     /// [`ReservedPaths::forget_at_end`] was called.
     pub(super) fn over(&self, job: JobId) {
         let mut names = self.names();
+        names.number_of.remove(&job);
         let paths = names.by.remove(&job);
         if names.forgotten.remove(&job)
             && let Some(first) = paths.iter().flatten().next()
@@ -200,10 +217,10 @@ impl ReservedPaths {
     pub(super) fn forget(&self, job: JobId) {
         let mut names = self.names();
         self.free_paths(&mut names, job);
-        let bases: Vec<u64> =
-            names.numbered.extract_if(|_, (_, of)| *of == job).map(|((base, _), _)| base).collect();
-        for base in bases {
-            names.next.remove(&base);
+        if let Some(key) = names.number_of.remove(&job)
+            && let Some(n) = names.numbered.remove(&key)
+        {
+            names.next.entry(key.0).or_default().freed.insert(n);
         }
     }
 
@@ -211,6 +228,8 @@ impl ReservedPaths {
     pub(super) fn release(&self, job: JobId) {
         let mut names = self.names();
         self.free_paths(&mut names, job);
+        names.has_forgotten = true;
+        names.number_of.remove(&job);
         if names.by.is_empty() {
             names.next.clear();
             names.numbered.clear();
@@ -228,7 +247,6 @@ impl ReservedPaths {
                 self.remove_folders(names, &path);
             }
         }
-        names.has_forgotten = true;
     }
 
     /// Adds the folders of a reserved path.
@@ -411,6 +429,7 @@ mod tests {
         taken.forget_at_end(one);
         assert!(!taken.take(two, path) && !taken.has_several());
         taken.over(one);
+        assert_eq!(taken.reserve(two, Path::new("b"), 2, false), Reserved::Path);
         assert!(taken.take(two, path) && taken.has_several());
         taken.over(two);
         assert!(!taken.take(one, path));
@@ -513,6 +532,33 @@ mod tests {
             [reserve(4, 12), reserve(5, 11), reserve(6, 13)],
             ["a (1)", "Same(\"a\")", "Same(\"a (2)\")"]
         );
+    }
+
+    #[test]
+    fn a_removed_job_reserves_no_path_and_does_not_count_as_another_job() {
+        let taken = ReservedPaths::new(&[], NumberForm::Parentheses);
+        let (one, two, path) = (JobId::new(1), JobId::new(2), Path::new("a"));
+        assert_eq!(taken.reserve(one, path, 11, false), Reserved::Path);
+        taken.forget(one);
+        // The path of the server was being chosen when the job was removed.
+        assert!(taken.take(one, Path::new("b")));
+        assert_eq!(taken.reserve(two, path, 11, false), Reserved::Path);
+        assert!(taken.take(two, Path::new("b")) && !taken.has_several());
+    }
+
+    #[test]
+    fn the_numbers_of_removed_jobs_are_used_again() {
+        let taken = ReservedPaths::new(&[], NumberForm::Parentheses);
+        let reserve = |job: u64| match taken.reserve(JobId::new(job), Path::new("a"), job, true) {
+            Reserved::Path => path_of(&taken, JobId::new(job)),
+            other => format!("{other:?}"),
+        };
+        assert_eq!([0, 1, 2, 3, 4].map(reserve), ["a", "a (1)", "a (2)", "a (3)", "a (4)"]);
+        [3, 1].map(|job| taken.forget(JobId::new(job)));
+        assert_eq!([5, 6, 7].map(reserve), ["a (1)", "a (3)", "a (5)"]);
+        (0..8).for_each(|job| taken.forget(JobId::new(job)));
+        let names = taken.names();
+        assert_eq!((names.numbered.len(), names.number_of.len(), names.by.len()), (0, 0, 0));
     }
 
     #[test]

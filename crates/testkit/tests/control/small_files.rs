@@ -6,15 +6,16 @@ use bytes::Bytes;
 use downhaul_engine::core::identity::Identity;
 use downhaul_engine::core::job::IfLocked;
 use downhaul_engine::disk::{Disk, Found, Opening, Part, Publishing, Standing};
-use downhaul_engine::source::{GivenBy, Source, Sources};
+use downhaul_engine::source::{GivenBy, Opened, Request, Source, Sources};
 use downhaul_engine::{Error, ErrorKind, EventKind, Job, Remove, Session, Settings};
 use downhaul_testkit::content;
 use downhaul_testkit::fake_disk::FakeDisk;
 use downhaul_testkit::memory_source::MemorySource;
+use futures_util::future::{self, BoxFuture};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 use url::Url;
@@ -258,4 +259,48 @@ async fn a_panic_in_a_source_of_small_files_fails_only_its_jobs() {
             }
         }
     }
+}
+
+/// A source whose first request for the file `slow` gets no response.
+struct NoFirstResponse {
+    source: MemorySource,
+    is_slow: bool,
+    requests: Arc<AtomicUsize>,
+}
+
+impl Source for NoFirstResponse {
+    fn open(&self, request: Request) -> BoxFuture<'_, Result<Opened, Error>> {
+        if self.is_slow && self.requests.fetch_add(1, Ordering::Relaxed) == 0 {
+            return Box::pin(future::pending());
+        }
+        self.source.open(request)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_file_that_was_removed_can_be_added_again_at_once() {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counted = requests.clone();
+    let sources = Sources::for_all(move |url: &Url, _: GivenBy| {
+        let source = MemorySource::new(url.clone(), content("f", SIZE));
+        let is_slow = url.path() == "/slow";
+        Arc::new(NoFirstResponse { source, is_slow, requests: counted.clone() }) as Arc<dyn Source>
+    });
+    let settings = Settings::default().with_output("out").with_parallel(Some(2));
+    let builder = Session::builder(settings).sources(sources).seed(1);
+    let session = builder.disk(Arc::new(FakeDisk::failing(0, 1))).start().expect("starts");
+    let job = |name: &str| Job::given(&format!("http://sim/{name}")).expect("a URL");
+    let others = (0..10).map(|n| Ok(job(&n.to_string())));
+    let ids = session.add_all([Ok(job("slow"))].into_iter().chain(others).collect()).await;
+    for _ in 0..1000 {
+        if requests.load(Ordering::Relaxed) > 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    session.remove(ids[0], Remove::KeepPartial);
+    session.add(job("slow")).await.expect("is open");
+    let ended = tokio::time::timeout(Duration::from_secs(30), session.finish()).await;
+    let summary = ended.expect("the session ends");
+    assert_eq!((summary.files, summary.finished, summary.failed, summary.skipped), (12, 11, 1, 0));
 }
