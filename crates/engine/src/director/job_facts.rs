@@ -1,4 +1,4 @@
-//! Facts about a job that several parts of the director need. They follow from the job and the settings alone.
+//! Facts about a job that several parts of the director need. They follow from the job and the settings.
 
 use downhaul_core::job::{Headers, Job};
 use downhaul_core::settings::Settings;
