@@ -295,15 +295,25 @@ fn read_lines(
 /// The digests and sizes in a lock file. If several lines are about one file, the last line is used, unless
 /// only an earlier line has a strong digest of the same file. Lines about failures are not used.
 #[derive(Default)]
-struct Recorded(BTreeMap<String, (Line, Vec<Digest>, Option<u64>, Option<PathBuf>)>);
+struct Recorded(BTreeMap<String, RecordedFile>);
+
+/// What a lock file states about one file.
+struct RecordedFile {
+    line: Line,
+    digests: Vec<Digest>,
+    /// The size in bytes.
+    size: Option<u64>,
+    /// The folder in which the run saved the file.
+    saved_in: Option<PathBuf>,
+}
 
 impl Recorded {
     fn add(&mut self, entry: Entry) {
         let (line, digests) = (entry.line(), entry.digests());
-        let adds = self.0.get(&entry.out).is_none_or(|(known, ..)| !line.adds_nothing_to(*known));
+        let adds = self.0.get(&entry.out).is_none_or(|known| !line.adds_nothing_to(known.line));
         if line != Line::Failed && adds {
             let saved_in = advice::folder_of(Path::new(&entry.path), &entry.out);
-            self.0.insert(entry.out, (line, digests, entry.size, saved_in));
+            self.0.insert(entry.out, RecordedFile { line, digests, size: entry.size, saved_in });
         }
     }
 
@@ -322,7 +332,7 @@ impl Recorded {
 
     /// Passes each file, its digests, its size and the folder in which it was saved to `want`.
     fn want(self, want: &mut impl FnMut(&str, Vec<Digest>, Option<u64>, Option<PathBuf>)) {
-        for (file, (_, digests, size, saved_in)) in self.0 {
+        for (file, RecordedFile { digests, size, saved_in, .. }) in self.0 {
             want(&file, digests, size, saved_in);
         }
     }
