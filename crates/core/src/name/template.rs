@@ -172,7 +172,8 @@ impl Field {
         }
     }
 
-    /// Reads the part of a field before the colon and the form.
+    /// Reads the name of a field, and the brackets after the name. `text` ends before the colon and the
+    /// form.
     fn read(text: &str) -> Result<Field, String> {
         let (name, index) = match text.strip_suffix(']').and_then(|text| text.split_once('[')) {
             Some((name, index)) => (name, Some(index)),
