@@ -111,7 +111,7 @@ impl fmt::Display for HostPattern {
 pub struct HostOptions {
     /// The highest number of connections for one file.
     pub connections: Option<usize>,
-    /// The highest number of connections to each of the hosts over all files. 0 counts as 1.
+    /// The highest number of connections to each host of the rule, for all files together. 0 counts as 1.
     pub max_per_host: Option<usize>,
     /// The highest rate for all hosts of the rule together, in bytes a second.
     pub limit_rate: Option<u64>,

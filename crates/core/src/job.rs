@@ -106,7 +106,7 @@ pub struct Job {
     pub is_left_over: bool,
     /// The name of the file below the output folder if the server states no other name. An earlier run chose
     /// this name, for example because another file of that run had the name that the URL gives. If the
-    /// server states another name, the folders of the file still get the numbers that they have here.
+    /// server states another name, the folders of the file still get the numbers that they have in this name.
     pub url_name: Option<SafeName>,
     /// The facts about the file, if an earlier run fetched it. The job is then skipped without a request.
     pub done: Option<Kept>,
@@ -250,9 +250,9 @@ impl Job {
         self
     }
 
-    /// Adds a header to the requests for this file; see [`Job::headers`]. Blanks at the ends are removed. A
-    /// session refuses a job with a header that cannot be sent, or that only the session itself may set, such
-    /// as `Range`.
+    /// Adds a header to the requests for this file; see [`Job::headers`]. A session removes white space
+    /// around the name and around the value. It refuses a job with a header that cannot be sent, or that only
+    /// the session itself may set, such as `Range`.
     #[must_use]
     pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.add(name, value);

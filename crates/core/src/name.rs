@@ -160,8 +160,8 @@ impl SafeName {
         SafeName { path: all.collect::<Vec<_>>().join("/"), original: self.original.clone() }
     }
 
-    /// Returns the same name with other folders. Its first folders, as far as `plain` has the same ones, are
-    /// replaced with those of `other`.
+    /// Returns this name with other folders. The first folders of this name that are equal to the first
+    /// folders of `plain` are replaced with the folders of `other` at the same positions.
     pub(crate) fn with_folders_of(&self, other: &SafeName, plain: &SafeName) -> SafeName {
         let pairs = plain.folders().zip(other.folders());
         let same =

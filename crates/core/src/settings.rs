@@ -171,7 +171,7 @@ pub struct Settings {
     /// True if a job may use the path of an earlier job that has ended, and may fetch the same file again. A
     /// program that adds jobs for days needs this, and so does a program that adds failed jobs again.
     /// Otherwise each path belongs to one job, unless the job was removed. If several jobs have the same
-    /// request, only the first of these jobs downloads the file, even if it has failed already.
+    /// request, only the first of these jobs downloads the file, even if this first job has failed already.
     pub releases_names: bool,
     /// The names of all jobs that will be added, if there are very many jobs. They show which names only one
     /// job has, so the session can forget such a name when its job has ended. As long as these names are not

@@ -10,8 +10,8 @@ use tokio::runtime::Handle;
 ///
 /// The engine writes on threads that may block. These threads wait until the writer accepts the bytes. The
 /// writer is shut down when the content is complete and verified, and then dropped. If the job fails, the
-/// writer is dropped without being shut down. If the writer never accepts the bytes, its thread waits
-/// forever, even if the job is removed. Dropping the runtime then waits forever too.
+/// writer is dropped without being shut down. If the writer never accepts the bytes, the thread that
+/// writes them waits forever, even if the job is removed. Dropping the runtime then waits forever too.
 pub struct AsyncWriter {
     inner: Pin<Box<dyn AsyncWrite + Send>>,
     runtime: Handle,

@@ -16,8 +16,8 @@ pub(crate) fn usable(mut settings: Settings) -> Settings {
     settings
 }
 
-/// Returns the job, unless one of its headers cannot be sent. A request without that header would often fail
-/// for a reason that is hard to find.
+/// Returns the job, with white space around its headers removed, or an error if one of its headers cannot be
+/// sent. A request without that header would often fail for a reason that is hard to find.
 pub(crate) fn with_headers(mut job: Box<Job>) -> Result<Box<Job>, Error> {
     let invalid = |why| Error::new(ErrorKind::UrlInvalid, show::url(&job.urls[0]), why);
     let headers = job.headers.checked().map_err(invalid)?;

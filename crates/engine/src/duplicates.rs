@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// usual number of files that are complete at the same time, so they seldom wait for each other.
 const LOCKS: usize = 32;
 
-/// After this many files of earlier runs had other bytes than expected, no further file is read. To read many
+/// After this many files of earlier runs had other bytes than expected, no further file is read. Reading many
 /// large files may take longer than the download.
 const DIFFERENT_MOST: usize = 2;
 

@@ -90,7 +90,7 @@ pub(crate) const UNKNOWN_END: u64 = u64::MAX;
 
 impl Worker {
     /// Runs until the body ends, the segment is complete, or an error occurs. The worker passes its results
-    /// to `report`. A panic is an error too.
+    /// to `report`. A panic in the source counts as an error.
     pub(crate) async fn run(self, report: impl Fn(Input)) {
         let worker = self.id;
         let result = source::caught("", self.work(&report)).await;

@@ -343,7 +343,7 @@ fn a_panic_in_a_source_fails_its_job_and_no_other_job() {
     });
 }
 
-/// A writer that panics in `finish` or, if it is true, when it is dropped.
+/// A writer that panics when it is dropped if its field is true, and otherwise in `finish`.
 struct PanickingWriter(bool);
 
 impl JobWriter for PanickingWriter {

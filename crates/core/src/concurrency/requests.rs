@@ -38,7 +38,7 @@ const SERVES: Duration = Duration::from_secs(10);
 /// The limit of requests for files to a host, as it is explained to the user.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RequestLimit {
-    /// The limit that an earlier run found, in requests a second. The run started with it.
+    /// The limit that an earlier run found, in requests a second. This run started with it.
     pub known: Option<f64>,
     /// The present limit in requests a second.
     pub now: f64,

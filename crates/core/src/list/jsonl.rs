@@ -119,8 +119,8 @@ pub(super) fn job_with(
 }
 
 /// Takes the name of the file of a job out of an object. With -o, a run may have saved its file outside of
-/// the output folder. Then only this line of the lock file is refused, so its error is `list.file`. A lock
-/// file gets the place of the error as the URL of the line.
+/// the output folder. Then only this line of the lock file is refused, so its error is `list.file`. The
+/// place in the error is the URL of the line, because a new lock file gets this place as the URL of the job.
 fn destination(keys: &mut Map<String, Value>, job: &Job) -> Result<Destination, Error> {
     let name = match keys.remove("out") {
         None | Some(Value::Null) => return Ok(Destination::Server),

@@ -159,7 +159,8 @@ impl Field {
         })
     }
 
-    /// Returns the end of the message about a column that the file does not have. It names the other fields.
+    /// Returns the end of the error message about a field without a value. If the field is a column of a
+    /// list, this end names the fields that exist. Otherwise it is empty.
     fn others(&self, job: &Job) -> String {
         let Field::Column(_) = self else { return String::new() };
         let fields =
@@ -171,7 +172,8 @@ impl Field {
         }
     }
 
-    /// Reads the part of a field before the colon and the form.
+    /// Reads the name of a field, and the brackets after the name. `text` ends before the colon and the
+    /// form.
     fn read(text: &str) -> Result<Field, String> {
         let (name, index) = match text.strip_suffix(']').and_then(|text| text.split_once('[')) {
             Some((name, index)) => (name, Some(index)),

@@ -1,8 +1,9 @@
-//! Keeps the file that another tool left unfinished and that the job adopts, until its end was compared with
-//! the server's file.
+//! Remembers the file that another tool left unfinished and that the job adopts. The end of this file is
+//! compared with the server's file.
 //!
-//! Invariant: the job has at most one such file. After a failure, a file whose end was not compared yet is
-//! compared again. A file that may be replaced is forgotten if it does not fit the server's file.
+//! Invariant: the job has at most one such file. If the download starts again before the comparison is
+//! complete, the file is compared again. A file that may be replaced is forgotten if it does not fit the
+//! server's file.
 
 use super::Leftover;
 use super::validate::{adopted_start, is_no_beginning};
@@ -102,7 +103,7 @@ impl Adoption {
     }
 
     /// Forgets the unfinished file if the failure shows that it does not fit the server's file, and if it may
-    /// be replaced. Returns true if the download starts again without it.
+    /// be replaced. Returns true if it was forgotten. The download must then start again.
     pub(super) fn give_up(&mut self, kind: ErrorKind) -> bool {
         let left = self.adopting.as_ref().or(self.comparing.as_ref()).or(self.kept.as_ref());
         let is_other =

@@ -106,8 +106,9 @@ pub(super) fn start_at(known: &Start, source: usize, joining: Joining<'_>) -> St
 /// the end of `left`, a file that another tool left unfinished and that downhaul continues (adopts).
 ///
 /// # Errors
-/// Returns `resume.damaged` if the adopted file cannot be a beginning of the server's file, or if it may be
-/// replaced and has the size of the server's file. An equal end would not show that such a file is complete.
+/// Returns `resume.damaged` if the adopted file cannot be a beginning of the server's file. Also returns it
+/// if the adopted file may be replaced, the other tool recorded no size, and the two files have the same
+/// size. An equal end would not show that such a file is complete.
 pub(super) fn adopted_start(remote: &Remote, origin: Option<Origin>, left: &Adopted) -> Result<Start, Error> {
     let start = start_of(remote, origin);
     let is_of_size = left.may_be_replaced && left.size.is_none() && remote.size == Some(left.end());

@@ -65,7 +65,7 @@ pub(super) fn write_whole(
     Some(Written { worker, bytes, fresh, look, took: since.elapsed() })
 }
 
-/// Returns the bytes of a partial file that can be kept, or `None` if the download starts at the first byte.
+/// Returns what a partial file has that can be kept, or `None` if the download starts at the first byte.
 /// If there is a journal, it is rewritten here, with as few entries as possible.
 pub(super) fn what_is_left(part: &dyn Part, found: Found) -> Result<Option<Leftover>, Error> {
     match found {

@@ -24,7 +24,8 @@ const WAIT: Duration = Duration::from_millis(20);
 pub(super) struct ClosingParts(Mutex<BTreeMap<JobId, Closing>>);
 
 struct Closing {
-    /// The path of the job's file, and the partial file. It is `None` while the partial file is being opened.
+    /// The path of the job's file, and the partial file. The value is `None` while the partial file is being
+    /// opened.
     part: Option<(PathBuf, Weak<dyn Part>)>,
     /// True if the task that closes the partial file has not ended. Other tasks may have it open too.
     in_progress: bool,
@@ -67,7 +68,8 @@ impl ClosingParts {
         parts.is_empty()
     }
 
-    /// Returns true if an earlier job that has ended may have the partial file of the file at this path open.
+    /// Returns true if a job that was added before `job` and has ended may still have the partial file open.
+    /// `path` is the path of the file of `job`.
     pub(super) fn may_have(&self, path: &Path, job: JobId) -> bool {
         let is_of_path = |closing: &Closing| closing.part.as_ref().is_none_or(|(of, _)| of == path);
         self.parts().range(..job).any(|(_, closing)| closing.is_open() && is_of_path(closing))
@@ -79,8 +81,8 @@ impl ClosingParts {
     }
 }
 
-/// Opens a partial file as [`Disk::open_part`] does. If it is locked, waits until `is_closing` returns false,
-/// and then up to `waits` more times.
+/// Opens a partial file as [`Disk::open_part`] does. If it is locked, waits and tries again: as long as
+/// `is_closing` returns true, and then up to `waits` more times.
 ///
 /// # Errors
 /// Returns the error of [`Disk::open_part`].
@@ -92,7 +94,7 @@ pub(super) fn open_part(
     mut waits: u32,
 ) -> Result<(Box<dyn Part>, Option<Found>), Error> {
     loop {
-        // The partial file may be closed directly after the attempt to open it.
+        // The partial file may be closed directly after the attempt to open it, so this is checked before.
         let is_closing = is_closing();
         match disk.open_part(path, how) {
             Err(error) if error.kind == ErrorKind::FileLocked && is_closing => {}

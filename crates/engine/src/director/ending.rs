@@ -40,10 +40,10 @@ pub struct Summary {
     pub resumable: u64,
     /// The number of files that were not complete when the run was stopped.
     pub stopped: u64,
-    /// The number of these files that had not been started.
+    /// The number of these stopped files whose jobs had not started.
     pub unstarted: u64,
-    /// The number of bytes of unfinished files that the next run can use. It does not include the partial
-    /// files of earlier runs, if this run did not start these files.
+    /// The number of bytes of unfinished files that the next run can use. The partial file of an earlier run
+    /// counts only if this run started its job.
     pub kept: u64,
     /// The areas in which failures happened (such as the disk), each area once. They decide the exit status.
     pub blames: Vec<Blame>,
@@ -60,8 +60,9 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Returns the summary of a session that was stopped in this state, without the end of its jobs. `files`
-    /// is the number of jobs that were added.
+    /// Returns the summary of a session that ended in this state without ending its jobs, for example because
+    /// its runtime was shut down. The jobs that have not ended count as stopped. `files` is the number of
+    /// jobs that were added.
     pub(crate) fn of_stopped(state: &State, files: u64) -> Summary {
         let &State { finished, skipped, failed, planned, .. } = state;
         let stopped = files.saturating_sub(state.ended());

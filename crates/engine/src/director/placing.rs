@@ -202,7 +202,7 @@ impl Director {
                     resume => resume,
                 };
                 // A finished file is replaced as a whole, and not continued. The same is true for a file that
-                // may be replaced, and that has the size of the server's file.
+                // may be replaced, has the size of the server's file, and has no control file.
                 let adopts = resume == Resume::Adopt && matches!(place, Place::Free { .. });
                 let is_whole = |there: Standing| {
                     let is_of_size = Some(there.file.size) == stated && disk.unfinished_by(&path).is_none();

@@ -60,7 +60,7 @@ impl Queue {
         self.early.remove(&id).unwrap_or_default()
     }
 
-    /// Returns the jobs for which a removal was kept.
+    /// Returns the jobs for which [`Queue::keep_early`] has kept a command that removes them.
     pub(super) fn removed_early(&self) -> impl Iterator<Item = JobId> {
         let is_removal = |control: &Control| matches!(control, Control::Remove(_));
         self.early.iter().filter(move |(_, kept)| kept.iter().any(is_removal)).map(|(id, _)| *id)

@@ -52,7 +52,8 @@ pub(super) struct Running {
     /// The times of the first request, if the threads for small files sent it. These times are used only
     /// once.
     pub(super) first: Option<First>,
-    /// The time when the response to this request arrived. It is used only once.
+    /// The time when the response to the first request arrived, if the threads for small files sent this
+    /// request. It is used only once.
     pub(super) came: Option<Duration>,
     /// The time when the job began.
     pub(super) since: Duration,
@@ -129,7 +130,8 @@ pub(super) struct OpenFile {
 }
 
 impl Running {
-    /// Adds the URL of a worker to a failure of the network or the server, if the failure has no place.
+    /// Adds the URL of a worker to an error of the network or the server, if the error does not say where it
+    /// happened ([`Error::at`]).
     pub(super) fn locate(&self, worker: WorkerId, error: &mut Error) {
         let source = self.workers.get(&worker).map(|at_work| at_work.source);
         if error.at.is_empty()
@@ -185,7 +187,7 @@ impl Running {
         let is_limited = !wait.is_zero() && allowance.most > 0;
         if (is_limited || allowance.most == 0) && self.meter.set_waiting(wait) != Phase::Waiting {
             let why = if is_limited { "the host limits requests" } else { "no connection is free" };
-            debug!(target: CONCURRENCY, parent: &self.span, ?wait, "waits, because {why}");
+            debug!(target: CONCURRENCY, parent: &self.span, ?wait, "the job waits, because {why}");
         }
         is_limited
     }

@@ -29,8 +29,8 @@ pub const IDLE_MOST: usize = 64;
 pub(super) const FILES_LEAST: usize = 4;
 
 impl Director {
-    /// Adds these jobs to the queue. Adds none of them while the threads for small files still have a job
-    /// that was removed, because its name is reserved, and one of these jobs may be the same job again.
+    /// Adds these jobs to the queue. Adds none of them while the threads for small files still have a removed
+    /// job. The name of the removed job is still reserved, and one of the new jobs may be the same job again.
     pub(super) fn enqueue_all(&mut self, added: &mut Vec<Added>) {
         if !added.is_empty() && !self.queue.removed_early().any(|id| self.lending.has(id)) {
             added.drain(..).for_each(|job| self.enqueue(job));
@@ -121,9 +121,9 @@ impl Director {
         }
     }
 
-    /// Returns true if the active jobs would reach the limit of `--max-total` according to the sizes in their
+    /// Returns true if the active jobs would reach the limit of `--max-total` according to the sizes in the
     /// list. Then no job starts until the responses show how many bytes the active jobs still need. The limit
-    /// counts only known needs, because some of the files may exist already.
+    /// itself does not count sizes from a list, because some of the files may exist already.
     fn may_reach_max_total(&self) -> bool {
         let Some(most) = self.settings.limits.max_total else { return false };
         let expected = |one: &Running| match one.plan.size() {

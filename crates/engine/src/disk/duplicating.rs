@@ -14,7 +14,7 @@ pub enum Duplicated {
     Changed,
     /// The disk cannot make the file in this way.
     Unable,
-    /// All bytes of the original were read, and it has another digest than the file must have.
+    /// All bytes of the original were read, and its digest differs from the digest that the file must have.
     Different,
     /// The file was not made, for another reason that concerns only this file: the original cannot be read to
     /// its end, the file exists already, or later runs would not recognise it.

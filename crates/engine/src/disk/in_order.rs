@@ -271,7 +271,8 @@ impl Part for InOrder {
         // Dropping the output closes a pipe, so that its reader learns that no more bytes follow.
         let out = self.state().out.take();
         let finished = panic::catch_unwind(AssertUnwindSafe(|| out.map_or(Ok(()), |mut out| out.finish())));
-        // A program may have made the writer, and its job would not end after a panic.
+        // The writer may be code of the program that uses this library. If its panic were not caught, the job
+        // would not end.
         let finished = finished.unwrap_or_else(|_| Err(io::Error::other("the code of the writer panicked")));
         finished.map_err(|e| self.failure(&e))
     }

@@ -61,7 +61,8 @@ impl JobPaths {
         self.settings.listed_names.as_ref()?.get()
     }
 
-    /// Returns the path from the list or the URL, or `None` if the file needs no name.
+    /// Returns the path that a file gets before the first response: the path of `-o`, or the path from the
+    /// list or the URL. Returns `None` if the file needs no name.
     pub(super) fn wished(&self, spec: &Job) -> Option<PathBuf> {
         match &spec.destination {
             Destination::Path(path) => Some(self.settings.output_of(spec).join(path)),
@@ -88,8 +89,8 @@ impl JobPaths {
         spec.destination == Destination::Server || self.settings.if_exists_of(spec) == IfExists::Rename
     }
 
-    /// Returns a hash of what a job downloads. Of two jobs with the same hash and the same name, only one is
-    /// fetched.
+    /// Returns a hash of what a job downloads. If two jobs have the same hash and the same name, only the
+    /// first one downloads the file.
     fn what(&self, spec: &Job) -> u64 {
         let urls: Vec<&str> = spec.urls.iter().map(url::Url::as_str).collect();
         let digests: Vec<String> = spec.expected.iter().map(|one| one.digest.to_string()).collect();

@@ -328,7 +328,8 @@ impl Places {
     }
 
     /// Returns true if there is a partial file that this job may continue. With [`Resume::Adopt`] and
-    /// [`Resume::Repair`], this is not examined, and true is returned.
+    /// [`Resume::Repair`], this is not examined, and true is returned. The same is true for a file that
+    /// [`Places::is_marked`] describes.
     fn has_left(&self, path: &Path, spec: &Job, identity: &Identity) -> bool {
         match self.settings.resume_of(spec) {
             Resume::Forget => false,

@@ -52,25 +52,26 @@ struct Names {
     /// number is the hash of the job's download. For other paths, the number is 0.
     taken: Hashes,
     /// The hashes of the folders that the files at reserved paths need. If a folder is here, all folders
-    /// above it are here too. The number of a folder is the number of these files and of these folders
-    /// directly in it.
+    /// above it are here too. The number of a folder counts the files at reserved paths and the folders of
+    /// this map that are directly in it.
     folders: HashMap<u64, u32>,
     /// The number in the name of each download whose name got one. The key is a pair: the hash of its path
     /// without the number, and the hash of the download.
     numbered: HashMap<(u64, u64), u32>,
     /// The keys in `numbered` of jobs that have not ended.
     number_of: HashMap<JobId, (u64, u64)>,
-    /// For the hash of each path that got numbers, the numbers that are tried next.
+    /// The numbers that are tried next for a path. The key is the hash of the path without a number.
     next: HashMap<u64, NextNumbers>,
     /// The paths of jobs that have not ended. The first path of each job was reserved when the job was
     /// queued.
     by: HashMap<JobId, Vec<PathBuf>>,
     /// The jobs whose first paths are forgotten when they end.
     forgotten: HashSet<JobId>,
-    /// True if the path of a job that ended was forgotten, and the job was not removed.
+    /// True if the path of a job that ended was forgotten. The jobs of [`ReservedPaths::forget`] do not
+    /// count.
     has_forgotten: bool,
     /// True if there was a reserved path, or a folder of one, whose name has one of the [`ENDINGS`]. Only
-    /// such a path can be that of a side file.
+    /// such a path can be equal to the path of a side file.
     has_endings: bool,
     last: LastFolder,
 }
@@ -162,8 +163,8 @@ impl ReservedPaths {
         if self.has_folders(&mut names, &path) { path } else { self.numbered_folders(&names, &path) }
     }
 
-    /// Reserves a further path for a job. Returns false if another job has it. If the job was removed or has
-    /// ended in the meantime, nothing is reserved.
+    /// Reserves a further path for a job. Returns true if the path is free or this job has it already. If the
+    /// job was removed or has ended in the meantime, nothing is reserved.
     pub(super) fn take(&self, job: JobId, path: &Path) -> bool {
         let mut names = self.names();
         if names.by.get(&job).is_some_and(|mine| mine.iter().any(|one| one == path)) {
@@ -185,7 +186,8 @@ impl ReservedPaths {
         self.names().by.get(&job)?.first().cloned()
     }
 
-    /// Returns true if paths were reserved for more than one job. Jobs that were removed do not count.
+    /// Returns true if paths were reserved for more than one job. The jobs of
+    /// [`ReservedPaths::forget`] do not count.
     pub(super) fn has_several(&self) -> bool {
         let names = self.names();
         // The hash 0 stands for the log and similar files, and for further paths of a job.
@@ -238,7 +240,7 @@ impl ReservedPaths {
 
     /// Makes the paths of a job free again.
     fn free_paths(&self, names: &mut Names, job: JobId) {
-        // The folders of the first path of such a job were never added.
+        // The folders of the first path of a job in `forgotten` were never added.
         let has_no_folders = names.forgotten.remove(&job);
         for (n, path) in names.by.remove(&job).into_iter().flatten().enumerate() {
             let hash = self.hash(names, &path);
@@ -334,7 +336,7 @@ impl ReservedPaths {
         self.hasher.hash_one(self.key(names, path))
     }
 
-    /// Returns the key of a path. It is equal for all forms of a path.
+    /// Returns the key of a path. All forms of a path have the same key.
     fn key(&self, names: &Names, path: &Path) -> String {
         let LastFolder { path: folder, key, .. } = &names.last;
         let is_in_it = path.parent().is_some_and(|parent| parent.as_os_str() == folder.as_os_str());

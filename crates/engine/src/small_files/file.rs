@@ -121,8 +121,8 @@ impl Drop for Shown<'_> {
 /// A response, and all its bytes if they have arrived.
 type Answer = (Opened, Option<Vec<Bytes>>);
 
-/// Returns the result of [`respond`]. A panic of the source is an error, and the other files of the thread
-/// continue.
+/// Returns the result of [`respond`]. A panic in the source becomes an error, so the thread continues with
+/// its other files.
 async fn responded(lent: &Lent, settings: &Settings, meter: &Meter) -> (Result<Answer, Error>, Spent) {
     let response = source::caught("", async { Ok(respond(lent, settings, meter).await) }).await;
     response.unwrap_or_else(|error| (Err(error), Spent::default()))

@@ -182,8 +182,9 @@ pub struct Opened {
 /// with an error otherwise.
 pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>;
 
-/// Runs code of a source. A panic of this code becomes the error `net.reset`, with `at` as its place. Without
-/// this, the job of the source would never end, because a program may have made the source.
+/// Runs code of a source. A panic of this code becomes the error `net.reset`, with `at` as its place. The
+/// source may be code of the program that uses this library. If its panic were not caught, the job of the
+/// source would never end.
 ///
 /// # Errors
 /// Returns the error of the code, or `net.reset`.
@@ -191,7 +192,7 @@ pub(crate) async fn caught<T>(
     at: impl Into<String>,
     code: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
-    let panicked = |_| Err(Error::new(ErrorKind::NetReset, at, "the code of its protocol panicked"));
+    let panicked = |_| Err(Error::new(ErrorKind::NetReset, at, "the code for this protocol panicked"));
     AssertUnwindSafe(code).catch_unwind().await.unwrap_or_else(panicked)
 }
 

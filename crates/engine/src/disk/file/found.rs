@@ -248,9 +248,9 @@ fn is_of_one_value(block: &[u8]) -> bool {
     block.iter().all(|byte| *byte == block[0])
 }
 
-/// Returns true if bytes of the file at `target` may be missing, even if the file has its final size. This is
-/// so if the file has holes. Not all systems show holes, and a tool may reserve space without holes. So this
-/// is also so if the last [`OVERLAP`] bytes have the same value.
+/// Returns true if bytes of the file at `target` may be missing, even if the file has its final size. Bytes
+/// may be missing if the file has holes. Some systems do not show holes, and a tool may reserve space without
+/// holes. So the result is also true if all of the last [`OVERLAP`] bytes have the same value.
 ///
 /// # Errors
 /// Returns the error of the system if the file cannot be read.

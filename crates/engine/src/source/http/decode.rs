@@ -270,7 +270,7 @@ impl<D: Read + Rest> Read for Alone<D> {
 
 /// A decoder whose input may have more bytes after the end of the coded bytes.
 trait Rest {
-    /// Returns true if there are more bytes. Waits for the end of the input.
+    /// Returns true if there are more bytes. Waits until more bytes arrive or the input ends.
     fn has_rest(&mut self) -> io::Result<bool>;
 }
 
@@ -288,7 +288,7 @@ impl<R: BufRead> Rest for DeflateDecoder<R> {
 
 impl<R: Read> Rest for Decompressor<R> {
     fn has_rest(&mut self) -> io::Result<bool> {
-        // The decoder reports an error itself if its buffer has more bytes.
+        // The first read returns an error if the buffer of the decoder has more bytes.
         Ok(self.read(&mut [0])? > 0 || self.get_mut().read(&mut [0])? > 0)
     }
 }
