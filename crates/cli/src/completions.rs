@@ -89,7 +89,8 @@ fn add(command: &clap::Command, words: &str, commands: &mut Vec<Command>) {
         positions: command.get_positionals().map(position).collect(),
         subcommands: subcommands.collect(),
     };
-    // `downhaul help` has a command for each command, and most of them are followed by nothing.
+    // `downhaul help` has a subcommand for each command. If nothing can follow a subcommand, the scripts need
+    // no entry for it.
     if found.options.is_empty() && found.positions.is_empty() && found.subcommands.is_empty() {
         return;
     }

@@ -57,7 +57,7 @@ pub(crate) fn open(args: &Args, shards: Option<&Shards>) -> Result<Option<Arc<Co
         waits: args.existing.if_locked == IfLocked::Wait,
     });
     opened.map(|containers| Some(Arc::new(containers))).map_err(|why| {
-        // The text of this kind is about a file that is downloaded, and not about a container.
+        // The text of `disk.failed` is about a file that is downloaded, and not about a container.
         let shown = match why.kind {
             ErrorKind::DiskFailed => format!("{} ({})", why.detail, why.at),
             _ => why.to_string(),

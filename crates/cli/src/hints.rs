@@ -148,7 +148,7 @@ pub(crate) fn for_output(code: &str, output: &str) -> Option<String> {
 }
 
 /// Returns advice if the file itself has no signature, and downhaul did not look for signed checksum lists.
-/// `looks_beside` is true if it did.
+/// `looks_beside` is true if downhaul looked for such lists.
 pub(crate) fn for_missing_signature(code: &str, looks_beside: bool) -> Option<String> {
     (code == "signature.missing" && !looks_beside).then(|| {
         format!(
@@ -204,7 +204,8 @@ pub(crate) fn for_existing_file(error: &Failure, allows_continue: bool) -> Optio
     })
 }
 
-/// Parts of the messages about existing files that `-c` may continue. It refuses files that axel left.
+/// Parts of the messages about existing files that `-c` may continue. The message about a file that axel left
+/// is not among them, because `-c` refuses such a file.
 const MAY_BE_UNFINISHED: [&str; 2] =
     ["aria2 has not finished it, as its control file shows", "the server does not say how large its file is"];
 

@@ -19,8 +19,8 @@ const FACTS: [&str; 7] = ["EVENT", "URL", "PATH", "BYTES", "CODE", "REASON", "JO
 
 const PREFIX: &str = "DOWNHAUL_FILE_";
 
-/// While a command runs, this is the time between two checks if a signal has stopped the run. It is a part of
-/// the time that a stopped run has for its last warnings.
+/// While a command runs, downhaul checks at this interval if the program ends soon, for example after a
+/// signal. The interval is short, because the program then waits only a short time for the last warnings.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A command as words. The first word is the program.
@@ -60,9 +60,10 @@ impl Hooks {
         self.complete.is_none() && self.error.is_none()
     }
 
-    /// Reads events until the run is over, and runs the commands. `is_stopped` returns true if a signal
-    /// stopped the run, and `warn` shows a warning. If a command runs at that time, this function waits for
-    /// its end only after the warnings about all other files.
+    /// Reads events until the run is over, and runs the commands. `warn` shows a warning. `is_stopped`
+    /// returns true if no further command may start, for example after a signal. If a command is running at
+    /// that time, this function first shows the warnings about all other files. Then it waits for the end
+    /// of the running command.
     pub(crate) fn run(&self, mut events: EventReader, is_stopped: impl Fn() -> bool, warn: impl Fn(&str)) {
         let mut urls: HashMap<JobId, String> = HashMap::new();
         let mut running: Option<Running> = None;

@@ -109,8 +109,9 @@ pub(crate) fn check(args: &Args, log: Option<&Path>) -> Result<(), String> {
 }
 
 /// Checks that the files that are written at the end of the run can be written. Without this check, the user
-/// would learn only after the downloads that a folder does not exist. If one of these files or the archive is
-/// in the output folder, which may not exist yet, creates the folder of the file.
+/// would learn only after the downloads that a folder does not exist. The output folder may not exist yet. So
+/// if one of these files or the archive is below the output folder, this function creates the folder of that
+/// file.
 ///
 /// # Errors
 /// Returns why a file cannot be written, in words for the user.

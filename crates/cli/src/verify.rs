@@ -236,7 +236,7 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<b
     Ok(false)
 }
 
-/// The numbers of the lines of JSON in a list.
+/// How many lines of each kind [`read_lines`] found in a list, and what is wrong with the list.
 #[derive(Default)]
 struct Lines {
     /// The number of lines that describe a file.
@@ -247,8 +247,9 @@ struct Lines {
     without_digest: usize,
     /// What is wrong with the first line that could not be read.
     first: Option<String>,
-    /// True if a line that could not be read has a URL, or if all lines together have only NUL bytes. Binary
-    /// files of other programs may have NUL bytes, too.
+    /// True if a line that could not be read has the key `url`, or if the whole list has only NUL bytes and
+    /// blanks. NUL bytes in only some lines do not count, because binary files of other programs may have
+    /// them too.
     has_damaged: bool,
 }
 

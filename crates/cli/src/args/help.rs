@@ -30,7 +30,7 @@ pub(super) fn short(command: &Command) -> String {
     )
 }
 
-/// Returns the text in lines that are not too long. All lines after the first one are indented.
+/// Returns the text in lines of at most [`WIDTH`] columns. All lines after the first one are indented.
 fn wrapped(text: &str) -> String {
     let mut lines = String::new();
     let mut width = 0;

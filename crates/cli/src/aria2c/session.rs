@@ -114,8 +114,8 @@ fn start(given: &Arguments) -> Result<u8, Refused> {
     Ok(status)
 }
 
-/// Returns the settings, and the arguments of downhaul that they come from. If there is no file of
-/// `--load-cookies`, shows an error and sends no cookies, as aria2 does.
+/// Returns the settings, and the arguments of downhaul that they come from. If the file of
+/// `--load-cookies` does not exist, shows an error and continues without these cookies, as aria2 does.
 fn settings_of(options: &Options, screen: &mut Screen) -> Result<(Settings, Args), Refused> {
     match options.get("load-cookies").filter(|path| std::fs::metadata(path).is_err()) {
         Some(missing) => {

@@ -44,7 +44,7 @@ fn setting_of(option: &CliOption) -> String {
     }
 }
 
-/// Returns the variables for a value.
+/// Returns the assignments in `_downhaul_about` that say how to complete a value.
 fn setting(value: &Value) -> String {
     match value {
         Value::Words(list) => words(list),

@@ -1,4 +1,4 @@
-//! The script for fish. Its commands `complete` complete the options and values.
+//! The script for fish. It calls the command `complete` of fish for each option and value.
 
 use super::{CliOption, Command, Value, Word};
 use std::fmt::Write;
@@ -27,7 +27,7 @@ fn takes(command: &Command) -> String {
     text + "            end\n"
 }
 
-/// Returns the commands `complete` for everything that can follow this command.
+/// Returns the calls of `complete` for everything that can follow this command.
 fn lines(command: &Command) -> String {
     let at = format!("__fish_downhaul_at {}", quoted(&command.words));
     let mut text = String::new();

@@ -394,6 +394,7 @@ pub(super) fn left_out(rows: u64, list: &str) -> Option<String> {
 }
 
 /// Returns true if an error concerns only one file of a document or only one line of a lock file.
+/// `of_a_document` is true if the list is a document.
 fn concerns_one_file(error: &Error, of_a_document: bool) -> bool {
     error.kind == ErrorKind::ListFile || (of_a_document && error.kind != ErrorKind::ListUnreadable)
 }

@@ -53,7 +53,9 @@ impl Arguments {
                 "curl" => "write it in quotes: downhaul 'curl ...'",
                 _ => "leave out the word wget",
             };
-            return Err(format!("to use a command of {tool}, {how}. A host of this name is http://{tool}"));
+            return Err(format!(
+                "to use a command of {tool}, {how}. If {tool} is the name of a host, write http://{tool}"
+            ));
         }
         let (urls, names) = match args.urls.as_slice() {
             [] => return Err("nothing to download: give a URL, or a list with -i".into()),

@@ -131,15 +131,15 @@ impl CtrlZ {
 }
 
 /// Stops this program, as Ctrl-Z does. Returns true after the program was continued. Returns false at once if
-/// no shell could continue the program, because the first process of the session belongs to the same group.
-/// POSIX ignores SIGTSTP for such a group too.
+/// this program and the first process of its session are in one process group, because then no shell could
+/// continue the program. POSIX ignores SIGTSTP for such a group too.
 pub(crate) fn stop_until_continued() -> bool {
     let group = getpgrp();
     if getsid(None).is_ok_and(|session| session == group) {
         return false;
     }
     let stopped = kill_process(getpid(), rustix::process::Signal::STOP).is_ok();
-    // The system may stop this thread a moment later.
+    // `kill_process` may return shortly before the system stops this thread, so this function waits.
     std::thread::sleep(Duration::from_millis(20));
     stopped
 }

@@ -23,9 +23,9 @@ pub(crate) struct Shared {
     more: AtomicBool,
     /// True if the program was stopped and continued, so that the screen must be painted again.
     repaint: AtomicBool,
-    /// True if the next signal that the program continues needs no repaint.
+    /// True if the screen needs no repaint at the next SIGCONT, the signal that continues the program.
     ignore_continue: AtomicBool,
-    /// True after Ctrl-Z, until the bars and the question are removed from the screen.
+    /// True after Ctrl-Z, until [`Shared::take_hide`] is called.
     hide: AtomicBool,
     /// The exit status, if the run ends early.
     ending: Mutex<Option<Exit>>,

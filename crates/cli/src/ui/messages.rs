@@ -166,7 +166,7 @@ impl<'a> Messages<'a> {
                 self.known.remove(&job);
                 let path = if path == "-" { "standard output" } else { path };
                 if self.quiet {
-                    // Without the line of the file, each warning has the path.
+                    // With `-q`, the file has no line of its own, so each warning names the path.
                     let warning =
                         |warning: &String| format!("warning: {}: {}", escaped(path), escaped(warning));
                     let warnings = warnings.iter().map(warning);

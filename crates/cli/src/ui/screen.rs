@@ -118,7 +118,7 @@ impl<'a> Screen<'a> {
     fn pause(&mut self, shared: &Shared) {
         self.print(&[], 0);
         self.prompt.close();
-        // The screen has no block now, so no other program can write over it.
+        // The bars and the question are gone, so the screen needs no repaint when the program continues.
         shared.ignore_next_continue(true);
         if !platform::stop_until_continued() {
             shared.ignore_next_continue(false);

@@ -41,7 +41,8 @@ fn command(name: &str, list: &Path, folder: Option<&Path>) -> String {
     format!("downhaul {name} {}{folder}", shown(list))
 }
 
-/// Returns the folder below which the file at this path has the name `name`.
+/// Returns the folder below which the file at this path has the name `name`. Returns `None` if the path does
+/// not end with this name.
 pub(super) fn folder_of(path: &Path, name: &str) -> Option<PathBuf> {
     let folder = path.ancestors().nth(Path::new(name).components().count())?;
     let is_below = !name.is_empty() && path.ends_with(name);

@@ -23,7 +23,7 @@ pub(super) struct Stated {
     pub(super) saved_in: Option<PathBuf>,
     /// True if `downhaul repair` may write a file of this name.
     pub(super) can_be_repaired: bool,
-    /// True if the path is one that Windows looks up on another machine.
+    /// True if Windows looks up the path on another machine, or if the path may lead to a device.
     pub(super) is_remote: bool,
 }
 

@@ -204,7 +204,7 @@ fn a_file_with_a_control_file_of_aria2_is_continued_without_the_option_continue(
     let (server, place) = (Server::start(), Place::new());
     let all = content("f", 1_000_000);
     let url = server.url("well_behaved/1000000/f");
-    // The last piece of 100,000 bytes that is complete is the fifth one.
+    // A piece has 100,000 bytes. The control file marks the first five pieces as complete.
     let control = |length: u64| {
         let mut bytes = vec![0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
         bytes.extend(100_000_u32.to_be_bytes());
@@ -225,7 +225,7 @@ fn a_file_with_a_control_file_of_aria2_is_continued_without_the_option_continue(
         assert_eq!(out.status, 0, "{args:?}: {}", stdout(&out));
         assert_eq!(place.files(), ["f"], "{args:?}");
         assert!(place.file("f").as_ref() == Some(&all), "{args:?}");
-        // The end of the complete pieces is compared, so the first request begins before 500,000.
+        // The end of the complete pieces is compared, so the first request begins before byte 500,000.
         let requests = server.requests();
         let starts = requests[before..].iter().filter_map(|request| request.header("range"));
         let starts: Vec<&str> = starts.collect();

@@ -94,7 +94,7 @@ const LISTS: [(&str, &[&str], &str); 6] = [
     ("downhaul --verify=li", &["listed"], "list.txt"),
 ];
 
-/// The commands of which each has the option `--help`.
+/// Commands that have the option `--help`.
 const COMMANDS: [&str; 20] = [
     "verify",
     "repair",
@@ -121,7 +121,7 @@ const COMMANDS: [&str; 20] = [
 /// A running shell that has loaded the completions.
 struct Session {
     terminal: Terminal,
-    /// The number of completions so far.
+    /// How often [`Session::complete`] was called.
     count: usize,
     _place: Place,
 }
@@ -176,8 +176,8 @@ impl Session {
     #[track_caller]
     fn complete(&mut self, typed: &str, what: &str, is: impl Fn(&str) -> bool) -> String {
         self.count += 1;
-        // Ctrl-U removes the last line. The shell joins the two parts of the word, so the typed line does not
-        // contain the word that is waited for.
+        // Ctrl-U removes the text that was typed before. The shell joins `rea` and `dy`, so only the output
+        // of `echo`, and not the typed line, contains the word `ready`.
         self.terminal.press(&format!("\x15clear; echo rea''dy{}\n", self.count));
         self.terminal.wait_for_text(&format!("ready{}", self.count));
         self.terminal.press(&format!("{typed}\t"));

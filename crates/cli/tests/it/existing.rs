@@ -383,7 +383,7 @@ fn continue_does_not_download_a_complete_file_again() {
     let out = place.run(&[&url, "-c"]);
     assert!(out.status == 0 && out.stderr.contains("as downloaded on"), "{}", out.stderr);
     assert_eq!(server.requests().len(), before, "no request is sent");
-    // It is never continued with the bytes of another URL.
+    // A file that downhaul finished is never continued with the bytes of another URL.
     let longer = server.url("well_behaved/9000/f");
     let out = place.run(&[&longer, "-c", "-o", "f"]);
     assert!(out.status == 1 && out.stderr.contains("another URL"), "{}", out.stderr);

@@ -91,8 +91,8 @@ fn ctrl_c_ends_a_run_whose_command_does_not_end() {
     assert_eq!(out.status, 130, "{}", out.stderr);
 }
 
-/// After a signal, no further command starts. A later run starts no command for a file that exists, so each
-/// missing command needs a warning.
+/// After a signal, no further command starts. A later run starts no command for a file that exists, so a
+/// warning must name each file whose command did not run.
 #[test]
 fn a_signal_leaves_a_warning_for_each_command_that_did_not_run() {
     use rustix::process::Signal;
