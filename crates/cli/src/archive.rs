@@ -6,7 +6,8 @@
 //! that uses the library can set [`Job::done`] from its own store.
 //!
 //! Invariant: after a kill or a power failure, the archive has all files that were complete about a second
-//! before that, and no incomplete file. Several runs may use one archive at once.
+//! before that, and no incomplete file. So a file is forced to the disk before it is added, unless
+//! `--sync never` is given. Several runs may use one archive at once.
 
 mod database;
 
@@ -17,7 +18,8 @@ use downhaul_engine::core::archive::{self, Archived, UrlKey};
 use downhaul_engine::core::dedup::Dedup;
 use downhaul_engine::core::event::{EventKind, JobId};
 use downhaul_engine::core::job::{IfExists, Job};
-use downhaul_engine::core::settings::Settings;
+use downhaul_engine::core::settings::{Settings, Sync};
+use downhaul_engine::{Containers, Error, force_files};
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior};
 use std::collections::HashMap;
 use std::fs::File;
@@ -103,6 +105,8 @@ pub(crate) struct Finder {
     settings: Settings,
     /// True if nothing is added to the archive, because the run is a plan (`downhaul plan`).
     is_read_only: bool,
+    /// The containers of `--to-tar` or `--to-warc`.
+    containers: Option<Arc<Containers>>,
 }
 
 /// The result of a lookup: the facts about the job, or `None` if nothing is added to the archive when the job
@@ -113,18 +117,27 @@ pub(crate) struct Looked(Option<Facts>);
 pub(crate) struct Writer {
     archive: Archive,
     jobs: Jobs,
+    /// True if files are forced to the disk before they are added.
+    forces: bool,
+    /// The containers of `--to-tar` or `--to-warc`.
+    containers: Option<Arc<Containers>>,
 }
 
-/// Opens the archive of `--archive`, if that option is given.
+/// Opens the archive of `--archive`, if that option is given. The files of the run are in `containers`, if
+/// there are any.
 ///
 /// # Errors
 /// Returns why the archive cannot be used, in words for the user.
-pub(crate) fn of(args: &Args, settings: &Settings) -> Result<Option<(Finder, Writer)>, String> {
+pub(crate) fn of(
+    args: &Args,
+    settings: &Settings,
+    containers: Option<Arc<Containers>>,
+) -> Result<Option<(Finder, Writer)>, String> {
     let Some(path) = &args.existing.archive else { return Ok(None) };
     let open = || Archive::open(path).map_err(|why| cannot_be_used(path, &why));
-    let finder = Finder::new(open()?, settings, false)?;
-    let jobs = finder.jobs.clone();
-    Ok(Some((finder, Writer { archive: open()?, jobs })))
+    let finder = Finder { containers: containers.clone(), ..Finder::new(open()?, settings, false)? };
+    let (jobs, forces) = (finder.jobs.clone(), settings.sync != Sync::Never);
+    Ok(Some((finder, Writer { archive: open()?, jobs, forces, containers })))
 }
 
 /// Opens the archive of `--archive` for a plan, if that option is given and the archive exists.
@@ -141,7 +154,8 @@ pub(crate) fn to_read(args: &Args, settings: &Settings) -> Result<Option<Finder>
 impl Finder {
     fn new(archive: Archive, settings: &Settings, is_read_only: bool) -> Result<Finder, String> {
         let key = archive.key().map_err(|e| cannot_be_used(&archive.path, &e.to_string()))?;
-        Ok(Finder { archive, jobs: Jobs::default(), settings: settings.clone().with_key(key), is_read_only })
+        let settings = settings.clone().with_key(key);
+        Ok(Finder { archive, jobs: Jobs::default(), settings, is_read_only, containers: None })
     }
 
     /// Begins to look up several jobs. From the first lookup until the result is dropped, SQLite keeps a lock
@@ -153,9 +167,10 @@ impl Finder {
 
     /// Looks up a job. If the archive has its file, the job is marked as done. With `--dedup`, if an archived
     /// file was found by its digest and not by its URL, the job is not done: its file is made from an
-    /// archived file, if such a file still exists. A job that writes to standard output or to a pipe is not
-    /// looked up, because its reader needs the bytes in each run. The file of such a job is not added either,
-    /// because no file stays on the disk.
+    /// archived file, if such a file still exists. A file that a damaged container has lost is not found.
+    ///
+    /// A job that writes to standard output or to a pipe is not looked up, because its reader needs the bytes
+    /// in each run. The file of such a job is not added either, because no file stays on the disk.
     ///
     /// # Errors
     /// Returns why the archive cannot be read, in words for the user.
@@ -164,7 +179,10 @@ impl Finder {
             return Ok(Looked::nothing());
         }
         let keys = archive::url_keys(&self.settings, job);
-        let found = self.archive.find(&keys, job);
+        let is_lost = |file: &Archived| {
+            self.containers.as_ref().is_some_and(|all| all.have_lost(Path::new(&file.path)))
+        };
+        let found = self.archive.find(&keys, job, is_lost);
         let found = found.map_err(|e| cannot_be_used(&self.archive.path, &e.to_string()))?;
         job.archived = match found {
             Found::ByUrl(file) => {
@@ -211,10 +229,10 @@ impl Writer {
         let written = self.take_all(&mut events);
         // After an error, the events are still read, because the session starts no new job while events wait.
         while !matches!(events.next(PATIENCE), Next::End) {}
-        written.map_err(|e| cannot_be_used(&self.archive.path, &e.to_string()))
+        written.map_err(|why| cannot_be_used(&self.archive.path, &why))
     }
 
-    fn take_all(&mut self, events: &mut EventReader) -> rusqlite::Result<()> {
+    fn take_all(&mut self, events: &mut EventReader) -> Result<(), String> {
         let mut since: Option<Instant> = None;
         loop {
             let rest = since.map_or(PATIENCE, |since| WRITTEN_EVERY.saturating_sub(since.elapsed()));
@@ -245,11 +263,25 @@ impl Writer {
         }
     }
 
-    fn write(&mut self) -> rusqlite::Result<()> {
+    fn write(&mut self) -> Result<(), String> {
         let new = std::mem::take(&mut self.jobs.state().new);
         if new.is_empty() {
             return Ok(());
         }
+        self.force(&new).map_err(|e| e.to_string())?;
+        self.commit(&new).map_err(|e| e.to_string())
+    }
+
+    /// Forces files to the disk, so that the archive never has a file that a power failure removes.
+    fn force(&self, new: &[New]) -> Result<(), Error> {
+        match &self.containers {
+            _ if !self.forces => Ok(()),
+            Some(containers) => containers.force(),
+            None => force_files(new.iter().map(|new| Path::new(&new.file.path))),
+        }
+    }
+
+    fn commit(&mut self, new: &[New]) -> rusqlite::Result<()> {
         let all = self.archive.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         new.iter().try_for_each(|new| add(&all, new))?;
         all.commit()

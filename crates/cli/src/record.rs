@@ -14,6 +14,7 @@ use crate::args::Args;
 use crate::outputs;
 use crate::platform;
 use crate::ui::{AT_ONCE, EventReader, Next};
+use downhaul_engine::Containers;
 use downhaul_engine::core::event::{Event, EventKind, Failure, JobId};
 use downhaul_engine::core::lock_file::{Entry, Status, by_key, csv};
 use folders::Folders;
@@ -22,6 +23,7 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// New lines are forced to the disk at least this often. For many small files, forcing each line would take
@@ -146,11 +148,10 @@ impl Record {
     ///
     /// # Errors
     /// Returns why the lock file cannot be written, in words for the user.
-    pub(crate) fn of(args: &Args) -> Result<Option<Record>, String> {
+    pub(crate) fn of(args: &Args, containers: Option<Arc<Containers>>) -> Result<Option<Record>, String> {
         let Some(path) = &args.options.verification.record else { return Ok(None) };
         let is_input = args.output.input.iter().any(|input| outputs::is_same(input, path));
-        let folders =
-            Folders::new(&args.output.folder, args.output.containers().map(|(names, _)| names.clone()));
+        let folders = Folders::new(args, containers);
         Record::open(path, folders, is_input).map(Some).map_err(|e| cannot_be_written(path, &e))
     }
 

@@ -241,7 +241,7 @@ async fn download(
     network: &tokio::runtime::Handle,
 ) -> Result<Exit, Exit> {
     let begun = start_session(args, &settings, containers.clone(), network);
-    let begun = begun.and_then(|session| Ok((session, opened_files(args, &settings)?)));
+    let begun = begun.and_then(|session| Ok((session, opened_files(args, &settings, containers.as_ref())?)));
     let end_unused = |_: &Exit| containers.iter().for_each(|all| containers::end(all, false).unwrap_or(()));
     let (session, (record, (archive, archived))) = begun.inspect_err(end_unused)?;
     let list = failed::List::of(args, &input, &settings).filter(|_| args.plan().is_none());
@@ -321,7 +321,11 @@ type Archived = (Option<archive::Finder>, Option<archive::Writer>);
 
 /// Opens the lock file of `--record` and the archive. For a plan, opens only the archive, and only to read
 /// it.
-fn opened_files(args: &Args, settings: &Settings) -> Result<(Option<Record>, Archived), Exit> {
+fn opened_files(
+    args: &Args,
+    settings: &Settings,
+    containers: Option<&Arc<Containers>>,
+) -> Result<(Option<Record>, Archived), Exit> {
     let unusable = |why: String| {
         error(&escaped(&why));
         Exit::Disk
@@ -330,8 +334,9 @@ fn opened_files(args: &Args, settings: &Settings) -> Result<(Option<Record>, Arc
         return Ok((None, (archive::to_read(args, settings).map_err(unusable)?, None)));
     }
     outputs::check_folders(args).map_err(unusable)?;
-    let record = Record::of(args).map_err(unusable)?;
-    Ok((record, archive::of(args, settings).map_err(unusable)?.unzip()))
+    let record = Record::of(args, containers.cloned()).map_err(unusable)?;
+    let archive = archive::of(args, settings, containers.cloned()).map_err(unusable)?;
+    Ok((record, archive.unzip()))
 }
 
 /// Shows why the session did not start, and returns the exit status.

@@ -10,8 +10,10 @@ use crate::input::Input;
 use crate::platform;
 use crate::printer;
 use crate::run;
+use downhaul_engine::core::containers::Numbers;
 use downhaul_engine::core::job::Job;
 use downhaul_engine::core::shard::{ListDigest, Shard};
+use downhaul_engine::{Containers, force_folder};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::ErrorKind;
@@ -81,6 +83,7 @@ impl Shards {
         if !self.is_known {
             return Ok(());
         }
+        unmark_unfinished(args)?;
         let is_done = self.is_done(&args.output.folder)?;
         if !args.options.reporting.quiet {
             let done = if is_done { ", completed by an earlier run" } else { "" };
@@ -102,7 +105,7 @@ impl Shards {
         // done.
         let marked = self.is_done(&args.output.folder).and_then(|is_done| match is_done {
             true => Ok(()),
-            false => self.write_done(&args.output.folder),
+            false => self.write_done(args),
         });
         marked.inspect_err(|why| run::error(why)).map_or(Exit::Disk, |()| exit)
     }
@@ -175,8 +178,13 @@ impl Shards {
         Ok(is_done)
     }
 
-    /// Writes the file that says that this shard is done.
-    fn write_done(&self, folder: &Path) -> Result<(), String> {
+    /// Writes the file that says that this shard is done. The files of the shard are forced to the disk
+    /// before, unless `--sync never` is given, so that a power failure removes none of them.
+    fn write_done(&self, args: &Args) -> Result<(), String> {
+        let folder = &args.output.folder;
+        if args.output.sync != args::Sync::Never {
+            force_folder(folder).map_err(|e| format!("the shard is not marked as done: {e}"))?;
+        }
         let path = self.path(folder);
         let bytes = serde_json::to_vec(&self.done()).unwrap_or_default();
         let made = fs::create_dir_all(folder.join(FOLDER));
@@ -198,6 +206,26 @@ impl Shards {
             files: self.of_shard,
         }
     }
+}
+
+/// Removes the files that say that a shard is done, if a container of `--to-tar` or `--to-warc` of this shard
+/// is unfinished. The run of a shard ends with complete containers, so such a container was damaged later,
+/// and may have lost files.
+fn unmark_unfinished(args: &Args) -> Result<(), String> {
+    let Some((names, _)) = args.output.containers() else { return Ok(()) };
+    let unfinished = Containers::unfinished(&args.output.folder, names).map_err(|e| e.to_string())?;
+    if unfinished.is_empty() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(args.output.folder.join(FOLDER)).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let done = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Done>(&bytes).ok());
+        let Some(Done { shard, of, .. }) = done else { continue };
+        if unfinished.iter().any(|number| Numbers::of_shard(shard, of).has(*number)) {
+            fs::remove_file(&path).map_err(|e| format!("{} cannot be removed: {e}", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Returns the number of this task (from 1) and the number of all tasks, as the system that started the task

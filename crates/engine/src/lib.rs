@@ -214,6 +214,8 @@ pub use async_writer::AsyncWriter;
 pub use director::{IDLE_MOST, Remove, Summary};
 pub use disk::containers::{ContainerOptions, Containers};
 #[doc(hidden)]
+pub use disk::{force_files, force_folder};
+#[doc(hidden)]
 pub use downhaul_core as core;
 pub use downhaul_core::digest::{Algorithm, Digest};
 pub use downhaul_core::error::{Blame, Error, ErrorKind, Retry};

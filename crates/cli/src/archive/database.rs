@@ -108,9 +108,15 @@ impl Archive {
             .map(Key::new)
     }
 
-    /// Looks for the file of a job. A file with another size or digest than the job expects is not returned.
-    pub(super) fn find(&self, keys: &[UrlKey], job: &Job) -> rusqlite::Result<Found> {
-        let file = |id| Ok(self.file(id)?.filter(|file| file.is_file_of(job)));
+    /// Looks for the file of a job. A file that is lost, or has another size or digest than the job expects,
+    /// is not returned.
+    pub(super) fn find(
+        &self,
+        keys: &[UrlKey],
+        job: &Job,
+        is_lost: impl Fn(&Archived) -> bool,
+    ) -> rusqlite::Result<Found> {
+        let file = |id| Ok(self.file(id)?.filter(|file| file.is_file_of(job) && !is_lost(file)));
         let mut by_url = self.connection.prepare_cached("SELECT file FROM urls WHERE key = ?")?;
         for key in keys {
             let id = by_url.query_row([key], |row| row.get(0)).optional()?;

@@ -1,22 +1,28 @@
 //! [`Folders`]: the folders to which the names in a lock file are relative.
 
+use crate::args::Args;
+use downhaul_engine::Containers;
 use downhaul_engine::core::containers::ContainerNames;
 use downhaul_engine::core::lock_file::{Entry, Status};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The folders to which the names in a lock file are relative.
 pub(super) struct Folders {
     output: PathBuf,
     /// The same folder as an absolute path.
     absolute: PathBuf,
-    /// The names of the tars of `--to-tar`, or of the WARCs of `--to-warc`.
-    containers: Option<ContainerNames>,
+    /// The tars of `--to-tar`, or the WARCs of `--to-warc`, and their names.
+    containers: Option<Arc<Containers>>,
+    names: Option<ContainerNames>,
 }
 
 impl Folders {
-    pub(super) fn new(output: &Path, containers: Option<ContainerNames>) -> Folders {
-        let absolute = std::path::absolute(output).unwrap_or_else(|_| output.into());
-        Folders { output: output.into(), absolute, containers }
+    pub(super) fn new(args: &Args, containers: Option<Arc<Containers>>) -> Folders {
+        let output = &args.output.folder;
+        let absolute = std::path::absolute(output).unwrap_or_else(|_| output.clone());
+        let names = args.output.containers().map(|(names, _)| names.clone());
+        Folders { output: output.clone(), absolute, containers, names }
     }
 
     /// Returns the output folder.
@@ -32,15 +38,16 @@ impl Folders {
         let path = Path::new(&entry.path);
         let below = |path| self.below(path).unwrap_or(path);
         // A path that comes from the archive (`--archive`) is absolute.
-        let name_in = |output| self.containers.as_ref().and_then(|names| names.file_at(path, output));
+        let name_in = |output| self.names.as_ref().and_then(|names| names.file_at(path, output));
         let member = name_in(&self.output).or_else(|| name_in(&self.absolute));
         let name = match (member, entry.status) {
             // The lock file states the name that the download had when it started. The name of the file in
-            // the container may differ from this name.
-            (Some(member), _) => {
-                let named = if named.is_empty() { member } else { Path::new(named) };
-                named.strip_prefix(&self.output).unwrap_or(named)
+            // the container may differ from this name. If no download started, the container has both names.
+            (Some(member), _) if named.is_empty() => {
+                let name = self.containers.as_ref().and_then(|all| all.name_of(path));
+                return name.unwrap_or_else(|| member.to_string_lossy().into_owned());
             }
+            (Some(_), _) => Path::new(named).strip_prefix(&self.output).unwrap_or(Path::new(named)),
             // The archive may have the file under another name or in another folder.
             (None, Some(Status::Skipped)) if !given.is_empty() => below(Path::new(named)),
             (None, Some(Status::Skipped)) => {

@@ -111,6 +111,8 @@ mod daemon;
 #[cfg(unix)]
 mod disks;
 #[cfg(unix)]
+mod durable;
+#[cfg(unix)]
 mod existing;
 #[cfg(unix)]
 mod identity;

@@ -509,6 +509,41 @@ fn repair_accepts_the_options_of_a_download() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn an_interrupted_repair_of_chunks_is_resumed() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url(&format!("capped/{SIZE}/f?rate=4000000"));
+    let right = content("f", SIZE);
+    place.write("set.meta4", metalink(&format!("{}<size>{SIZE}</size>", pieces()), &[url]));
+    place.write("d/f", vec![0; right.len()]);
+    let args = ["repair", "set.meta4", "-d", "d", "-x", "1"];
+    for signal in [rustix::process::Signal::TERM, rustix::process::Signal::KILL] {
+        let before = place.file("d/f.part").map_or(0, |part| right_chunks(&part, &right));
+        let run = place.start(&args);
+        crate::common::wait_until("a chunk is repaired", || {
+            place.file("d/f.part").is_some_and(|part| right_chunks(&part, &right) > before)
+        });
+        crate::common::send(signal, &run);
+        let out = crate::common::finish(run);
+        assert!(signal == rustix::process::Signal::KILL || out.stderr.contains(" kept"), "{}", out.stderr);
+        assert!(place.file("d/f") == Some(vec![0; right.len()]), "the old file was changed");
+    }
+    let before = server.requests().len();
+    let out = place.run(&args);
+    place.assert_exact(&out, "d/f", &right);
+    assert_eq!(place.files(), ["d/f", "set.meta4"]);
+    let asked = server.requests().split_off(before);
+    let from = asked.iter().filter_map(|request| request.header("range")).collect::<Vec<_>>();
+    assert!(!from.iter().any(|range| range.starts_with("bytes=0-")), "{from:?}");
+}
+
+/// Returns the number of chunks that are right.
+#[cfg(unix)]
+fn right_chunks(file: &[u8], right: &[u8]) -> usize {
+    file.chunks(PIECE).zip(right.chunks(PIECE)).filter(|(one, other)| one == other).count()
+}
+
 #[test]
 fn a_failed_repair_does_not_change_the_old_file() {
     let server = Server::start();

@@ -294,6 +294,29 @@ fn records_and_archives_name_a_member_by_the_name_of_its_file() {
 }
 
 #[test]
+fn a_resumed_run_leaves_one_line_for_each_file_in_the_lock_file() {
+    for more in [&[][..], &["--archive", "archive.db"]] {
+        let (server, place) = (Server::start(), Place::new());
+        // The names of these members differ from the names of the files.
+        let files = ["v1.0/a.txt", "v1.0/x.json", "v1.0/noextension", "v1.0/a.png"];
+        list(&place, &server, &files.map(|name| (name.to_string(), content(name, 300))));
+        let args = [&TO_TAR[..], &["--folders", "1", "--record", "all.jsonl"], more].concat();
+        let out = place.run(&[&args[..], &["-j", "1", "--max-total", "600"]].concat());
+        assert_eq!(out.status, 75, "{}", out.stderr);
+        for _ in 0..2 {
+            let out = place.run(&args);
+            assert_eq!(out.status, 0, "{}", out.stderr);
+            let record = String::from_utf8(place.file("all.jsonl").expect("a record")).expect("UTF-8");
+            let lines: Vec<Value> =
+                record.lines().map(|line| serde_json::from_str(line).expect("a line")).collect();
+            let names: Vec<_> = lines.iter().map(|line| line["out"].as_str().expect("a name")).collect();
+            assert_eq!(names, files, "{record}");
+            assert!(lines.iter().all(|line| line["sha256"].is_string()), "{record}");
+        }
+    }
+}
+
+#[test]
 fn advice_names_only_options_that_go_with_tars() {
     let (server, place) = (Server::start(), Place::new());
     place.write("list", server.url("well_behaved/1000/f.bin"));

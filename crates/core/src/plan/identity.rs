@@ -64,6 +64,9 @@ pub(super) struct Identity {
     /// Files of this size or larger, and files of unknown size, have a journal. With `None`, no file has a
     /// journal.
     journal_from: Option<u64>,
+    /// True if a file with chunk hashes is being repaired. A later repair can continue its partial file
+    /// without a journal, because the chunk hashes show which of its bytes are right.
+    is_repair: bool,
 }
 
 impl Identity {
@@ -77,6 +80,7 @@ impl Identity {
             joined_unproven: false,
             unread: Vec::new(),
             journal_from: rules.sizes.journal_from,
+            is_repair: false,
         }
     }
 
@@ -126,6 +130,12 @@ impl Identity {
         Some(Start { validator: Validator::Unknown, digests: Vec::new(), ..file.start.clone() })
     }
 
+    /// Returns true if a later run can continue the partial file: it has a journal, or a later repair finds
+    /// its right bytes by their chunk hashes.
+    pub(super) fn is_left_for_later(&self, size: Option<u64>) -> bool {
+        self.is_repair || self.journal(size).is_some()
+    }
+
     /// Begins a download of the version of the file that is in this response.
     pub(super) fn begin(&mut self, start: Start, remote: &Remote) {
         self.remote = Some(RemoteFile::said(start, remote));
@@ -139,7 +149,7 @@ impl Identity {
 
     /// Continues with an existing file that is being repaired. This file gets no journal.
     pub(super) fn continue_without_journal(&mut self, start: Start) {
-        self.journal_from = None;
+        (self.journal_from, self.is_repair) = (None, true);
         self.continue_left(start);
     }
 

@@ -612,8 +612,8 @@ impl Plan {
             exhausted,
             extra: serde_json::Map::new(),
         }));
-        let journal = self.identity.journal(self.transfer.size()).is_some();
-        let resumable = journal && self.is_joinable() && self.transfer.present() > 0;
+        let is_left = self.identity.is_left_for_later(self.transfer.size());
+        let resumable = is_left && self.is_joinable() && self.transfer.present() > 0;
         self.finish(Outcome::Failed { kind: error.kind, exhausted, stop_all, resumable });
     }
 

@@ -14,6 +14,7 @@ mod digests;
 mod duplicating;
 mod failure;
 pub(crate) mod file;
+pub(crate) mod force;
 pub(crate) mod in_order;
 #[cfg(unix)]
 #[path = "unix.rs"]
@@ -25,6 +26,9 @@ mod platform;
 pub(crate) use digests::{digests, has_chunks};
 pub use duplicating::{Duplicated, Duplicating};
 pub(crate) use failure::failure;
+// The command-line program calls these functions before it stores that files are complete.
+#[doc(hidden)]
+pub use force::{force_files, force_folder};
 // The command-line program calls these functions for its own files and its own output.
 #[doc(hidden)]
 pub use platform::{check_stdout, patiently};

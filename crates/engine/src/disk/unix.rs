@@ -239,6 +239,23 @@ pub(super) fn free_space(path: &Path) -> Option<u64> {
     Some(system.f_bavail.saturating_mul(system.f_frsize))
 }
 
+/// Opens a file, to force its bytes to the disk.
+pub(super) fn open_to_force(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
+/// Forces everything on the file system of an open folder to the disk.
+pub(super) fn sync_file_system(folder: &File) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::fs::syncfs(folder)?;
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = folder;
+        rustix::fs::sync();
+    }
+    Ok(())
+}
+
 /// Forces a new name in a folder to the disk.
 pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));

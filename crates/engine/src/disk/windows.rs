@@ -153,6 +153,16 @@ pub(super) fn free_space(_path: &Path) -> Option<u64> {
     None
 }
 
+/// Opens a file, to force its bytes to the disk. Windows does this only for files that are open for writing.
+pub(super) fn open_to_force(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).open(path)
+}
+
+/// Does nothing, because only an administrator can force a whole volume to the disk.
+pub(super) fn sync_file_system(_folder: &File) -> io::Result<()> {
+    Ok(())
+}
+
 /// Does nothing, because the file system keeps names in its own journal.
 pub(super) fn sync_folder(_path: &Path) -> io::Result<()> {
     Ok(())

@@ -52,7 +52,7 @@ fn repairing(count: usize) -> Plan {
 }
 
 #[test]
-fn a_repair_that_is_stopped_cannot_be_resumed_because_it_has_no_journal() {
+fn a_repair_that_is_stopped_can_be_resumed_though_it_has_no_journal() {
     let mut plan = repairing(3);
     plan.on(NOW, Input::Stop);
     let actions = steps(&mut plan, NOW);
@@ -60,7 +60,7 @@ fn a_repair_that_is_stopped_cannot_be_resumed_because_it_has_no_journal() {
         kind: ErrorKind::RunStopped,
         exhausted: false,
         stop_all: false,
-        resumable: false,
+        resumable: true,
     });
     assert_eq!(actions.last(), Some(&end), "{actions:?}");
 }

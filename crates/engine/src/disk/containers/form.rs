@@ -54,8 +54,8 @@ pub(super) struct Contents {
 pub(super) struct Found {
     /// The hash of the name of the file.
     pub(super) name: u64,
-    /// The hash of the key of the file in a tar.
-    pub(super) key: Option<u64>,
+    /// The hashes of the key of the file in a tar, and of the name of its member.
+    pub(super) key: Option<[u64; 2]>,
     /// The offset at which the file begins in the container, with its headers or records.
     pub(super) start: u64,
 }

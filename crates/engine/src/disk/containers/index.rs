@@ -4,19 +4,20 @@
 
 use super::form::Found;
 use downhaul_core::error::{Error, ErrorKind};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The index takes about 40 bytes of memory for each file.
+/// The index takes about 50 bytes of memory for each file.
 #[derive(Default)]
 pub(super) struct Index {
     /// The place of each file, by the hash of its name.
     places: HashMap<u64, Place>,
     /// The hashes of the keys of all files in tars. A key is the part of the names of the members before the
-    /// first dot.
-    keys: HashSet<u64>,
+    /// first dot. Each value is the hash of the name of the file, combined (XOR) with the hash of the name of
+    /// its member. So with the name of the member, the file is found in `places`.
+    keys: HashMap<u64, u64>,
     /// The numbers of the containers that are used in `places`.
     containers: Vec<u64>,
     /// The container that is being written.
@@ -57,7 +58,7 @@ impl Index {
         let container = (self.containers.len() - 1) as u64;
         for Found { name, key, start } in files {
             self.places.insert(name, Place(container << OFFSET | start));
-            self.keys.extend(key);
+            self.keys.extend(key.map(|[key, member]| (key, name ^ member)));
         }
     }
 
@@ -74,9 +75,20 @@ impl Index {
         self.places.contains_key(&name)
     }
 
+    /// Returns true if the container with this number was there when the run started, or is being written.
+    pub(super) fn has_container(&self, number: u64) -> bool {
+        self.containers.contains(&number) || self.open.as_ref().is_some_and(|(open, _)| *open == number)
+    }
+
+    /// Returns the place of a file in a tar, as [`Index::place`] does. `key` and `member` are the hashes of
+    /// its key and of the name of its member.
+    pub(super) fn place_of_member(&self, key: u64, member: u64) -> Option<(u64, u64)> {
+        self.place(self.keys.get(&key)? ^ member)
+    }
+
     /// Returns true if a file in a tar has a key with this hash.
     pub(super) fn has_key(&self, key: u64) -> bool {
-        self.keys.contains(&key)
+        self.keys.contains_key(&key)
     }
 }
 

@@ -70,6 +70,9 @@ pub struct Containers {
     set: Arc<ContainerSet>,
     output: PathBuf,
     form: Form,
+    /// The names of the containers, and their folder.
+    names: ContainerNames,
+    folder: PathBuf,
     /// The folder for the locks and the partial files.
     state: PathBuf,
     /// The partial files, and their journals, that were there when this run began.
@@ -97,7 +100,7 @@ impl Containers {
             .inspect_err(|_| lock.end(|| is_tidy(&state) && ContainerSet::are_complete(&folder, &names)))?;
         let set = Arc::new(set);
         let left = files_below(&parts(&state));
-        Ok(Containers { set, output, form, state, left, lock })
+        Ok(Containers { set, output, form, names, folder, state, left, lock })
     }
 
     /// Returns the form of the containers.
@@ -106,8 +109,8 @@ impl Containers {
     }
 
     /// Ends the containers at the end of the run. If `no_more_files` is true, the last container gets its
-    /// final name. Otherwise the next run continues it. A container without files is removed. Blocks the
-    /// thread.
+    /// final name. Otherwise the next run continues it. A container without files is removed, unless an
+    /// earlier run left it. Blocks the thread.
     ///
     /// # Errors
     /// Returns the error of the system. The last container has no final name then, unless only forcing that
@@ -116,6 +119,54 @@ impl Containers {
         self.set.end(no_more_files)?;
         self.lock.end(|| is_tidy(&self.state) && self.set.is_complete());
         Ok(())
+    }
+
+    /// Returns the numbers of the containers with these names that are not complete. `output` is the output
+    /// folder.
+    ///
+    /// # Errors
+    /// Returns the error of the system.
+    pub fn unfinished(output: &Path, names: &ContainerNames) -> Result<Vec<u64>, Error> {
+        ContainerSet::unfinished(&output.join(names.folder()), names)
+    }
+
+    /// Returns true if a container of this set should have a file, and no container has it. `path` is a path
+    /// that an event of an earlier run stated. If the container itself is gone, it was moved away, and the
+    /// result is false.
+    pub fn have_lost(&self, path: &Path) -> bool {
+        self.places_of(path).any(|(folder, number, inside)| {
+            // The folders are compared last, because this can be slow.
+            self.set.has_lost(number, &inside) && is_same(folder, &self.folder)
+        })
+    }
+
+    /// Returns the name, below the output folder, of a file in these containers. `path` is a path that an
+    /// event stated, and in a tar it has the name of the member. Returns `None` if no container has the file.
+    pub fn name_of(&self, path: &Path) -> Option<String> {
+        self.places_of(path).find_map(|(folder, _, inside)| {
+            let name = self.set.name_of(&inside)?;
+            is_same(folder, &self.folder).then_some(name)
+        })
+    }
+
+    /// Returns how a path may lead into a container with a name of this set: the folder of the container, its
+    /// number, and the name of the file in it.
+    fn places_of<'p>(&'p self, path: &'p Path) -> impl Iterator<Item = (&'p Path, u64, String)> {
+        path.ancestors().skip(1).filter_map(move |container| {
+            let number = self.names.number_of(container.file_name()?.to_str()?)?;
+            let inside: Vec<_> =
+                path.strip_prefix(container).ok()?.iter().map(|part| part.to_string_lossy()).collect();
+            Some((container.parent()?, number, inside.join("/")))
+        })
+    }
+
+    /// Forces all files that were added to the disk, with the names of their containers. Call this before you
+    /// store elsewhere that these files are complete. Blocks the thread.
+    ///
+    /// # Errors
+    /// Returns the error of the system.
+    pub fn force(&self) -> Result<(), Error> {
+        self.set.force()
     }
 
     /// Returns the name of a file below the output folder, with `/` between its folders.
@@ -133,6 +184,15 @@ impl Containers {
     fn staged(&self, target: &Path) -> PathBuf {
         parts(&self.state).join(target.strip_prefix(&self.output).unwrap_or(target))
     }
+}
+
+/// Returns true if two paths lead to the same folder.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| match path.as_os_str().is_empty() {
+        true => fs::canonicalize("."),
+        false => fs::canonicalize(path),
+    };
+    one == other || matches!((real(one), real(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 /// Returns true if there are no partial files. Removes empty folders that were for partial files.

@@ -27,6 +27,8 @@ pub(super) struct Open {
     written_back: u64,
     /// True if the name of the container is forced to the disk too, as `--sync always` demands.
     pub(super) forces_name: bool,
+    /// True if an earlier run left the container.
+    pub(super) was_found: bool,
 }
 
 /// The bytes of a file that is added.
@@ -49,7 +51,12 @@ impl Content<'_> {
 impl Open {
     /// Returns the container with this number. `end` is its length, and `count` is the number of its files.
     pub(super) fn new(number: u64, file: Arc<File>, end: u64, count: u64) -> Open {
-        Open { number, file, end, count, written_back: end, forces_name: false }
+        Open { number, file, end, count, written_back: end, forces_name: false, was_found: false }
+    }
+
+    /// Returns the same container, as one that an earlier run left.
+    pub(super) fn found(self) -> Open {
+        Open { was_found: true, ..self }
     }
 
     /// Adds a file. `write` writes the file into the container at an offset, and returns the offset after the

@@ -6,10 +6,13 @@
 //! damaged or not whole. The list of the files is read from the containers themselves, so no other file can
 //! contradict them.
 
-use super::form::{self, Found, New, Stored, changed_at};
+mod existing;
+
+use super::form::{self, Found, New, changed_at};
 use super::index::Index;
 use super::open::{Content, Open};
 use crate::disk::file::{open_and_lock, remove};
+use crate::disk::force::force_names;
 use crate::disk::{Attach, Publishing, failure, platform};
 use downhaul_core::containers::{Bounds, ContainerNames, Form, Numbers, Sample};
 use downhaul_core::error::{Error, ErrorKind};
@@ -17,7 +20,7 @@ use downhaul_core::identity::Record;
 use downhaul_core::lock_file::Entry;
 use downhaul_core::name::PART;
 use downhaul_core::settings::Sync;
-
+use existing::existing;
 use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -87,7 +90,7 @@ impl ContainerSet {
     /// Completes all containers of a set that earlier runs left unfinished, whichever shards these runs
     /// downloaded. The caller makes sure that no other run writes the set.
     pub(super) fn complete_all(folder: &Path, names: &ContainerNames, bounds: Bounds) -> Result<(), Error> {
-        if existing(folder, names)?.1.is_empty() {
+        if ContainerSet::unfinished(folder, names)?.is_empty() {
             return Ok(());
         }
         ContainerSet::open(folder.into(), names.clone(), Numbers::ALL, bounds)?.end(true)
@@ -152,7 +155,7 @@ impl ContainerSet {
         let (count, end) = (contents.all.len() as u64, contents.end);
         self.index().add(number, contents.all);
         self.index().open = Some((number, file.clone()));
-        Ok(Open::new(number, file, end, count))
+        Ok(Open::new(number, file, end, count).found())
     }
 
     /// Writes the first bytes of a container. Returns their number.
@@ -232,7 +235,7 @@ impl ContainerSet {
         let (start, file, path) = (open.end, open.file.clone(), self.part(open.number));
         let added = open.append(&path, |file, at| new.write(&entry, file, at));
         if added.is_ok() {
-            let key = new.sample.as_ref().map(|sample| self.hash(&sample.key));
+            let key = new.sample.as_ref().map(|sample| [self.hash(&sample.key), self.hash(&sample.file())]);
             self.index().add(open.number, [Found { name: self.hash(name), key, start }]);
         }
         let forces_name = how.sync == Sync::Always;
@@ -279,12 +282,16 @@ impl ContainerSet {
         }
     }
 
-    /// Completes the container that is being written, if there is one. Removes it if it has no files.
+    /// Completes the container that is being written, if there is one. A container without files does not get
+    /// its final name. It is removed, unless an earlier run left it. Such a container may have lost its files
+    /// by damage, and an archive may still name them ([`ContainerSet::has_lost`]).
     fn complete(&self, writing: &mut Writing) -> Result<(), Error> {
         let Some(open) = writing.container.take() else { return Ok(()) };
         let (path, target) = (self.part(open.number), self.path(open.number));
         if open.count == 0 {
-            remove(&path);
+            if !open.was_found {
+                remove(&path);
+            }
             self.index().open = None;
             return Ok(());
         }
@@ -310,7 +317,7 @@ impl ContainerSet {
     }
 
     /// Ends the run. If `is_complete` is true, no more files follow, and the last container gets its final
-    /// name. A container without files is removed.
+    /// name. A container of this run that has no files is removed.
     pub(super) fn end(&self, is_complete: bool) -> Result<(), Error> {
         let mut writing = self.writing();
         if is_complete || writing.container.as_ref().is_some_and(|open| open.count == 0) {
@@ -326,30 +333,22 @@ impl ContainerSet {
 
     /// Returns true if no container with these names is unfinished.
     pub(super) fn are_complete(folder: &Path, names: &ContainerNames) -> bool {
-        existing(folder, names).is_ok_and(|(_, unfinished)| unfinished.is_empty())
+        ContainerSet::unfinished(folder, names).is_ok_and(|unfinished| unfinished.is_empty())
     }
 
-    /// Returns the final path of the container that has the file with this name, the file in it, and the
-    /// opened container. Returns `None` if no container has such a file.
-    pub(super) fn find(&self, name: &str) -> Result<Option<(PathBuf, Stored, Arc<File>)>, Error> {
-        let index = self.index();
-        let Some((number, start)) = index.place(self.hash(name)) else { return Ok(None) };
-        let open = index.open.clone().filter(|(open, _)| *open == number);
-        drop(index);
-        let path = self.path(number);
-        let read = || {
-            let file = open.map_or_else(|| File::open(&path).map(Arc::new), |(_, file)| Ok(file))?;
-            let stored = form::read(self.form(), &file, start)?;
-            Ok((stored, file))
-        };
-        let (stored, file) = read().map_err(|e| failure(&e, &path))?;
-        Ok(Some((path, stored, file)).filter(|(_, stored, _)| stored.entry.out == name))
+    /// Returns the numbers of the containers that are not complete.
+    pub(super) fn unfinished(folder: &Path, names: &ContainerNames) -> Result<Vec<u64>, Error> {
+        Ok(existing(folder, names)?.1)
     }
 
-    /// Returns true if a file has this name, or, by chance, a name with the same hash. Nothing is read from
-    /// the disk.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.index().has(self.hash(name))
+    /// Forces all files that were added to the disk, with the names of their containers.
+    pub(super) fn force(&self) -> Result<(), Error> {
+        let open = self.index().open.clone();
+        // All other containers were forced to the disk when they became complete.
+        if let Some((number, file)) = open {
+            file.sync_data().map_err(|e| failure(&e, &self.part(number)))?;
+        }
+        force_names(&self.folder)
     }
 
     fn hash(&self, text: &str) -> u64 {
@@ -371,26 +370,6 @@ impl ContainerSet {
     fn writing(&self) -> MutexGuard<'_, Writing> {
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Returns two sorted lists of the numbers of the containers in a folder: first those with their final
-/// names, and then those that are unfinished.
-fn existing(folder: &Path, names: &ContainerNames) -> Result<(Vec<u64>, Vec<u64>), Error> {
-    let (mut complete, mut unfinished) = (Vec::new(), Vec::new());
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok((complete, unfinished)),
-        Err(e) => return Err(failure(&e, folder)),
-    };
-    for entry in entries {
-        let name = entry.map_err(|e| failure(&e, folder))?.file_name();
-        let name = name.to_string_lossy();
-        complete.extend(names.number_of(&name));
-        unfinished.extend(name.strip_suffix(PART).and_then(|name| names.number_of(name)));
-    }
-    complete.sort_unstable();
-    unfinished.sort_unstable();
-    Ok((complete, unfinished))
 }
 
 /// Returns the record by which later runs recognise a file, in hexadecimal.

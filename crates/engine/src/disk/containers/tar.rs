@@ -210,7 +210,7 @@ pub(super) fn scan(file: &File, length: u64, hash: impl Fn(&str) -> u64) -> io::
             }
             Some(sample) => {
                 let Ok(Some(entry)) = description_of(&mut member, &sample) else { break };
-                let key = Some(hash(&sample.key));
+                let key = Some([hash(&sample.key), hash(&sample.file())]);
                 found.all.push(Found { name: hash(&entry.out), key, start: found.end });
                 found.end = end;
             }

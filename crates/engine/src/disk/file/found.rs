@@ -58,7 +58,11 @@ impl PartFile {
         drop(state);
         match resume {
             Resume::Adopt => self.adopt(target),
-            Resume::Repair => self.copy(target).map(|length| length.map(Found::Whole)),
+            Resume::Repair => {
+                let length =
+                    self.length_of_repair(target)?.map_or_else(|| self.copy(target), |at| Ok(Some(at)));
+                length.map(|length| length.map(Found::Whole))
+            }
             _ => Ok(None),
         }
     }
@@ -144,6 +148,19 @@ impl PartFile {
             at += most as u64;
         }
         Ok(None)
+    }
+
+    /// Returns the length of the partial file if an interrupted repair of the file under the final name left
+    /// it. Such a file is as long as the other one, and not older. If this is a mistake, no harm is done,
+    /// because the chunks of the partial file are verified.
+    fn length_of_repair(&self, target: &Path) -> Result<Option<u64>, Error> {
+        let Some(old) = open_if_there(target)? else { return Ok(None) };
+        let facts = |file: &File, path: &Path| {
+            let meta = file.metadata().map_err(|e| failure(&e, path))?;
+            Ok::<_, Error>((meta.len(), meta.modified().ok()))
+        };
+        let ((old, changed), (length, copied)) = (facts(&old, target)?, facts(&self.file, &self.path)?);
+        Ok(Some(length).filter(|length| *length > 0 && *length >= old && copied >= changed))
     }
 
     /// Replaces the bytes of the partial file with a copy of the file under the final name. Returns the
