@@ -57,7 +57,7 @@ pub(crate) fn open(args: &Args, shards: Option<&Shards>) -> Result<Option<Arc<Co
         waits: args.existing.if_locked == IfLocked::Wait,
     });
     opened.map(|containers| Some(Arc::new(containers))).map_err(|why| {
-        // The text of this kind says that the disk failed. That is not true if a container is damaged.
+        // The text of this kind says that a file cannot be used, and so does the detail.
         let shown = match why.kind {
             ErrorKind::DiskFailed => format!("{} ({})", why.detail, why.at),
             _ => why.to_string(),

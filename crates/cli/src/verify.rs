@@ -7,6 +7,8 @@ use crate::given;
 use crate::input;
 use crate::printer::{self, Paint, Style};
 use crate::record::{Form, rows};
+use crate::ui::units;
+use crate::ui::working::Working;
 use crate::words;
 use downhaul_engine::core::digest::{self, Digest, Expected};
 use downhaul_engine::core::error::Error;
@@ -52,6 +54,9 @@ const RECORDS: [&str; 2] = [".lock", ".jsonl"];
 /// The end of a message about lines of a list that could not be read.
 const NOT_READ: &str = "could not be read";
 
+/// The reading of a file of this size takes long enough to show its name on the terminal at once.
+const LARGE: u64 = 64 << 20;
+
 /// The facts that were read from lists.
 #[derive(Default)]
 struct Wanted {
@@ -76,7 +81,9 @@ struct Stated {
 /// Compares the files that a checksum list or a lock file names. If `what` is a folder, uses the lists and
 /// lock files in it that have one of the usual names. The names in a list are relative to `folder` or, if it
 /// is `None`, to the folder of the list.
-pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint) -> Exit {
+///
+/// If `shows_work` is true, a line on the terminal shows which file is being read.
+pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint, shows_work: bool) -> Exit {
     let (wanted, has_urls) = match wanted(what, folder) {
         Ok(wanted) => wanted,
         Err(why) => {
@@ -86,7 +93,11 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint)
     };
     let mut exit = if wanted.lacks_files { Exit::Usage } else { Exit::Success };
     let mut counts = BTreeMap::new();
-    for (path, stated) in &wanted.files {
+    let mut working = Working::new(shows_work && !quiet);
+    for (number, (path, stated)) in (1..).zip(&wanted.files) {
+        let text = || working_on(path, number, wanted.files.len());
+        let is_large = fs::metadata(path).is_ok_and(|meta| meta.len() >= LARGE);
+        working.show(is_large, text);
         let (word, detail, one) = check(path, stated);
         exit = exit.min(one);
         *counts.entry(word).or_insert(0_u64) += 1;
@@ -101,11 +112,13 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint)
         // The gap depends on the length of the word without the codes of its colours, which take no space on
         // the screen.
         let gap = " ".repeat((10 - word.len()).max(1));
+        working.clear();
         let printed = printer::out(&format!("{shown}{gap}{}{detail}\n", words::path(path)));
         if printed != Exit::Success {
             return exit.min(printed);
         }
     }
+    drop(working);
     let counts: Vec<String> = counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
     if !quiet || exit != Exit::Success {
         printer::err(&format!("{}\n", counts.join(", ")));
@@ -114,6 +127,11 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint)
         printer::err(&format!("To repair: {}\n", repair(what, folder)));
     }
     exit
+}
+
+fn working_on(path: &Path, number: usize, of: usize) -> String {
+    let size = fs::metadata(path).map(|meta| format!(" ({})", units::bytes(meta.len()))).unwrap_or_default();
+    format!("verifying file {number} of {of}: {}{size}", words::path(path))
 }
 
 /// Returns the command that repairs wrong files and downloads missing files. `downhaul repair` looks for the

@@ -290,7 +290,7 @@ kinds! {
     DiskTooManyFiles  "disk.too_many_files"    Person Disk    Job        Silent  Keep    May
         "too many files are open";
     DiskFailed        "disk.failed"            Person Disk    Job        Silent  Keep    May
-        "the disk failed";
+        "a file or folder cannot be used";
     OutputClosed      "output.closed"          Never  Request Job        Silent  Keep    May
         "the program that reads the output has ended";
     OutputStarted     "output.started"         Never  Remote  Job        Silent  Keep    May

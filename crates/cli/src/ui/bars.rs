@@ -70,9 +70,9 @@ impl Bars {
         self.speeds.get(&job).and_then(Speed::get)
     }
 
-    /// Returns a line for each active job, and a line for all files, unless the run has one file. There are at most `rows` lines (two if
-    /// `rows` is less than two), and no line is wider than `columns`. If the lines of some jobs do not fit,
-    /// one line says how many files are left out.
+    /// Returns a line for each active job, and a line for all files, unless the run has one file. There are
+    /// at most `rows` lines (two if `rows` is less than two), and no line is wider than `columns`. If the
+    /// lines of some jobs do not fit, one line says how many files are left out.
     pub(crate) fn lines(&self, samples: &[Progress], columns: usize, rows: usize) -> Vec<Line> {
         let room = rows.saturating_sub(1).max(1);
         let shown = if samples.len() > room { room - 1 } else { samples.len() };
@@ -267,10 +267,10 @@ impl Bars {
         }
     }
 
-    /// Returns the speed of the whole run, which is the sum of the speeds in the bars. If some of these speeds
-    /// are unknown (as with many small files), the result is the average speed of the run over the last
-    /// seconds, but at least the sum of the known speeds. Returns `None` if all jobs wait, since no bytes
-    /// arrive then.
+    /// Returns the speed of the whole run, which is the sum of the speeds in the bars. If some of these
+    /// speeds are unknown (as with many small files), the result is the average speed of the run over the
+    /// last seconds, but at least the sum of the known speeds. Returns `None` if all jobs wait, since no
+    /// bytes arrive then.
     fn speed_of_all(&self, samples: &[Progress]) -> Option<f64> {
         let receiving: Vec<Option<f64>> = samples
             .iter()

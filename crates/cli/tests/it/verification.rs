@@ -441,7 +441,7 @@ fn no_command_is_suggested_that_would_fail_to_verify_an_existing_file_again() {
     for (how, helps) in [
         (["--verify", "require"], "Give a digest with --checksum or --checksum-file."),
         (["--verify", "listed"], "Give a list with --checksum-file"),
-        (["--signed-by", key.as_str()], "The server must have a signature for this kind of key"),
+        (["--signed-by", key.as_str()], "There must be a signature for this kind of key"),
         (["--checksum", wrong_digest().as_str()], "--if-exists overwrite"),
     ] {
         let place = Place::new();

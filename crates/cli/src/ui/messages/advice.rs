@@ -47,6 +47,7 @@ impl Messages<'_> {
             .or(wrong)
             .or(output)
             .or(exists)
+            .or_else(|| for_changed_partial_file(error))
             .or(unsigned)
             .or_else(|| hints::for_unreadable_line(&error.code, &error.message))
             .or_else(|| hints::for_pinned_host_over_http(&error.code, &error.message))
@@ -77,4 +78,12 @@ impl Messages<'_> {
     pub(super) fn form(&self) -> Option<Form> {
         self.args?.output.containers().map(|(names, _)| names.form())
     }
+}
+
+/// Returns advice if another program changed the partial file during the download.
+fn for_changed_partial_file(error: &Failure) -> Option<String> {
+    let is_changed = error.code == "disk.failed" && error.message.contains("another program");
+    is_changed.then(|| {
+        "No other program may change a file while it is downloaded. Run the same command again.".into()
+    })
 }
