@@ -97,7 +97,9 @@ pub fn main_with(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Config { command: Some(ConfigCommand::Init { config }) }) => init(config.as_deref()),
         Some(Command::Man) => printer::out(&man::page()),
         Some(Command::Verify { what, output, quiet }) => {
-            verify::run(what, output.as_deref(), *quiet, settings::paint_for_stdout(&args))
+            let paint = settings::paint_for_stdout(&args);
+            let shows_work = settings::shows_work(&settings::output_settings(&args, false));
+            verify::run(what, output.as_deref(), *quiet, paint, shows_work)
         }
         Some(Command::Repair(repair)) => run::run(&args.repairing(repair)),
         Some(Command::Daemon(daemon)) => daemon::run(&args.serving(daemon), daemon, &words),

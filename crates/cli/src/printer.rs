@@ -4,13 +4,20 @@
 
 use crate::exit::Exit;
 use downhaul_engine::disk::check_stdout;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 /// Writes text for the user to standard error, in one call.
 pub(crate) fn err(text: &str) {
     let mut err = io::stderr().lock();
     let _ = err.write_all(text.as_bytes());
     let _ = err.flush();
+}
+
+/// Tells the user how to enter text, if standard input is a terminal. Otherwise does nothing.
+pub(crate) fn ask_for_input(text: &str) {
+    if io::stdin().is_terminal() {
+        err(&format!("{text}\n"));
+    }
 }
 
 /// Writes the result of a command to standard output. If the result cannot be written, prints the reason,

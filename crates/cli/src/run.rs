@@ -24,7 +24,7 @@ use crate::plain_http;
 use crate::platform::{self, Signals, Terminal};
 use crate::printer;
 use crate::record::Record;
-use crate::settings::{self, OutputSettings, Shown};
+use crate::settings::{self, OutputSettings};
 use crate::shards::Shards;
 use crate::survey;
 use crate::ui::trace::Trace;
@@ -252,10 +252,7 @@ async fn download(
     let commands = start_commands(args, &session, &shared);
     let outputs = start_outputs(args, output, terminal, &session, &shared);
     let mut signals = Signals::listen(args.options.ending.stop_with_parent);
-    if output.repaints && output.progress != Shown::Json && args.plan().is_none() {
-        let shared = shared.clone();
-        tokio::spawn(async move { shared.handle_ctrl_z().await });
-    }
+    Shared::start_ctrl_z(&shared, args, output);
     early.end();
     let streamed = input.stream().map(ToString::to_string);
     let check = rest.map(|rest| LateCheck::start(rest, session.clone(), shared.clone(), settings.verify));

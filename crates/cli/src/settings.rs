@@ -351,6 +351,12 @@ pub(crate) fn output_settings(args: &Args, to_stdout: bool) -> OutputSettings {
     }
 }
 
+/// Returns true if a command without bars shows a line while it works. If standard output is a pipe, its
+/// reader may use the terminal, so there is no line.
+pub(crate) fn shows_work(output: &OutputSettings) -> bool {
+    output.progress == Shown::Bars && std::io::stdout().is_terminal()
+}
+
 pub(crate) fn paint_for_stdout(args: &Args) -> Paint {
     Paint(colours(args, is_screen(&std::io::stdout())))
 }

@@ -10,6 +10,8 @@ use crate::given;
 use crate::input;
 use crate::printer::{self, Paint, Style};
 use crate::record::{Form, rows};
+use crate::ui::units;
+use crate::ui::working::Working;
 use crate::words;
 use check::{Stated, check};
 use downhaul_engine::core::digest::{Digest, Expected};
@@ -58,6 +60,8 @@ const NOT_READ: &str = "could not be read";
 
 /// The message about wrong and missing files that `downhaul repair` cannot write.
 const OUTSIDE: &str = "To download a file outside of the output folder again: downhaul URL -o NAME\n";
+/// The reading of a file of this size takes long enough to show its name on the terminal at once.
+const LARGE: u64 = 64 << 20;
 
 /// The facts that were read from lists.
 #[derive(Default)]
@@ -75,7 +79,9 @@ struct Wanted {
 /// Compares the files that a checksum list or a lock file names. If `what` is a folder, uses the lists and
 /// lock files in it that have one of the usual names. The names in a list are relative to `folder` or, if it
 /// is `None`, to the folder of the list.
-pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint) -> Exit {
+///
+/// If `shows_work` is true, a line on the terminal shows which file is being read.
+pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint, shows_work: bool) -> Exit {
     let (wanted, has_urls) = match wanted(what, folder) {
         Ok(wanted) => wanted,
         Err(why) => {
@@ -87,7 +93,11 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint)
     let (mut counts, mut missing) = (BTreeMap::new(), Vec::new());
     // The wrong and missing files that `downhaul repair` can write, and those that it cannot write.
     let (mut repairable, mut others) = (false, false);
-    for (path, stated) in &wanted.files {
+    let mut working = Working::new(shows_work && !quiet);
+    for (number, (path, stated)) in (1..).zip(&wanted.files) {
+        let text = || working_on(path, number, wanted.files.len());
+        let is_large = fs::metadata(path).is_ok_and(|meta| meta.len() >= LARGE);
+        working.show(is_large, text);
         let (word, detail, one) = check(path, stated);
         exit = exit.min(one);
         if matches!(one, Exit::Mismatch | Exit::Failed) {
@@ -107,11 +117,13 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint)
         // The gap depends on the length of the word without the codes of its colours, which take no space on
         // the screen.
         let gap = " ".repeat((10 - word.len()).max(1));
+        working.clear();
         let printed = printer::out(&format!("{shown}{gap}{}{detail}\n", words::path(path)));
         if printed != Exit::Success {
             return exit.min(printed);
         }
     }
+    drop(working);
     let counts: Vec<String> = counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
     if !quiet || exit != Exit::Success {
         printer::err(&format!("{}\n", counts.join(", ")));
@@ -125,6 +137,11 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint)
         }
     }
     exit
+}
+
+fn working_on(path: &Path, number: usize, of: usize) -> String {
+    let size = fs::metadata(path).map(|meta| format!(" ({})", units::bytes(meta.len()))).unwrap_or_default();
+    format!("verifying file {number} of {of}: {}{size}", words::path(path))
 }
 
 fn is_metalink(list: &Path) -> bool {

@@ -138,6 +138,30 @@ pub fn hides(whole: &Url) -> bool {
     url(whole) != plain.as_str()
 }
 
+/// Returns a number of bytes as text, such as `512 B`, `1.50 KiB`, `12.3 MiB` or `456 MiB`. From 1 KiB on,
+/// the text has three digits.
+pub fn bytes(n: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if n < 1024 {
+        return format!("{n} B");
+    }
+    let mut value = n as f64;
+    let mut unit = "B";
+    for next in UNITS {
+        value /= 1024.0;
+        unit = next;
+        // 999.5 would be printed as 1000, so the next unit is used.
+        if value < 999.5 {
+            break;
+        }
+    }
+    match value {
+        v if v < 9.995 => format!("{v:.2} {unit}"),
+        v if v < 99.95 => format!("{v:.1} {unit}"),
+        v => format!("{v:.0} {unit}"),
+    }
+}
+
 /// Returns how a file was verified, in words for the user. `proven` is the text in the events, which programs
 /// read.
 pub fn verified(proven: &str) -> &str {

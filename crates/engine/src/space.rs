@@ -9,6 +9,7 @@
 use crate::disk::{Disk, Part};
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::JobId;
+use downhaul_core::show;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -82,9 +83,13 @@ impl Space {
         let planned = all.planned.get(&device).copied().unwrap_or(0);
         let in_all = others.fold(planned.saturating_add(needed), u64::saturating_add);
         if let Some(free) = free.filter(|&free| in_all > free) {
-            let why = format!(
-                "{in_all} bytes are needed for this file and the other unfinished files, and {free} are free"
-            );
+            let (all, left) = match (show::bytes(in_all), show::bytes(free)) {
+                // The two texts must not be equal.
+                (all, left) if all == left => (format!("{in_all} B"), format!("{free} B")),
+                all => all,
+            };
+            let why =
+                format!("{all} are needed for this file and the other unfinished files, and {left} are free");
             return Err(Error::new(ErrorKind::DiskFull, path.to_string_lossy(), why));
         }
         all.growing.insert(job, Growing { part: Arc::downgrade(part), size, needed, device });

@@ -26,9 +26,9 @@ pub struct Work {
     /// Download N files at once (or auto)
     ///
     /// With auto, downhaul starts with 4 files, soon downloads up to 16 at once, and then finds the best
-    /// number.
+    /// number. Auto is also the default if the number of files is unknown.
     ///
-    /// [default: 2; auto for more than 16 files, or if the number of files is unknown]
+    /// [default: 2; auto for more than 16 files]
     #[arg(short = 'j', long, value_name = "N", value_parser = values::files)]
     pub parallel: Option<NumberOrAuto>,
 

@@ -37,7 +37,9 @@ const VALUES: [(&str, &str); 3] = [("on-error", "ask"), ("on-error", "exit"), ("
 
 /// Returns true if this option, or this value of it, means nothing for a daemon.
 pub(crate) fn is_unused(name: &str, value: &str) -> bool {
-    OPTIONS.contains(&name) || VALUES.contains(&(name, value))
+    // A daemon writes no such log anyway.
+    let is_no_log = (name, value) == ("log", "none");
+    !is_no_log && (OPTIONS.contains(&name) || VALUES.contains(&(name, value)))
 }
 
 /// Returns the command `daemon` without these options and values in its help.

@@ -48,7 +48,7 @@ fn table(rows: &[(String, String, String)]) -> String {
 
 /// The greatest width of the column with the values. After a longer value, only the rest of its line is moved
 /// to the right.
-const LONGEST_VALUE: usize = 32;
+const LONGEST_VALUE: usize = 40;
 
 /// Returns the value of an option on the command line, without secrets.
 fn given(arg: &Arg, matches: &ArgMatches) -> String {

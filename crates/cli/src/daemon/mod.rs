@@ -168,8 +168,7 @@ async fn run_until_stopped(
         None => std::future::pending().await,
     };
     service.ready();
-    let end = daemon.wait();
-    tokio::pin!(end);
+    let mut end = std::pin::pin!(daemon.wait());
     let mut is_stopping = false;
     loop {
         tokio::select! {
@@ -188,6 +187,7 @@ async fn run_until_stopped(
                 _ if is_stopping => break,
                 _ => {
                     is_stopping = true;
+                    say_that_it_stops(&reload.args, has_terminal);
                     service.stopping();
                     daemon.stop();
                 }
@@ -197,6 +197,16 @@ async fn run_until_stopped(
     if !is_stopping {
         service.stopping();
     }
+}
+
+/// Tells the user that a signal stops the daemon, which can take some seconds.
+fn say_that_it_stops(args: &Args, has_terminal: bool) {
+    if args.options.reporting.quiet {
+        return;
+    }
+    // The terminal has written `^C` into the current line.
+    let before = if has_terminal { "\n" } else { "" };
+    printer::err(&format!("{before}downhaul stops. Unfinished downloads continue at the next start.\n"));
 }
 
 /// Returns the folders below which downloads may be saved.

@@ -8,6 +8,7 @@ use super::list::{Jobs, at_line, distinct, facts, named};
 use super::packed::unpacked;
 use crate::args::Lists;
 use crate::platform;
+use crate::printer;
 use crate::run::warn;
 use crate::words;
 use downhaul_engine::core::list::{
@@ -72,7 +73,10 @@ impl Stream {
         let waits = self.file.as_ref().map(File::try_clone).transpose()?;
         let reader: Box<dyn Read + Send> = match self.file {
             Some(file) => Box::new(file),
-            None => Box::new(io::stdin()),
+            None => {
+                printer::ask_for_input("Enter one URL per line, then press Ctrl-D.");
+                Box::new(io::stdin())
+            }
         };
         let (text, is_packed) = unpacked(reader)?;
         let mut text = Text::new(text);

@@ -136,9 +136,10 @@ pub(super) fn start_outputs(
             all: options.all || output.verbose,
             quiet: output.quiet,
             columns: platform::columns_of_stdout(),
+            progress: settings::shows_work(output),
         };
         outputs.push(thread::spawn(move || {
-            let printed = plan::run(events, look);
+            let printed = plan::run(events, look, || shared.total());
             if printed != Exit::Success {
                 shared.fail(printed);
             }

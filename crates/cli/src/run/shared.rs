@@ -6,6 +6,7 @@ use crate::exit::Exit;
 use crate::failed::Pending;
 use crate::input::SoFar;
 use crate::platform::{self, CtrlZ, Signal};
+use crate::settings::{OutputSettings, Shown};
 use crate::ui::bars::Total;
 use crate::ui::trace::Trace;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -160,18 +161,25 @@ impl Shared {
         self.hide.swap(false, Ordering::Relaxed)
     }
 
-    /// Stops the program at each Ctrl-Z, until it is continued. The screen removes the bars and the question
-    /// before that, unless the terminal accepts no bytes.
-    pub(super) async fn handle_ctrl_z(&self) {
-        let mut ctrl_z = CtrlZ::listen();
-        loop {
-            ctrl_z.next().await;
-            self.hide.store(true, Ordering::Relaxed);
-            tokio::time::sleep(LONGEST_HIDE).await;
-            if self.take_hide() {
-                platform::stop_until_continued();
-            }
+    /// Starts the task that stops the program at each Ctrl-Z, until it is continued. The screen removes the
+    /// bars and the question before that, unless the terminal accepts no bytes. Does nothing if the output
+    /// has no bars and no question, because the system then stops the program.
+    pub(super) fn start_ctrl_z(shared: &Arc<Shared>, args: &Args, output: &OutputSettings) {
+        if !output.repaints || output.progress == Shown::Json || args.plan().is_some() {
+            return;
         }
+        let shared = shared.clone();
+        let mut ctrl_z = CtrlZ::listen();
+        tokio::spawn(async move {
+            loop {
+                ctrl_z.next().await;
+                shared.hide.store(true, Ordering::Relaxed);
+                tokio::time::sleep(LONGEST_HIDE).await;
+                if shared.take_hide() {
+                    platform::stop_until_continued();
+                }
+            }
+        });
     }
 
     pub(crate) fn total(&self) -> Total {

@@ -13,6 +13,7 @@ pub(crate) mod prompt;
 pub(crate) mod screen;
 pub(crate) mod trace;
 pub(crate) mod units;
+pub(crate) mod working;
 
 use downhaul_engine::Events;
 use downhaul_engine::core::event::Event;

@@ -4,7 +4,9 @@
 //! `--all`, a row is printed as soon as all rows before it are known, or earlier if too many rows wait. With
 //! `-q`, all failures are printed as soon as they are known.
 
+use super::bars::Total;
 use super::units::{self, bytes};
+use super::working::{self, Working};
 use super::{EventReader, Next};
 use crate::exit::Exit;
 use crate::printer::{self, Paint, Style};
@@ -43,24 +45,34 @@ pub(crate) struct Look {
     pub(crate) quiet: bool,
     /// The number of columns of the terminal, or `None` if the lines may have any length.
     pub(crate) columns: Option<usize>,
+    /// True if a line on the terminal shows how many files were checked.
+    pub(crate) progress: bool,
 }
 
 /// Prints the plan of a session on standard output, until the session is over. Returns [`Exit::Success`], or
-/// another exit status if the plan could not be written.
-pub(crate) fn run(mut events: EventReader, look: Look) -> Exit {
+/// another exit status if the plan could not be written. `total` returns the number of files.
+pub(crate) fn run(mut events: EventReader, look: Look, total: impl Fn() -> Total) -> Exit {
     let mut table = Table::new(look);
+    let mut progress = Working::new(look.progress);
     let mut printed = Exit::Success;
     loop {
-        match events.next(PATIENCE) {
+        match events.next(if look.progress { working::EVERY } else { PATIENCE }) {
             Next::Event(event) => table.add(&event),
             Next::Nothing => {}
             Next::End => break,
         }
         let is_due = table.text.len() >= super::AT_ONCE || events.is_empty();
         if printed == Exit::Success && is_due && !table.text.is_empty() {
+            progress.clear();
             printed = printer::out(&std::mem::take(&mut table.text));
         }
+        progress.show(false, || {
+            let (checked, Total { files, more }) = (table.counts.steps.values().sum::<u64>(), total());
+            let files = files.max(checked);
+            format!("checked {checked} of {files}{} files", if more { "+" } else { "" })
+        });
     }
+    progress.clear();
     table.end();
     if printed == Exit::Success { printer::out(&table.text) } else { printed }
 }
@@ -210,12 +222,9 @@ impl Table {
         let step = row.style.map_or(step.clone(), |style| self.look.paint.show(style, &step));
         let size = units::right(&row.size.map_or("?".into(), bytes), SIZE);
         let name = escaped(&row.name);
-        let columns = self.look.columns.map(|columns| columns.saturating_sub(BEFORE + 1).max(10));
-        let name = match columns {
-            Some(columns) => units::fit(&name, columns).trim_end().to_string(),
-            None => name.into_owned(),
-        };
+        // The name is never shortened. The terminal wraps a long name, so that it can be copied as one word.
         self.text += &format!("{step} {size}  {name}\n");
+        let columns = self.look.columns.map(|columns| columns.saturating_sub(BEFORE + 1).max(10));
         let note = escaped(&row.note);
         let lines = columns.map_or(vec![note.to_string()], |columns| units::wrap(&note, columns));
         for line in lines.iter().filter(|line| !line.is_empty()) {

@@ -338,7 +338,7 @@ fn init_writes_a_file_that_changes_nothing_and_never_replaces_one() {
     assert!(text.contains("\n#retries = 3\n") && text.contains("DOWNHAUL_PARALLEL"), "{text}");
     // A default that is only a description is not written as a value.
     for described in [
-        "The default is 2; auto for more than 16 files, or if the number of files is unknown.\n#parallel = \"\"",
+        "The default is 2; auto for more than 16 files.\n#parallel = \"\"",
         "The default is downhaul/VERSION.\n#user-agent = \"\"",
         "$no_proxy.\n#no-proxy = \"\"",
     ] {

@@ -4,6 +4,7 @@
 use crate::common::Place;
 use crate::common::terminal::Terminal;
 use downhaul_testkit::server::Server;
+use downhaul_testkit::sha256;
 use portable_pty::CommandBuilder;
 use std::time::Duration;
 
@@ -186,4 +187,72 @@ fn a_run_that_received_nothing_has_no_rate() {
     let urls = [server.url("status/1/x?status=404"), server.url("status/1/y?status=404")];
     let out = place.run(&[&urls[0], &urls[1], "--on-error", "skip"]);
     assert!(out.stderr.contains("0 of 2 files downloaded, 2 failed\n"), "{}", out.stderr);
+}
+
+#[test]
+fn a_plan_shows_that_it_works_and_does_not_shorten_names() {
+    let server = Server::start();
+    let place = Place::new();
+    let name = "a-long-name-of-a-file-".repeat(5);
+    let list: String = (0..3)
+        .map(|n| format!("{} {name}{n}.bin\n", server.url(&format!("capped/10/{n}?wait=1500"))))
+        .collect();
+    place.write("list", list);
+    let mut terminal = Terminal::start(&place, 80, 24, &["plan", "-i", "list"]);
+    terminal.wait_for_text("of 3 files");
+    let (status, screen) = terminal.end();
+    assert_eq!(status, 0, "{screen}");
+    assert!(!screen.contains("checked"), "{screen}");
+    let joined = screen.replace('\n', "");
+    assert!((0..3).all(|n| joined.contains(&format!("{name}{n}.bin"))), "{screen}");
+}
+
+#[test]
+fn verify_shows_which_file_it_reads() {
+    let place = Place::new();
+    let large = vec![7; 70 << 20];
+    place.write("large", &large);
+    place.write("SHA256SUMS", format!("{}  large\n", sha256(&large)));
+    let mut terminal = Terminal::start(&place, 100, 24, &["verify", "SHA256SUMS"]);
+    let (status, screen) = terminal.end();
+    assert_eq!(status, 0, "{screen}");
+    assert!(terminal.raw().contains("verifying file 1 of 1: large (70.0 MiB)"), "{:?}", terminal.raw());
+    assert!(screen.starts_with("OK ") && !screen.contains("verifying"), "{screen}");
+}
+
+#[test]
+fn a_partial_file_that_was_removed_is_no_failure_of_the_disk() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = server.url("slow/3000000/x?rate=1000000");
+    let mut terminal = Terminal::start(&place, 200, 24, &[&url, "-x", "1", "-o", "x", "--on-error", "skip"]);
+    terminal.wait_for("a third", |text| text.contains(" 3") && text.contains("%|"));
+    std::fs::remove_file(place.path().join("x.part")).expect("removed");
+    let (_, screen) = terminal.end();
+    assert!(screen.contains("removed the partial file") && !screen.contains("the disk failed"), "{screen}");
+    assert!(screen.contains("No other program may change a file while it is downloaded."), "{screen}");
+    let out = place.run(&[&url, "-d", "/proc/x", "--on-error", "skip"]);
+    assert!(out.stderr.contains("choose another folder with -d"), "{}", out.stderr);
+}
+
+#[test]
+fn a_command_that_reads_the_terminal_says_how_to_end_the_input() {
+    let place = Place::new();
+    for (args, says) in [(&["import", "curl"][..], "Paste the command"), (&["-i", "-"], "one URL per line")] {
+        let mut terminal = Terminal::start(&place, 100, 24, args);
+        terminal.wait_for_text(says);
+        terminal.press("\u{3}");
+        terminal.end();
+    }
+}
+
+#[test]
+fn a_daemon_says_that_it_stops() {
+    let place = Place::new();
+    let mut terminal = shell(&place, 100, "exec $D daemon --listen 127.0.0.1:0 -d .");
+    let screen = terminal.wait_for_text("the secret for clients");
+    assert!(!screen.contains("means nothing"), "{screen}");
+    terminal.press("\u{3}");
+    let (_, screen) = terminal.end();
+    assert!(screen.lines().any(|line| line.starts_with("downhaul stops")), "{screen}");
 }

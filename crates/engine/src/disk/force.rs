@@ -66,7 +66,7 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Ignores the errors of files that are gone or cannot be opened by this user, and of file systems that cannot
+/// Ignores the errors of files that are gone or that this user cannot open, and of file systems that cannot
 /// force this file or folder to the disk.
 fn unless_gone(forced: io::Result<()>, path: &Path) -> Result<(), Error> {
     use io::ErrorKind::{InvalidInput, NotADirectory, NotFound, PermissionDenied, Unsupported};

@@ -26,12 +26,10 @@ mod platform;
 pub(crate) use digests::{digests, has_chunks};
 pub use duplicating::{Duplicated, Duplicating};
 pub(crate) use failure::failure;
-// The command-line program calls these functions before it stores that files are complete.
+// The command-line program calls these functions before it stores that files are complete, and for its own
+// files and its own output.
 #[doc(hidden)]
-pub use force::{force_files, force_folder};
-// The command-line program calls these functions for its own files and its own output.
-#[doc(hidden)]
-pub use platform::{check_stdout, patiently};
+pub use self::{force::force_files, force::force_folder, platform::check_stdout, platform::patiently};
 
 use bytes::Bytes;
 use downhaul_core::adopt::Adopted;

@@ -556,7 +556,9 @@ mod tests {
             other => format!("{other:?}"),
         };
         assert_eq!([0, 1, 2, 3, 4].map(reserve), ["a", "a (1)", "a (2)", "a (3)", "a (4)"]);
-        [3, 1].map(|job| taken.forget(JobId::new(job)));
+        for job in [3, 1] {
+            taken.forget(JobId::new(job));
+        }
         assert_eq!([5, 6, 7].map(reserve), ["a (1)", "a (3)", "a (5)"]);
         (0..8).for_each(|job| taken.forget(JobId::new(job)));
         let names = taken.names();
