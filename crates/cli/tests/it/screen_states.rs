@@ -252,6 +252,8 @@ fn a_daemon_says_that_it_stops() {
     let mut terminal = shell(&place, 100, "exec $D daemon --listen 127.0.0.1:0 -d .");
     let screen = terminal.wait_for_text("the secret for clients");
     assert!(!screen.contains("means nothing"), "{screen}");
+    // The daemon handles signals a moment after it has printed its addresses.
+    std::thread::sleep(Duration::from_millis(500));
     terminal.press("\u{3}");
     let (_, screen) = terminal.end();
     assert!(screen.lines().any(|line| line.starts_with("downhaul stops")), "{screen}");
