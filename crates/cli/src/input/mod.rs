@@ -265,7 +265,7 @@ mod tests {
                 &["example.com/a,example.com/b"],
                 "can be one URL or several: write https:// (or http://) before each",
             ),
-            (&["curl", "http://h/a"], "put it in quotes: downhaul 'curl ...'"),
+            (&["curl", "http://h/a"], "write it in quotes: downhaul 'curl ...'"),
             (&["wget http://h/a"], "Give the URL without wget"),
             (&["aria2c http://h/a"], "must not be in quotes: downhaul aria2c"),
             (&["magnet:?xt=urn:btih:0"], "the magnet link: only http and https are supported"),

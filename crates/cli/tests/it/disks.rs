@@ -53,7 +53,7 @@ fn a_full_disk_fails_before_the_first_byte_if_the_size_is_known() {
     let out = disk.place.run(&[&urls[0], &urls[1], "-d", "out"]);
     assert_eq!(out.status, 5, "{}", out.stderr);
     assert!(
-        out.stderr.contains("the disk is full") && out.stderr.contains("8000000 bytes are needed"),
+        out.stderr.contains("the disk is full") && out.stderr.contains("7.63 MiB are needed"),
         "{}",
         out.stderr
     );

@@ -553,7 +553,7 @@ fn a_failed_repair_does_not_change_the_old_file() {
     let (place, out) = repair(&server, &format!("fails_once/{SIZE}/f"), &["--retries", "0", "-q"]);
     assert_eq!((out.status, place.file("d/f").as_ref()), (1, Some(&old)), "{}", out.stderr);
     assert!(
-        out.stderr.contains("To try again: downhaul repair set.meta4 -d d --retries 0 -q"),
+        out.stderr.contains("To resume: downhaul repair set.meta4 -d d --retries 0 -q"),
         "{}",
         out.stderr
     );

@@ -230,7 +230,7 @@ fn a_partial_file_that_was_removed_is_no_failure_of_the_disk() {
     std::fs::remove_file(place.path().join("x.part")).expect("removed");
     let (_, screen) = terminal.end();
     assert!(screen.contains("removed the partial file") && !screen.contains("the disk failed"), "{screen}");
-    assert!(screen.contains("No other program may change a file while it is downloaded."), "{screen}");
+    assert!(screen.contains("let no other program change the files of a run"), "{screen}");
     let out = place.run(&[&url, "-d", "/proc/x", "--on-error", "skip"]);
     assert!(out.stderr.contains("choose another folder with -d"), "{}", out.stderr);
 }
