@@ -1,5 +1,5 @@
 //! The shard of a run (`--shard`): its number, the number of its jobs, and the files that say which shards of
-//! a list are done.
+//! a list are done. With `--shard auto`, the number comes from the environment of an array job.
 //!
 //! Invariant: the file that says that a shard is done is written last, in one step, and only if every file of
 //! the shard is complete. In one folder, these files belong to one list and one number of shards.

@@ -234,8 +234,8 @@ async fn receive(
         to.extend_from_slice(used);
         left -= used.len() as u64;
     }
-    // If the end of the body has arrived already, the connection can be used again. Otherwise the connection
-    // is closed.
+    // Reads the end of the body, if it has arrived already. A connection of HTTP/1.1 can then be used again.
+    // Otherwise it is closed when the body is dropped.
     let _ = tokio::time::timeout(Duration::ZERO, body.next()).await;
     Ok(())
 }

@@ -41,12 +41,14 @@ impl Folders {
         let name_in = |output| self.names.as_ref().and_then(|names| names.file_at(path, output));
         let member = name_in(&self.output).or_else(|| name_in(&self.absolute));
         let name = match (member, entry.status) {
-            // The lock file states the name that the download had when it started. The name of the file in
-            // the container may differ from this name. If no download started, the container has both names.
+            // No download started in this run. A tar stores the name that a file had when its download
+            // started. This name may differ from the name of the member, which is used if no tar has the
+            // file.
             (Some(member), _) if named.is_empty() => {
                 let name = self.containers.as_ref().and_then(|all| all.name_of(path));
                 return name.unwrap_or_else(|| member.to_string_lossy().into_owned());
             }
+            // A download started. Its name may differ from the name in the container.
             (Some(_), _) => Path::new(named).strip_prefix(&self.output).unwrap_or(Path::new(named)),
             // The archive may have the file under another name or in another folder.
             (None, Some(Status::Skipped)) if !given.is_empty() => below(Path::new(named)),

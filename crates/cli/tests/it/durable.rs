@@ -143,7 +143,7 @@ fn files_are_on_the_disk_before_the_archive_has_them() {
         let archived: Vec<usize> = (0..lines.len()).filter(|at| lines[*at].contains("/done.db>")).collect();
         let rename = lines.iter().position(|line| line.contains("rename") && line.contains(".part"));
         let before = |at: &usize| rename.is_none_or(|rename| *at < rename);
-        let last = archived.into_iter().filter(before).next_back().expect("the archive was written");
+        let last = archived.into_iter().rfind(before).expect("the archive was written");
         let text = lines[..=last].join("\n");
         assert_before(&text, &[format!("{out}/{part}"), format!("<{out}>")], "/done.db>");
     }

@@ -225,7 +225,7 @@ pub enum Input {
 /// Facts about a file that come from lists, signatures or the written bytes, not from the heads of responses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// Digests from checksum lists and documents.
+    /// Digests that the file must have, from checksum lists and Metalink documents.
     pub expected: Vec<Expected>,
     /// Digests that the chunks of the file must have.
     pub chunks: Option<ChunkHashes>,
