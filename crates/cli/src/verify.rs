@@ -60,6 +60,7 @@ const NOT_READ: &str = "could not be read";
 
 /// The message about wrong and missing files that `downhaul repair` cannot write.
 const OUTSIDE: &str = "To download a file outside of the output folder again: downhaul URL -o NAME\n";
+
 /// The reading of a file of this size takes long enough to show its name on the terminal at once.
 const LARGE: u64 = 64 << 20;
 
@@ -91,29 +92,29 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint,
     };
     let mut exit = if wanted.lacks_files { Exit::Usage } else { Exit::Success };
     let (mut counts, mut missing) = (BTreeMap::new(), Vec::new());
-    // The wrong and missing files that `downhaul repair` can write, and those that it cannot write.
-    let (mut repairable, mut others) = (false, false);
+    // The wrong and missing files that `downhaul repair` can write, those of them that are wrong, and the
+    // files that it cannot write.
+    let (mut repairable, mut wrong, mut others) = (false, false, false);
     let mut working = Working::new(shows_work && !quiet);
     for (number, (path, stated)) in (1..).zip(&wanted.files) {
-        let text = || working_on(path, number, wanted.files.len());
-        let is_large = fs::metadata(path).is_ok_and(|meta| meta.len() >= LARGE);
-        working.show(is_large, text);
+        // A path on another machine is not looked up, see [`is_remote`].
+        let size = if stated.is_remote { None } else { fs::metadata(path).ok().map(|meta| meta.len()) };
+        let text = || working_on(path, size, number, wanted.files.len());
+        working.show(size.is_some_and(|size| size >= LARGE), text);
         let (word, detail, one) = check(path, stated);
         exit = exit.min(one);
         if matches!(one, Exit::Mismatch | Exit::Failed) {
             repairable |= stated.can_be_repaired;
             others |= !stated.can_be_repaired;
+            wrong |= stated.can_be_repaired && word != check::MISSING;
         }
         *counts.entry(word).or_insert(0_u64) += 1;
         missing.extend((word == check::MISSING).then_some(stated));
         if quiet && one == Exit::Success {
             continue;
         }
-        let shown = if one == Exit::Success {
-            paint.show(Style::Success, word)
-        } else {
-            paint.show(Style::Failure, word)
-        };
+        let style = if one == Exit::Success { Style::Success } else { Style::Failure };
+        let shown = paint.show(style, word);
         // The gap depends on the length of the word without the codes of its colours, which take no space on
         // the screen.
         let gap = " ".repeat((10 - word.len()).max(1));
@@ -130,7 +131,8 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint,
     }
     if has_urls && !quiet && matches!(exit, Exit::Mismatch | Exit::Failed) {
         if repairable {
-            printer::err(&advice::for_files(what, folder, &missing));
+            // The wrong files must be repaired, wherever the missing files are.
+            printer::err(&advice::for_files(what, folder, if wrong { &[] } else { &missing }));
         }
         if others {
             printer::err(OUTSIDE);
@@ -139,8 +141,9 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint,
     exit
 }
 
-fn working_on(path: &Path, number: usize, of: usize) -> String {
-    let size = fs::metadata(path).map(|meta| format!(" ({})", units::bytes(meta.len()))).unwrap_or_default();
+/// Returns the text about a file that is being read. `size` is its size in bytes, if it is known.
+fn working_on(path: &Path, size: Option<u64>, number: usize, of: usize) -> String {
+    let size = size.map(|size| format!(" ({})", units::bytes(size))).unwrap_or_default();
     format!("verifying file {number} of {of}: {}{size}", words::path(path))
 }
 
@@ -211,10 +214,11 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<b
     let name = list.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let folder = folder.or(list.parent()).unwrap_or(Path::new(""));
     let Wanted { files, lacks_files, mistake, is_damaged } = wanted;
-    let mut want = |file: &str, digests: Vec<Digest>, size, saved_in| {
+    let mut want = |file: &str, digests: Vec<Digest>, size: Option<u64>, saved_in: Option<PathBuf>| {
         let file = file.strip_prefix("./").unwrap_or(file);
         let stated = files.entry(path_of(folder, file)).or_default();
-        (stated.size, stated.saved_in) = (size, saved_in);
+        stated.size = size.or(stated.size);
+        stated.saved_in = saved_in.or(stated.saved_in.take());
         stated.can_be_repaired = SafeName::from_person(file).is_ok();
         stated.is_remote = is_remote(file);
         stated.digests.extend(digests.into_iter().map(|digest| Expected { digest, from: name.clone() }));
@@ -330,7 +334,8 @@ impl Recorded {
         let (line, digests) = (entry.line(), entry.digests());
         let adds = self.0.get(&entry.out).is_none_or(|known| !line.adds_nothing_to(known.line));
         if line != Line::Failed && adds {
-            let saved_in = advice::folder_of(Path::new(&entry.path), &entry.out);
+            let saved_in = advice::folder_of(Path::new(&entry.path), &entry.out)
+                .filter(|folder| !is_remote(&folder.to_string_lossy()));
             self.0.insert(entry.out, RecordedFile { line, digests, size: entry.size, saved_in });
         }
     }

@@ -3,7 +3,7 @@
 //! The engine's HTTP source calls these functions. They are in this crate so that property tests and fuzzing
 //! can call them without a network. The plan gets a [`Remote`] and no headers. A response that is not usable
 //! HTTP is refused here, such as one with an unreadable range, or with several ranges in one body. Two
-//! different lengths are found in [`head`](crate::head).
+//! different lengths are found in [`crate::head`].
 
 mod digests;
 mod disposition;

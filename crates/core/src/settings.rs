@@ -452,7 +452,7 @@ pub enum Resume {
     /// continued too (`--continue`).
     Adopt,
     /// The partial file is resumed. A file under the final name is continued too, whatever
-    /// [`IfExists`](crate::job::IfExists) says, if a control file shows that aria2 left it unfinished.
+    /// [`IfExists`] says, if a control file shows that aria2 left it unfinished.
     AdoptMarked,
     /// The chunks of a finished file that match their digests are kept, and the other chunks are fetched
     /// (`downhaul repair`).

@@ -92,7 +92,10 @@ impl Director {
         }
         let Some(running) = self.running.get_mut(&id) else { return };
         if matches!(&running.stage, Stage::Placing(placing) if placing.is_opening) {
-            self.closing.add_opening(id);
+            // Opening a pipe may never end, and no partial file is opened for it.
+            if !running.spec.destination.is_in_order() {
+                self.closing.add_opening(id);
+            }
             self.discarded.extend(running.discard.then_some(id));
         }
         let file = std::mem::replace(&mut running.stage, Stage::Over).into_file();

@@ -101,6 +101,11 @@ impl Lending {
         self.out.contains(&id)
     }
 
+    /// Returns the jobs that are lent.
+    pub(super) fn lent(&self) -> impl Iterator<Item = JobId> {
+        self.out.iter().copied()
+    }
+
     /// Returns the number of lent jobs that are in progress.
     pub(super) fn at_work(&self) -> usize {
         self.threads.as_ref().filter(|_| !self.out.is_empty()).map_or(0, SmallFiles::at_work)

@@ -276,8 +276,8 @@ impl Director {
                     _ => 0,
                 };
                 let renamed = settings.naming.name_for(&spec, remote.as_ref()).and_then(|name| name.note());
-                // A file whose chunks are repaired has no journal: after an interruption, the repair starts
-                // again.
+                // A file whose chunks are repaired has no journal. A later repair finds its right chunks by
+                // their hashes.
                 let journaled =
                     has_journal || matches!(left, Some(Leftover::Journal { .. } | Leftover::Adopted(_)));
                 let is_free = matches!(place, Place::Free { .. }) && !spec.destination.is_in_order();

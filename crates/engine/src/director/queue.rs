@@ -60,10 +60,10 @@ impl Queue {
         self.early.remove(&id).unwrap_or_default()
     }
 
-    /// Returns the jobs for which [`Queue::keep_early`] has kept a command that removes them.
-    pub(super) fn removed_early(&self) -> impl Iterator<Item = JobId> {
+    /// Returns true if [`Queue::keep_early`] has kept a command that removes this job.
+    pub(super) fn is_removed_early(&self, id: JobId) -> bool {
         let is_removal = |control: &Control| matches!(control, Control::Remove(_));
-        self.early.iter().filter(move |(_, kept)| kept.iter().any(is_removal)).map(|(id, _)| *id)
+        self.early.get(&id).is_some_and(|kept| kept.iter().any(is_removal))
     }
 
     /// Returns true if further jobs should be added.

@@ -32,7 +32,7 @@ impl Director {
     /// Adds these jobs to the queue. Adds none of them while the threads for small files still have a removed
     /// job. The name of the removed job is still reserved, and one of the new jobs may be the same job again.
     pub(super) fn enqueue_all(&mut self, added: &mut Vec<Added>) {
-        if !added.is_empty() && !self.queue.removed_early().any(|id| self.lending.has(id)) {
+        if !added.is_empty() && !self.lending.lent().any(|id| self.queue.is_removed_early(id)) {
             added.drain(..).for_each(|job| self.enqueue(job));
         }
     }
