@@ -9,7 +9,7 @@ import time
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    """Serves files with ranges, as video sites do, and records which ranges were requested."""
+    """Serves files with ranges, as video sites do, and records which ranges were requested with GET."""
 
     asked = []
 
@@ -18,7 +18,8 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
     def send_head(self):
         ranged = self.headers.get("Range", "")
-        self.asked.append((self.path, ranged))
+        if self.command == "GET":
+            self.asked.append((self.path, ranged))
         path = pathlib.Path(self.translate_path(self.path))
         if not ranged.startswith("bytes=") or not path.is_file():
             return super().send_head()
