@@ -124,7 +124,7 @@ impl Duplicates {
         }
         let archived = wish.archived.iter().filter_map(|kept| archived(kept, wish.digests));
         let mut different = 0;
-        for original in archived.filter(|original| self.is_usable(original, wish)) {
+        for original in archived {
             match self.make_from(&original, wish)? {
                 Duplicated::Made(method) => return Ok(Some(made(method, original))),
                 Duplicated::Different => different += 1,
@@ -139,7 +139,7 @@ impl Duplicates {
 
     /// Makes a file from `original`, if the original may have everything that is expected of the file.
     fn make_from(&self, original: &Original, wish: &Wish<'_>) -> Result<Duplicated, Error> {
-        if !self.is_usable(original, wish) {
+        if original.path == wish.target || !self.is_inside(&original.path) || !self.may_be(wish, original) {
             return Ok(Duplicated::NotMade);
         }
         let how = Duplicating {
@@ -155,10 +155,6 @@ impl Duplicates {
             self.is_unable.store(true, Ordering::Relaxed);
         }
         Ok(made)
-    }
-
-    fn is_usable(&self, original: &Original, wish: &Wish<'_>) -> bool {
-        original.path != wish.target && self.is_inside(&original.path) && self.may_be(wish, original)
     }
 
     /// Returns true if the original may have everything that is expected of the file. Expected digests that

@@ -35,7 +35,7 @@ const LONG_WAIT: Duration = Duration::from_secs(1);
 pub struct Explanation {
     /// Each host, with the changes of its number of connections, oldest first.
     pub hosts: Vec<(String, Vec<Step>)>,
-    /// The hosts with a limit of requests.
+    /// Each host that limits the number of requests, with this limit.
     pub request_limits: Vec<(String, RequestLimit)>,
     /// The changes of the number of files that are downloaded at once, oldest first. It is empty if the user
     /// set this number.

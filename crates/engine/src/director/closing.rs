@@ -27,7 +27,8 @@ struct Closing {
     /// The path of the job's file, and the partial file. The value is `None` while the partial file is being
     /// opened.
     part: Option<(PathBuf, Weak<dyn Part>)>,
-    /// True if the task that closes the partial file has not ended. Other tasks may have it open too.
+    /// True while a task opens or closes the partial file. After that, another task may still have the file
+    /// open.
     in_progress: bool,
 }
 

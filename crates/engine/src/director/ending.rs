@@ -66,7 +66,10 @@ impl Summary {
     pub(crate) fn of_stopped(state: &State, files: u64) -> Summary {
         let &State { finished, skipped, failed, planned, .. } = state;
         let stopped = files.saturating_sub(state.ended());
-        Summary { files, finished, skipped, planned, failed: failed + stopped, stopped, ..Summary::default() }
+        let failed = failed + stopped;
+        // The areas of earlier failures are not known here.
+        let blames = if failed > 0 { vec![Blame::Stopped] } else { Vec::new() };
+        Summary { files, finished, skipped, planned, failed, stopped, blames, ..Summary::default() }
     }
 }
 

@@ -178,7 +178,9 @@ impl Director {
         if let Some(responded) = responded {
             plan.on_first_request(since);
             (first, came) = (Some(responded.first), responded.came);
-            sources.iter_mut().take(1).for_each(|source| *source = responded.source.clone());
+            if let Some(source) = sources.first_mut() {
+                *source = responded.source;
+            }
         }
         let job = Arc::new(Limit::new(spec.limit_rate));
         let host = spec.urls.first().and_then(|url| self.connections.limits.of(url)).cloned();

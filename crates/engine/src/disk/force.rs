@@ -12,8 +12,9 @@ use std::path::Path;
 /// because other programs write to the file system too.
 const FEW: usize = 64;
 
-/// Forces files and their names to the disk. A file that is not at its path any more is left out, because
-/// another program has moved or removed it. Blocks the thread.
+/// Forces files and their names to the disk. Leaves out files that are not at their paths any more, files
+/// that this user cannot open, and files on file systems that cannot force a file to the disk. Blocks the
+/// thread.
 ///
 /// # Errors
 /// Returns the error of the system.

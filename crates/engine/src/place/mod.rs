@@ -328,8 +328,8 @@ impl Places {
     }
 
     /// Returns true if there is a partial file that this job may continue. With [`Resume::Adopt`] and
-    /// [`Resume::Repair`], this is not examined, and true is returned. The same is true for a file that
-    /// [`Places::is_marked`] describes.
+    /// [`Resume::Repair`], this is not examined, and true is returned. With [`Resume::AdoptMarked`], the
+    /// same is true for a file with a control file of aria2.
     fn has_left(&self, path: &Path, spec: &Job, identity: &Identity) -> bool {
         match self.settings.resume_of(spec) {
             Resume::Forget => false,

@@ -2,6 +2,7 @@
 
 use super::job_paths::JobPaths;
 use super::taken::Reserved;
+use crate::checked::usable;
 use downhaul_core::event::JobId;
 use downhaul_core::job::{Destination, Job};
 use downhaul_core::name::SafeName;
@@ -19,9 +20,7 @@ pub struct RunNames {
 impl RunNames {
     /// Returns a value without names, for a session with these settings.
     pub fn new(settings: &Settings) -> RunNames {
-        let mut settings = settings.clone();
-        settings.naming.windows |= cfg!(windows);
-        RunNames { paths: JobPaths::new(Arc::new(settings)), jobs: 0 }
+        RunNames { paths: JobPaths::new(Arc::new(usable(settings.clone()))), jobs: 0 }
     }
 
     /// Reserves the name of the next job, in the order in which a session gets the jobs. Returns the name

@@ -231,10 +231,11 @@ impl ReservedPaths {
         let mut names = self.names();
         self.free_paths(&mut names, job);
         names.has_forgotten = true;
-        names.number_of.remove(&job);
+        if let Some(key) = names.number_of.remove(&job) {
+            names.numbered.remove(&key);
+        }
         if names.by.is_empty() {
             names.next.clear();
-            names.numbered.clear();
         }
     }
 

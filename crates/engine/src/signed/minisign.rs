@@ -13,8 +13,8 @@ use downhaul_core::signature::{Key, Signature};
 /// The algorithm of the digest that is signed.
 pub(super) const SIGNED: Algorithm = Algorithm::Blake2b;
 
-/// Reads a signature file, and checks that it names the key. `text` is the content of the
-/// signature file, and `at` is its path or URL.
+/// Reads a signature file, and checks that it names the key. `text` is the content of the signature file, and
+/// `at` is its path or URL.
 ///
 /// # Errors
 /// Returns `signature.wrong`, with the reason.

@@ -59,9 +59,11 @@ impl PartFile {
         match resume {
             Resume::Adopt => self.adopt(target),
             Resume::Repair => {
-                let length =
-                    self.length_of_repair(target)?.map_or_else(|| self.copy(target), |at| Ok(Some(at)));
-                length.map(|length| length.map(Found::Whole))
+                let length = match self.length_of_repair(target)? {
+                    Some(length) => Some(length),
+                    None => self.copy(target)?,
+                };
+                Ok(length.map(Found::Whole))
             }
             _ => Ok(None),
         }
@@ -151,8 +153,8 @@ impl PartFile {
     }
 
     /// Returns the length of the partial file if an interrupted repair of the file under the final name left
-    /// it. Such a file is as long as the other one, and not older. If this is a mistake, no harm is done,
-    /// because the chunks of the partial file are verified.
+    /// it. Such a file is at least as long as the other one, and not older. If another program left the
+    /// partial file, no harm is done, because its chunks are verified.
     fn length_of_repair(&self, target: &Path) -> Result<Option<u64>, Error> {
         let Some(old) = open_if_there(target)? else { return Ok(None) };
         let facts = |file: &File, path: &Path| {
