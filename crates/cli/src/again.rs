@@ -34,7 +34,7 @@ impl Again {
     }
 
     /// Returns a text that introduces the command, and the command. The command is empty if it cannot be
-    /// shown. `resumes` is true if the earlier run has saved bytes.
+    /// shown. `resumes` is true if this run saved bytes, or if it ended before it started all files.
     pub(crate) fn to_run_again(&self, resumes: bool) -> (String, String) {
         let label = if resumes { "To resume" } else { "To try again" };
         match self {

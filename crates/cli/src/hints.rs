@@ -131,7 +131,6 @@ const ADVICE: &[(&str, &str)] = &[
     ("disk.failed", "Check the folder and its disk, or choose another folder with -d."),
     ("disk.too_large", "Choose another disk with -d."),
     ("disk.too_many_files", "Use a smaller -j or -x, or raise the limit (ulimit -n)."),
-    ("disk.failed", "Check the disk and the folder, or choose another folder with -d."),
     ("output.started", "Save to a file instead."),
     ("output.binary", "Save the file with -o NAME, or send it to another program: | COMMAND."),
 ];

@@ -265,7 +265,7 @@ fn job_for(text: &str) -> Result<Job, String> {
 fn of_another_tool(text: &str) -> Option<&'static str> {
     let (tool, rest) = text.trim().split_once(char::is_whitespace).unwrap_or((text.trim(), ""));
     match tool {
-        "curl" => Some("a command of curl must be one word, so put it in quotes: downhaul 'curl ...'"),
+        "curl" => Some("a command of curl must be in quotes: downhaul 'curl ...'"),
         "wget" => Some("downhaul does not read commands of wget. Give the URL without wget: downhaul URL"),
         "aria2c" | "aria2" if !rest.is_empty() => {
             Some("a command of aria2 must not be in quotes: downhaul aria2c [OPTIONS] URL")

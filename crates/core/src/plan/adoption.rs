@@ -96,9 +96,9 @@ impl Adoption {
     /// Returns the error message for a new file with a wrong digest. If bytes of the unfinished file are a
     /// part of the new file, the message names the unfinished file. `why` has the two digests.
     pub(super) fn wrong_digest(&self, why: String) -> String {
-        match self.kept {
-            Some(_) => format!("{IS_NOT_WHAT}: together with the rest of the server's file, its {why}"),
-            None => why,
+        match self.is_kept() {
+            true => format!("{IS_NOT_WHAT}: when the rest of the server's file is added to it, the {why}"),
+            false => why,
         }
     }
 

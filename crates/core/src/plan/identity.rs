@@ -136,8 +136,10 @@ impl Identity {
         self.is_repair || self.journal(size).is_some()
     }
 
-    /// Begins a download of the version of the file that is in this response.
+    /// Begins a download of the version of the file that is in this response. If a repair starts again in
+    /// this way, a later repair cannot continue the partial file.
     pub(super) fn begin(&mut self, start: Start, remote: &Remote) {
+        self.is_repair = false;
         self.remote = Some(RemoteFile::said(start, remote));
     }
 

@@ -106,8 +106,8 @@ impl Places {
     /// Decides if an existing file is complete (`--continue`). A complete file has a record of a finished
     /// download, matches a given digest or signature, or has the size of the server's file and seems to lack
     /// no bytes. For a file with such a record or size, `--if-exists` decides as it does without
-    /// `--continue`. Returns `None` if the file is continued, or if it is replaced. If there is no response
-    /// yet and one is needed, returns [`Place::Ask`].
+    /// `--continue`, but `overwrite` decides as `update` does. Returns `None` if the file is continued, or if
+    /// it is replaced. If there is no response yet and one is needed, returns [`Place::Ask`].
     ///
     /// # Errors
     /// Returns the errors of `--if-exists check` if the existing file is complete. Returns the error of the
