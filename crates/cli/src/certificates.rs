@@ -19,13 +19,13 @@ const LONGEST: usize = 64 << 20;
 
 const NONE: &str = "it has no certificate in PEM form";
 
-/// Checks the variables if the run uses them. A mistake is an error if the run is known to use an https URL:
-/// of a download, of its checksum list, or of a DNS server. Otherwise it only causes a warning. `has_https`
-/// is true if a URL that is about to be requested is an https URL.
+/// Checks the variables if the run uses them. A mistake is an error in three cases: a URL to download is or
+/// may be an https URL (`may_have_https`), the checksum list has an https URL, or a DNS server has one.
+/// Otherwise the mistake only causes a warning.
 ///
 /// # Errors
 /// Returns a message for the user, which says which variable names no certificate.
-pub(crate) fn check(has_https: bool, settings: &Settings) -> Result<(), String> {
+pub(crate) fn check(may_have_https: bool, settings: &Settings) -> Result<(), String> {
     // On Windows and on systems of Apple, these variables are not read.
     let are_read = cfg!(unix) && !cfg!(target_vendor = "apple");
     if !are_read || settings.insecure || settings.cacert.is_some() {
@@ -34,7 +34,7 @@ pub(crate) fn check(has_https: bool, settings: &Settings) -> Result<(), String> 
     let has_https_list =
         matches!(&settings.checksums, Some(ChecksumList::Url(url)) if url.scheme() == "https");
     match unusable() {
-        Some(why) if has_https || has_https_list || settings.doh.is_some() => Err(why),
+        Some(why) if may_have_https || has_https_list || settings.doh.is_some() => Err(why),
         Some(why) => {
             run::warn(&why);
             Ok(())

@@ -105,7 +105,9 @@ impl Hooks {
                 _ => {}
             }
         }
-        running.map(|command| command.wait(|| false, &warn));
+        if let Some(command) = running {
+            command.wait(|| false, &warn);
+        }
     }
 }
 

@@ -13,6 +13,9 @@ pub(crate) fn err(text: &str) {
     let _ = err.flush();
 }
 
+/// The keys that end the input of a terminal.
+pub(crate) const END_OF_INPUT: &str = if cfg!(windows) { "Ctrl-Z and Enter" } else { "Ctrl-D" };
+
 /// Tells the user how to enter text, if standard input is a terminal. Otherwise does nothing.
 pub(crate) fn ask_for_input(text: &str) {
     if io::stdin().is_terminal() {

@@ -109,7 +109,7 @@ fn begin_shard(
     shards: Option<&Shards>,
     input: &mut Input,
 ) -> Result<Option<Arc<Containers>>, Exit> {
-    shards.map_or(Ok(()), |shards| shards.begin(args, input)).map_err(|why| usage(&why))?;
+    shards.map_or(Ok(()), |shards| shards.begin(args, input)).map_err(|why| usage(&escaped(&why)))?;
     containers::open(args, shards)
 }
 

@@ -13,6 +13,7 @@ use crate::run;
 use downhaul_engine::core::containers::Numbers;
 use downhaul_engine::core::job::Job;
 use downhaul_engine::core::shard::{ListDigest, Shard};
+use downhaul_engine::core::show::escaped;
 use downhaul_engine::{Containers, force_folder};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -107,7 +108,7 @@ impl Shards {
             true => Ok(()),
             false => self.write_done(args),
         });
-        marked.inspect_err(|why| run::error(why)).map_or(Exit::Disk, |()| exit)
+        marked.inspect_err(|why| run::error(&escaped(why))).map_or(Exit::Disk, |()| exit)
     }
 
     /// Returns the number of jobs in all shards, if it is known before the run.
@@ -208,9 +209,9 @@ impl Shards {
     }
 }
 
-/// Removes the files that say that a shard is done, if a container of `--to-tar` or `--to-warc` of this shard
-/// is unfinished. The run of a shard ends with complete containers, so such a container was damaged later,
-/// and may have lost files.
+/// Finds the unfinished containers of `--to-tar` or `--to-warc`. If a shard has such a container, removes the
+/// file that says that the shard is done. The run of a shard ends with complete containers, so this container
+/// was damaged later, and may have lost files.
 fn unmark_unfinished(args: &Args) -> Result<(), String> {
     let Some((names, _)) = args.output.containers() else { return Ok(()) };
     let unfinished = Containers::unfinished(&args.output.folder, names).map_err(|e| e.to_string())?;

@@ -13,6 +13,7 @@ use crate::record::{Form, rows};
 use crate::ui::units;
 use crate::ui::working::Working;
 use crate::words;
+use advice::Advice;
 use check::{Stated, check};
 use downhaul_engine::core::digest::{Digest, Expected};
 use downhaul_engine::core::error::Error;
@@ -58,9 +59,6 @@ const RECORDS: [&str; 2] = [".lock", ".jsonl"];
 /// The end of a message about lines of a list that could not be read.
 const NOT_READ: &str = "could not be read";
 
-/// The message about wrong and missing files that `downhaul repair` cannot write.
-const OUTSIDE: &str = "To download a file outside of the output folder again: downhaul URL -o NAME\n";
-
 /// The reading of a file of this size takes long enough to show its name on the terminal at once.
 const LARGE: u64 = 64 << 20;
 
@@ -71,10 +69,8 @@ struct Wanted {
     files: BTreeMap<PathBuf, Stated>,
     /// True if a line that describes a file could not be read, so that its file is not verified.
     lacks_files: bool,
-    /// The first line that could not be read, in a list without readable lines, in words for the user.
-    mistake: Option<String>,
-    /// True if that line is a damaged line of a lock file or of a list, and not a line of another JSON file.
-    is_damaged: bool,
+    /// The lines of the list that was read last, if none of them describes a file.
+    unusable: Lines,
 }
 
 /// Compares the files that a checksum list or a lock file names. If `what` is a folder, uses the lists and
@@ -91,10 +87,7 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint,
         }
     };
     let mut exit = if wanted.lacks_files { Exit::Usage } else { Exit::Success };
-    let (mut counts, mut missing) = (BTreeMap::new(), Vec::new());
-    // The wrong and missing files that `downhaul repair` can write, those of them that are wrong, and the
-    // files that it cannot write.
-    let (mut repairable, mut wrong, mut others) = (false, false, false);
+    let (mut counts, mut advice) = (BTreeMap::new(), Advice::default());
     let mut working = Working::new(shows_work && !quiet);
     for (number, (path, stated)) in (1..).zip(&wanted.files) {
         // A path on another machine is not looked up, see [`is_remote`].
@@ -104,12 +97,9 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint,
         let (word, detail, one) = check(path, stated);
         exit = exit.min(one);
         if matches!(one, Exit::Mismatch | Exit::Failed) {
-            repairable |= stated.can_be_repaired;
-            others |= !stated.can_be_repaired;
-            wrong |= stated.can_be_repaired && word != check::MISSING;
+            advice.add(stated, word == check::MISSING);
         }
         *counts.entry(word).or_insert(0_u64) += 1;
-        missing.extend((word == check::MISSING).then_some(stated));
         if quiet && one == Exit::Success {
             continue;
         }
@@ -130,13 +120,7 @@ pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint,
         printer::err(&format!("{}\n", counts.join(", ")));
     }
     if has_urls && !quiet && matches!(exit, Exit::Mismatch | Exit::Failed) {
-        if repairable {
-            // The wrong files must be repaired, wherever the missing files are.
-            printer::err(&advice::for_files(what, folder, if wrong { &[] } else { &missing }));
-        }
-        if others {
-            printer::err(OUTSIDE);
-        }
+        printer::err(&advice.text(what, folder));
     }
     exit
 }
@@ -165,7 +149,8 @@ fn wanted(what: &Path, folder: Option<&Path>) -> Result<(Wanted, bool), String> 
                 what.display()
             )),
             true => {
-                let why = wanted.mistake.map(|why| format!(" that can be used: {why}")).unwrap_or_default();
+                let why =
+                    wanted.unusable.first.map(|why| format!(" that can be used: {why}")).unwrap_or_default();
                 Err(format!("no line of {} has a digest{why}", what.display()))
             }
             false => Ok((wanted, has_urls)),
@@ -180,9 +165,11 @@ fn wanted(what: &Path, folder: Option<&Path>) -> Result<(Wanted, bool), String> 
         if path.is_file() && (is_list || ends(&ENDINGS) || ends(&RECORDS) || is_record_table(&path)?) {
             read(&path, folder, &mut wanted)
                 .map_err(|e| format!("{} cannot be read: {e}", path.display()))?;
-            let mistake = wanted.mistake.take().filter(|_| wanted.is_damaged && ends(&RECORDS));
-            wanted.lacks_files |=
-                report_lines("error", usize::from(mistake.is_some()), &name, NOT_READ, mistake.as_deref());
+            let Lines { unread, first, has_damaged, .. } = std::mem::take(&mut wanted.unusable);
+            if has_damaged && ends(&RECORDS) {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                wanted.lacks_files |= report_lines("error", unread.max(1), &name, NOT_READ, first.as_deref());
+            }
         }
     }
     match wanted.files.is_empty() {
@@ -213,7 +200,7 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<b
     let text = given::read(list, checksums::LONGEST)?;
     let name = list.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let folder = folder.or(list.parent()).unwrap_or(Path::new(""));
-    let Wanted { files, lacks_files, mistake, is_damaged } = wanted;
+    let Wanted { files, lacks_files, unusable } = wanted;
     let mut want = |file: &str, digests: Vec<Digest>, size: Option<u64>, saved_in: Option<PathBuf>| {
         let file = file.strip_prefix("./").unwrap_or(file);
         let stated = files.entry(path_of(folder, file)).or_default();
@@ -233,14 +220,15 @@ fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<b
     let lines = read_lines(&text, &mut recorded, &mut want);
     recorded.want(&mut want);
     // Other files of JSON lines, such as recorded events, are not lock files, so no message is needed.
-    if lines.records > 0 {
+    let has_records = lines.records > 0;
+    if has_records {
         report_lines("warning", lines.without_digest, &name, "had no name or no digest", None);
         *lacks_files |= report_lines("error", lines.unread, &name, NOT_READ, lines.first.as_deref());
     } else {
-        (*mistake, *is_damaged) = (lines.first, lines.has_damaged);
+        *unusable = lines;
     }
-    if lines.records > 0 || RECORDS.iter().any(|ending| name.ends_with(ending)) {
-        return Ok(lines.records > 0);
+    if has_records || RECORDS.iter().any(|ending| name.ends_with(ending)) {
+        return Ok(has_records);
     }
     let sums = Checksums::read(&text, &name);
     // A digest without a name belongs to the file that the list is named after.
@@ -334,8 +322,8 @@ impl Recorded {
         let (line, digests) = (entry.line(), entry.digests());
         let adds = self.0.get(&entry.out).is_none_or(|known| !line.adds_nothing_to(known.line));
         if line != Line::Failed && adds {
-            let saved_in = advice::folder_of(Path::new(&entry.path), &entry.out)
-                .filter(|folder| !is_remote(&folder.to_string_lossy()));
+            let path = Some(Path::new(&entry.path)).filter(|_| !is_remote(&entry.path));
+            let saved_in = path.and_then(|path| advice::saved_in(path, &entry.out));
             self.0.insert(entry.out, RecordedFile { line, digests, size: entry.size, saved_in });
         }
     }

@@ -30,7 +30,7 @@ pub const BYTES_MOST: usize = 256 * 1024;
 const REPORTED_MOST: usize = 10;
 
 /// The highest number of characters of a dropped line that are shown. Forty characters are enough to
-/// recognise the line, and most secrets are longer.
+/// recognise the line, and usually too few for the name of a header and a whole secret.
 const SHOWN_MOST: usize = 40;
 
 /// The largest Content-Length that is accepted. Systems have no larger offsets in files.

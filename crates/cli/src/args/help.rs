@@ -2,6 +2,7 @@
 
 use super::USAGE;
 use super::client::ClientCommand;
+use crate::ui::units;
 use clap::{Arg, Command, Subcommand};
 
 /// The width of the column that has the names of the options.
@@ -32,22 +33,7 @@ pub(super) fn short(command: &Command) -> String {
 
 /// Returns the text in lines of at most [`WIDTH`] columns. All lines after the first one are indented.
 fn wrapped(text: &str) -> String {
-    let mut lines = String::new();
-    let mut width = 0;
-    for word in text.split(' ') {
-        let is_first = lines.is_empty();
-        let is_too_long = !is_first && width + 1 + word.len() > WIDTH;
-        lines += if is_first {
-            ""
-        } else if is_too_long {
-            "\n  "
-        } else {
-            " "
-        };
-        width = if is_too_long { 2 } else { width + usize::from(!is_first) } + word.len();
-        lines += word;
-    }
-    lines
+    units::wrap(text, WIDTH - 2).join("\n  ")
 }
 
 fn is_shown(arg: &Arg) -> bool {

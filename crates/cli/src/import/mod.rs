@@ -124,7 +124,7 @@ pub(crate) fn split_words(text: &str) -> Result<Option<Vec<String>>, String> {
 }
 
 fn read() -> Result<String, String> {
-    printer::ask_for_input("Paste the command, then press Enter and Ctrl-D.");
+    printer::ask_for_input(&format!("Paste the command, then press Enter and {}.", printer::END_OF_INPUT));
     let bytes = given::read(Path::new("-"), LONGEST)
         .map_err(|e| format!("the command on standard input cannot be read: {e}"))?;
     String::from_utf8(bytes).map_err(|_| "the command on standard input is not UTF-8".into())

@@ -74,7 +74,10 @@ impl Stream {
         let reader: Box<dyn Read + Send> = match self.file {
             Some(file) => Box::new(file),
             None => {
-                printer::ask_for_input("Enter one URL per line, then press Ctrl-D.");
+                printer::ask_for_input(&format!(
+                    "Enter one URL per line, then press {}.",
+                    printer::END_OF_INPUT
+                ));
                 Box::new(io::stdin())
             }
         };

@@ -95,13 +95,17 @@ pub(super) fn closing(summary: &Summary, output: &OutputSettings, shared: &Share
         text += &explain::text(summary, output.verbose);
     }
     shared.take_last().iter().for_each(|line| text += &format!("{line}\n"));
-    if shared.suggests_another_run() {
+    let is_ended_early = matches!(shared.ending(), Some(Exit::Chosen | Exit::Interrupted | Exit::Terminated));
+    let is_stopped = is_ended_early || summary.stopped_on_error || summary.reached.is_some();
+    let shows_stop = is_stopped && !output.quiet && output.progress != Shown::Json;
+    // After a limit of the run, [`messages::stopped`] shows the command.
+    let is_shown_below =
+        shows_stop && args.plan().is_none() && summary.reached.is_some() && summary.resumable == 0;
+    if shared.suggests_another_run() && !is_shown_below {
         let (label, command) = args.again.to_run_again(summary.finished > 0 || summary.resumable > 0);
         text += &format!("{}{command}\n", Paint(output.color).show(Style::Note, &label));
     }
-    let is_ended_early = matches!(shared.ending(), Some(Exit::Chosen | Exit::Interrupted | Exit::Terminated));
-    let is_stopped = is_ended_early || summary.stopped_on_error || summary.reached.is_some();
-    if is_stopped && !output.quiet && output.progress != Shown::Json {
+    if shows_stop {
         if args.plan().is_some() {
             return text + "The plan is not complete, because it was stopped or reached a limit.\n";
         }

@@ -222,7 +222,7 @@ impl Bars {
     }
 
     /// Returns the line for all files. If this line is too long for the screen, the less important parts are
-    /// left out. The number of failed files is never left out.
+    /// left out. The number of failed files is left out only if it is 0.
     fn whole(&self, samples: &[Progress], columns: usize) -> Line {
         let State { finished, skipped, failed, .. } = self.state;
         let files = self.total.files.max(self.state.queued);

@@ -1,4 +1,4 @@
-//! Chooses the command that `downhaul verify` suggests if files are wrong or missing.
+//! Chooses what `downhaul verify` suggests if files are wrong or missing.
 
 use super::Stated;
 use crate::again;
@@ -6,8 +6,61 @@ use crate::words;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Returns the line with the suggestion. `missing` has what the list states about the missing files.
-pub(super) fn for_files(list: &Path, folder: Option<&Path>, missing: &[&Stated]) -> String {
+/// The message about wrong and missing files that `downhaul repair` cannot write.
+const OUTSIDE: &str = "To download a file outside of the output folder again: downhaul URL -o NAME\n";
+
+/// The wrong and missing files, as far as the suggestions depend on them.
+#[derive(Default)]
+pub(super) struct Advice<'w> {
+    /// The missing files that `downhaul repair` can write.
+    missing: Vec<&'w Stated>,
+    /// True if there is a wrong file that `downhaul repair` can write.
+    has_wrong: bool,
+    /// True if a list has no digest of a wrong or missing file. `downhaul repair` needs a digest.
+    lacks_digest: bool,
+    /// True if a wrong or missing file is outside of the output folder.
+    is_outside: bool,
+}
+
+impl<'w> Advice<'w> {
+    /// Adds a file that is wrong or missing.
+    pub(super) fn add(&mut self, stated: &'w Stated, is_missing: bool) {
+        match (stated.can_be_repaired, stated.digests.is_empty()) {
+            (false, _) => self.is_outside = true,
+            (true, true) => self.lacks_digest = true,
+            (true, false) if is_missing => self.missing.push(stated),
+            (true, false) => self.has_wrong = true,
+        }
+    }
+
+    /// Returns the lines with the suggestions.
+    pub(super) fn text(&self, list: &Path, folder: Option<&Path>) -> String {
+        let mut text = String::new();
+        // The wrong files must be repaired, wherever the missing files are.
+        if self.has_wrong {
+            text += &format!("To repair: {}\n", repair(list, folder));
+        } else if !self.missing.is_empty() {
+            text += &for_missing(list, folder, &self.missing);
+        }
+        if self.lacks_digest {
+            text += &without_digest(list, folder);
+        }
+        if self.is_outside {
+            text += OUTSIDE;
+        }
+        text
+    }
+}
+
+/// Returns the line about missing files. `missing` has what the list states about them.
+fn for_missing(list: &Path, folder: Option<&Path>, missing: &[&Stated]) -> String {
+    let mut saved_in = missing.iter().filter_map(|one| one.saved_in.as_deref());
+    if let Some(first) = saved_in.find(|path| path.is_file()) {
+        return format!(
+            "Missing files are in containers, such as {}. downhaul verify does not look into containers.\n",
+            words::path(first)
+        );
+    }
     match elsewhere(list, folder, missing) {
         Some(there) => format!(
             "The missing files were saved in {}. To verify them there: {}\n",
@@ -16,6 +69,13 @@ pub(super) fn for_files(list: &Path, folder: Option<&Path>, missing: &[&Stated])
         ),
         None => format!("To repair: {}\n", repair(list, folder)),
     }
+}
+
+/// Returns the line about wrong and missing files without a digest.
+fn without_digest(list: &Path, folder: Option<&Path>) -> String {
+    let folder = folder.or(list.parent()).filter(|folder| !folder.as_os_str().is_empty());
+    let command = command("-i", list, folder);
+    format!("To download the files again, because some have no digest: {command} --if-exists overwrite\n")
 }
 
 /// Returns the folder in which the run saved all of the missing files, as the lock file states it, if this is
@@ -41,9 +101,16 @@ fn command(name: &str, list: &Path, folder: Option<&Path>) -> String {
     format!("downhaul {name} {}{folder}", shown(list))
 }
 
+/// Returns the folder below which the file at this path has the name `name`, or the container that has the
+/// file.
+pub(super) fn saved_in(path: &Path, name: &str) -> Option<PathBuf> {
+    let container = || path.ancestors().skip(1).find(|above| above.is_file()).map(Path::to_path_buf);
+    folder_of(path, name).or_else(container)
+}
+
 /// Returns the folder below which the file at this path has the name `name`. Returns `None` if the path does
 /// not end with this name.
-pub(super) fn folder_of(path: &Path, name: &str) -> Option<PathBuf> {
+fn folder_of(path: &Path, name: &str) -> Option<PathBuf> {
     let folder = path.ancestors().nth(Path::new(name).components().count())?;
     let is_below = !name.is_empty() && path.ends_with(name);
     is_below.then(|| if folder.as_os_str().is_empty() { ".".into() } else { folder.to_path_buf() })

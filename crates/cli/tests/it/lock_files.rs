@@ -303,3 +303,31 @@ fn a_table_keeps_the_blanks_and_line_ends_in_a_name() {
         assert_eq!(place.file(&format!("second/{name}")), Some(content("a", 9)), "{:?}", place.files());
     }
 }
+
+#[test]
+fn verify_says_how_files_without_a_digest_are_downloaded_again() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = put_file(&server);
+    assert_eq!(place.run(&["-q", &url, "-d", "there"]).status, 0);
+    // The file exists already, so the lock file has no digest of it.
+    assert_eq!(place.run(&["-q", &url, "-d", "there", "--record", "set.lock"]).status, 0);
+    let is_file = |name: &String| name.starts_with("there/") && !name.ends_with(".txt");
+    let name = place.files().into_iter().find(is_file).expect("the file");
+    let right = place.file(&name);
+    place.write(&name, "cut");
+    let out = place.run(&["verify", "set.lock", "-d", "there"]);
+    let says = "downhaul -i set.lock -d there --if-exists overwrite";
+    assert!(out.status == 3 && out.stderr.contains(says) && !out.stderr.contains("repair"), "{}", out.stderr);
+    let out = place.run(&["-q", "-i", "set.lock", "-d", "there", "--if-exists", "overwrite"]);
+    assert_eq!((out.status, place.file(&name)), (0, right), "{}", out.stderr);
+}
+
+#[test]
+fn verify_says_that_files_are_in_a_tar() {
+    let (server, place) = (Server::start(), Place::new());
+    let out = place.run(&["-q", &put_file(&server), "--to-tar", "set-{shard}.tar", "--record", "set.lock"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    let out = place.run(&["verify", "set.lock"]);
+    let says = "downhaul verify does not look into containers";
+    assert!(out.status == 1 && out.stderr.contains(says) && !out.stderr.contains("repair"), "{}", out.stderr);
+}

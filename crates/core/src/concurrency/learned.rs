@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 /// differs by a fifth to a third. Between lines of different kinds, the difference is larger.
 const CONFIRMED: (f64, f64) = (0.7, 1.5);
 
-/// If the level of this run differs from the stored level only in its goodput, and by at most this share, the
-/// new level is not stored. Without this rule, each run would write `hosts.json`.
+/// If the level of this run differs from the stored level only in its goodput, and by at most this share of
+/// the stored goodput, the new level is not stored. Without this rule, each run would write `hosts.json`.
 const SIMILAR: f64 = 0.25;
 
 /// The limits of a host, and the numbers that were best. A later run starts with all of these values, except

@@ -30,7 +30,7 @@ const INCREASE: f64 = 1.0;
 /// The length of the spans of time in which served requests are counted.
 const SPAN: Duration = Duration::from_secs(1);
 
-/// A host that refuses a file with status 425, 429 or 503, and states no time to wait, may get too many
+/// If a host refuses a file with status 425, 429 or 503 and states no time to wait, it may have got too many
 /// requests. downhaul assumes this if the host sent bytes at most this long before the refusal. The time is
 /// longer than the gap between two files at common limits, and shorter than the restart of most servers.
 const SERVES: Duration = Duration::from_secs(10);

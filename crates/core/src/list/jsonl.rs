@@ -118,9 +118,10 @@ pub(super) fn job_with(
     Ok(job)
 }
 
-/// Takes the name of the file of a job out of an object. With -o, a run may have saved its file outside of
-/// the output folder. Then only this line of the lock file is refused, so its error is `list.file`. The
-/// place in the error is the URL of the line, because a new lock file gets this place as the URL of the job.
+/// Takes the name of the file of a job out of an object. A lock file may have a name outside of the output
+/// folder, because a run with `-o` can save its file there. Such a line fails with `list.file`, so that the
+/// other lines can still be used. The error has the URL of the line as its place, because a new lock file
+/// gets this place as the URL of the job.
 fn destination(keys: &mut Map<String, Value>, job: &Job) -> Result<Destination, Error> {
     let name = match keys.remove("out") {
         None | Some(Value::Null) => return Ok(Destination::Server),

@@ -304,11 +304,8 @@ impl Plan {
         if error.kind == ErrorKind::RemoteChanged {
             self.identity.count_change();
         }
-        if self.identity.adoption.give_up(error.kind) {
-            self.forget();
-            return self.start_again(&error);
-        }
-        let situation = self.situation(&error);
+        let replaces_adopted = self.identity.adoption.give_up(error.kind);
+        let situation = Situation { replaces_adopted, ..self.situation(&error) };
         if !situation.continues {
             self.forget();
         }
@@ -348,6 +345,7 @@ impl Plan {
             received: self.transfer.received(),
             placing: matches!(self.state, State::Looking | State::Placing(_)),
             all_suspected: self.verification.has_suspected() && error.kind == ErrorKind::DigestMismatch,
+            replaces_adopted: false,
         }
     }
 

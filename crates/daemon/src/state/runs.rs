@@ -175,8 +175,9 @@ impl State {
                 // download.
                 self.complete(&entry, path.into(), *bytes, reason, None, now)
             }
-            EventKind::Skipped { reason, .. } if !is_stopping => {
-                self.fail(&entry, (ErrorKind::FileLocked.code().into(), reason.clone()), now)
+            EventKind::Skipped { .. } if !is_stopping => {
+                let message = "another run is working on this file".into();
+                self.fail(&entry, (ErrorKind::FileLocked.code().into(), message), now)
             }
             EventKind::Failed { error, .. } if !is_stopping && !self.stopping => {
                 let entry = Entry { http_status: error.http_status, ..(*entry).clone() };

@@ -185,12 +185,13 @@ pub(super) fn part(
     size: u64,
 ) -> (String, Vec<(&'static str, String)>, Vec<u8>) {
     let body = shared_content(name, size);
-    // With `?lies=N`, the byte at offset N is wrong.
-    let lie: Option<usize> = request.query("lies").and_then(|at| at.parse().ok());
+    // With `?lies=N`, the byte at offset N is wrong. With `?lies=N,M`, the bytes at both offsets are wrong.
+    let lies = request.query("lies").unwrap_or_default();
+    let lies: Vec<usize> = lies.split(',').filter_map(|at| at.parse().ok()).collect();
     let some = |range: std::ops::Range<usize>| {
         let mut some = body[range.clone()].to_vec();
-        if let Some(byte) = lie.and_then(|at| some.get_mut(at.checked_sub(range.start)?)) {
-            *byte ^= 1;
+        for at in lies.iter().filter_map(|at| at.checked_sub(range.start)) {
+            some.get_mut(at).into_iter().for_each(|byte| *byte ^= 1);
         }
         some
     };

@@ -26,7 +26,8 @@ const LOCK_WAIT: Duration = Duration::from_secs(1);
 pub(super) enum FailureDecision {
     /// Wait because the host asked for a pause or limits its clients, and then continue. This costs no retry.
     Pause { wait: Duration },
-    /// Start again at once, because only bytes of an earlier run are lost. This costs no retry.
+    /// Start again immediately, because only bytes of an earlier run or of another tool are lost. This costs
+    /// no retry.
     StartAgain,
     /// Continue after a short wait, because bytes arrived before the failure. This costs no retry.
     Continue { wait: Duration },
@@ -65,6 +66,8 @@ pub(super) struct Situation {
     /// True if the digest is still wrong after bytes of suspected mirrors were replaced. Another mirror then
     /// cannot help.
     pub(super) all_suspected: bool,
+    /// True if the unfinished file of another tool does not fit, and the server's file replaces it.
+    pub(super) replaces_adopted: bool,
 }
 
 /// The retries and pauses of one job, and the user's options about failures.
@@ -109,6 +112,9 @@ impl RetryPolicy {
         situation: Situation,
         sources: &mut Sources,
     ) -> FailureDecision {
+        if situation.replaces_adopted {
+            return FailureDecision::StartAgain;
+        }
         match (error.kind, self.if_locked) {
             (ErrorKind::FileLocked, IfLocked::Wait) => {
                 return FailureDecision::WaitForLock { wait: LOCK_WAIT };

@@ -29,8 +29,8 @@ impl SegmentLedger {
 
     /// Returns true if all workers have a response, and have been silent for so long that one of them may be
     /// replaced. This time doubles with each replacement, so a server that pauses often gets few additional
-    /// requests. If the segment of a worker is used only as a whole, the worker may report no bytes
-    /// before the segment is verified. So its silence is normal.
+    /// requests. If the segment of a worker is used only as a whole, the worker may report no bytes before
+    /// the segment is verified, so its silence is normal.
     fn has_stopped(&self, now: Duration) -> bool {
         let wait = SILENCE.max(self.patience).saturating_mul(1 << self.replacements.min(16));
         let mut all = self.assignments.iter();
