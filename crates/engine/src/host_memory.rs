@@ -54,7 +54,7 @@ impl Memory {
         let Some(path) = self.path.filter(|_| is_new) else { return self.wrong };
         let kept = keep(&path, learned);
         let failed = |e| format!("could not store what was learned about hosts in {}: {e}", path.display());
-        self.wrong.or(kept.map_err(failed).err())
+        kept.map_err(failed).err().or(self.wrong)
     }
 }
 
@@ -121,7 +121,7 @@ fn wait_for(lock: &File) -> io::Result<()> {
             Err(TryLockError::Error(e)) => return Err(e),
         }
     }
-    Err(io::ErrorKind::WouldBlock.into())
+    Err(io::Error::new(io::ErrorKind::WouldBlock, "other runs are writing this file"))
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Tests of the functions of a session for programs. A program pauses, resumes, removes and limits jobs
 //! while they run, reads events as a stream, writes files to its own writers, and drops the session.
 
+#[path = "control/other_runs.rs"]
+mod other_runs;
 #[path = "control/small_files.rs"]
 mod small_files;
 

@@ -103,12 +103,17 @@ impl Adoption {
     }
 
     /// Forgets the unfinished file if the failure shows that it does not fit the server's file, and if it may
-    /// be replaced. Returns true if it was forgotten. The download must then start again.
+    /// be replaced. Returns true if it was forgotten. The download must then start again. A wrong digest
+    /// shows this only if bytes of the unfinished file are a part of the new file.
     pub(super) fn give_up(&mut self, kind: ErrorKind) -> bool {
-        let left = self.adopting.as_ref().or(self.comparing.as_ref()).or(self.kept.as_ref());
-        let is_other =
-            matches!(kind, ErrorKind::ResumeDamaged | ErrorKind::DigestMismatch | ErrorKind::SignatureWrong);
-        let gives_up = is_other && left.is_some_and(|left| left.may_be_replaced);
+        let left = match kind {
+            ErrorKind::ResumeDamaged => {
+                self.adopting.as_ref().or(self.comparing.as_ref()).or(self.kept.as_ref())
+            }
+            ErrorKind::DigestMismatch | ErrorKind::SignatureWrong => self.kept.as_ref(),
+            _ => None,
+        };
+        let gives_up = left.is_some_and(|left| left.may_be_replaced);
         if gives_up {
             *self = Adoption::default();
         }
@@ -124,5 +129,23 @@ impl Adoption {
             }
             _ => error,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_digest_gives_up_only_a_file_whose_bytes_are_a_part_of_the_new_file() {
+        let mut left = Adopted::prefix(1000).expect("a file");
+        left.may_be_replaced = true;
+        let mut adoption = Adoption::default();
+        adoption.adopt(left.clone());
+        assert!(!adoption.give_up(ErrorKind::DigestMismatch));
+        assert!(adoption.give_up(ErrorKind::ResumeDamaged));
+        adoption.keep(Some(left));
+        assert!(adoption.give_up(ErrorKind::DigestMismatch));
+        assert!(!adoption.is_kept());
     }
 }

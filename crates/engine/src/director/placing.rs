@@ -4,7 +4,7 @@
 //! Invariant: this module writes no bytes of a file.
 
 use super::beginning::{begin_part, what_is_left, write_whole};
-use super::closing::{WAITS, open_part};
+use super::closing::{WAITS, check_still_free, open_part};
 use super::running::Stage;
 use super::{Director, Report};
 use crate::checksum_discovery::Known;
@@ -175,6 +175,7 @@ impl Director {
                     Some(path) if opens_old => disk.look(path)?.is_some(),
                     _ => false,
                 };
+                let is_chosen_free = opens_old && chosen.is_some() && !looks_again;
                 let (path, place) = match chosen.clone() {
                     Some(path) if !looks_again => free(path),
                     _ => {
@@ -248,6 +249,12 @@ impl Director {
                             }
                             opened => opened,
                         };
+                        let looks_again = is_chosen_free || (has_journal && fresh);
+                        let opened = opened.and_then(|(part, found)| {
+                            let looks_again = looks_again && found.is_none();
+                            looks_again.then(|| check_still_free(&*disk, &path)).transpose()?;
+                            Ok((part, found))
+                        });
                         let (part, found) = opened.inspect_err(|error| places.on_failure(&path, error))?;
                         (Some(Arc::from(part)), found)
                     }
