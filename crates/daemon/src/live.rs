@@ -46,7 +46,8 @@ pub struct Live {
 }
 
 impl Live {
-    /// Adds a measurement.
+    /// Takes the values of `progress`, and adds a measurement for the speed. If the download is not in
+    /// [`Phase::Waiting`], its wait ends.
     pub fn measure(&mut self, now: Instant, progress: &Progress) {
         (self.completed, self.total) = (progress.bytes, progress.total);
         self.is_known |= progress.bytes > 0
