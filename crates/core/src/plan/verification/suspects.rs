@@ -3,8 +3,8 @@
 //!
 //! The bytes of one mirror after the other are replaced by bytes of other mirrors, until the digest is right.
 //!
-//! Invariant: a mirror counts as one that sent wrong bytes only if the digest was wrong before the bytes of
-//! this mirror were replaced, and right after only these bytes were replaced.
+//! Invariant: a mirror counts as one that sent wrong bytes only if the digest matches as soon as the bytes of
+//! this mirror, and no other bytes, are replaced.
 
 use crate::plan::sources::{Out, Sources};
 
