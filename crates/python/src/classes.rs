@@ -40,7 +40,7 @@ struct Sample {
     wait: f64,
 }
 
-/// A session. The package wraps it.
+/// A session. The class `Session` of the package uses this class.
 #[pyclass(frozen)]
 pub(crate) struct Core(Arc<Live>);
 

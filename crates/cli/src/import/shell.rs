@@ -314,7 +314,7 @@ impl Posix<'_> {
         Ok(())
     }
 
-    /// Returns true if an operator ends the command. An operator within a word belongs to a URL that was
+    /// Returns true if the operator `c` ends the command. Otherwise, the operator belongs to a URL that was
     /// pasted without quotes.
     fn ends_command(&self, c: char) -> bool {
         self.word.is_none() || ends_word(c, self.rest)

@@ -198,7 +198,7 @@ pub(super) fn unlock(file: &File) {
     let _ = file.unlock();
 }
 
-/// Writes all buffers.
+/// Writes all buffers, one after the other, from this offset on.
 pub(super) fn write_all_at(file: &File, mut offset: u64, data: &[Bytes]) -> io::Result<()> {
     for buffer in data {
         let mut rest: &[u8] = buffer;
