@@ -208,7 +208,8 @@ impl Feed {
         self.asks.apply(logins::with_login_of(job, &self.settings)?, &self.settings)
     }
 
-    /// Looks up a job in the archive. If the archive cannot be read, the job is downloaded.
+    /// Looks up a job in the archive. If the archive cannot be read, the job is downloaded, and the run ends
+    /// with an error.
     fn look(&self, archive: &Finder, job: &mut Result<Box<Job>, Error>) -> Looked {
         let looked = job.as_mut().ok().map_or(Ok(Looked::nothing()), |job| archive.look(job));
         looked.unwrap_or_else(|why| {
@@ -241,7 +242,8 @@ struct OfPart {
 enum Kind {
     /// The arguments are still in memory.
     Arguments,
-    /// The list may be changed during the run, so hashes of its jobs are kept.
+    /// The list is read again. It may be changed during the run, so hashes of its jobs are kept, and are
+    /// compared with the jobs that are read then.
     List,
     /// A stream cannot be read again, so its lines are kept.
     Stream,

@@ -288,7 +288,8 @@ impl Record {
         }
     }
 
-    /// Returns the line of a job that has ended.
+    /// Returns the line of a job that has ended with this event, or `None` if the event is not the end of a
+    /// job.
     fn entry(&self, running: Running, event: &Event) -> Option<Entry> {
         let Running { url, name, path: named, answered, validator, retries } = running;
         let entry = Entry { date: event.at, ..Entry::default() };
@@ -345,9 +346,10 @@ impl Record {
         Ok(())
     }
 
-    /// Ends the lock file after the last job. The lines of this run get the order of the input, so that two
-    /// runs of one list write their lines in the same order. If the run added more than [`tidy::AT_ONCE`]
-    /// lines, these lines keep the order in which the jobs ended.
+    /// Completes the lock file after the last job. Lines in another file ([`Record::aside`]) are added to it,
+    /// and lines that later lines replace are removed. The lines of this run get the order of the input, so
+    /// that two runs of one list write their lines in the same order. If the run added more than
+    /// [`tidy::AT_ONCE`] lines, these lines keep the order in which the jobs ended.
     fn end(mut self) -> io::Result<()> {
         self.file.sync_data()?;
         if self.aside.is_some() {

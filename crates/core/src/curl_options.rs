@@ -215,7 +215,7 @@ pub const TABLE: &[Row] = &[
         true,
         To::LeftOut,
     ),
-    // downhaul cannot do what these options request.
+    // These options are refused. Their texts say why, or what to do instead.
     (Some('I'), &["head"], false, To::Refused("downhaul downloads files, and -I asks for headers only")),
     (Some('F'), &["form", "form-string"], true, To::Refused("downhaul cannot send multipart forms")),
     (Some('T'), &["upload-file"], true, To::Refused("downhaul cannot upload files")),

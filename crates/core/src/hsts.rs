@@ -42,7 +42,8 @@ impl SecureHosts {
         }
     }
 
-    /// Returns the https form of an http URL, if its host asked for https (RFC 6797, section 8.3).
+    /// Returns the https form of an http URL, if its host asked for https, or if a parent domain asked for
+    /// https with `includeSubDomains` (RFC 6797, section 8.3).
     pub fn secured(&self, url: &Url, now: Duration) -> Option<Url> {
         let Some(Host::Domain(host)) = url.host().filter(|_| url.scheme() == "http" && !self.0.is_empty())
         else {
@@ -72,7 +73,7 @@ fn normal(host: &str) -> String {
 }
 
 /// Reads a header (RFC 6797, section 6.1). Returns its `max-age`, and true if the header also applies to the
-/// names below the host. Returns `None` if the header has no valid `max-age`, or has a directive twice.
+/// subdomains of the host. Returns `None` if the header has no valid `max-age`, or has a directive twice.
 fn read(header: &str) -> Option<(Duration, bool)> {
     let (mut max_age, mut with_subdomains, mut seen) = (None, false, Vec::new());
     for directive in header.split(';').map(str::trim).filter(|directive| !directive.is_empty()) {

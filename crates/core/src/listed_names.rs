@@ -46,7 +46,7 @@ pub fn key(path: &str) -> u64 {
 /// response.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ListedNames {
-    /// The keys of the names that several files have, or that a file and a folder have, in ascending order.
+    /// The keys that belong to several files, or to a file and a folder of another file, in ascending order.
     repeated: Vec<u64>,
     /// The keys of all names, as a Bloom filter.
     filter: Vec<u64>,

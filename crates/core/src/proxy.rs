@@ -77,7 +77,7 @@ impl Proxy {
         let scheme = scheme.to_ascii_lowercase();
         let Some((_, protocol)) = PROTOCOLS.iter().find(|(name, _)| *name == scheme) else {
             let known: Vec<&str> = PROTOCOLS.iter().map(|(name, _)| *name).collect();
-            return Err(format!("a proxy URL begins with one of {}", known.join(", ")));
+            return Err(format!("the scheme of a proxy URL must be one of {}", known.join(", ")));
         };
         let form = || "the proxy must have the form http://host:port".to_string();
         // The text is read as an http URL and as an https URL. The URL library leaves out the usual port of a
@@ -104,7 +104,9 @@ impl Proxy {
             let (user, password) = (login.user.as_bytes(), login.password.expose().as_bytes());
             let too_long = user.len() > SOCKS_TEXT_MOST || password.len() > SOCKS_TEXT_MOST;
             match self.protocol {
-                Protocol::Socks4a if user.contains(&0) => return Err("its user name contains a NUL".into()),
+                Protocol::Socks4a if user.contains(&0) => {
+                    return Err("a user name for a SOCKS4a proxy cannot contain a NUL".into());
+                }
                 Protocol::Socks5 | Protocol::Socks5h if too_long || user.is_empty() => {
                     return Err(
                         "the login of a SOCKS5 proxy needs a user name. The user name and the password may have at most 255 bytes each".into(),

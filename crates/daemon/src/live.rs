@@ -20,8 +20,8 @@ pub struct Wait {
     /// The failure that led to the wait: its code, such as `http.busy`, and the message.
     pub error: (String, String),
     /// True if another download may run during the wait. There are two usual reasons: the host requires a
-    /// pause, or another run is working on the file. The other run may belong to the same download: if the
-    /// download was paused and resumed, the run from before the pause may still be ending.
+    /// pause, or another run or job is working on the file. The other job may belong to the same download: if
+    /// the download was paused and resumed, the job from before the pause may not have ended yet.
     pub is_idle: bool,
 }
 
@@ -46,7 +46,8 @@ pub struct Live {
 }
 
 impl Live {
-    /// Adds a measurement.
+    /// Takes the values of `progress`, and adds a measurement for the speed. If the download is not in
+    /// [`Phase::Waiting`], its wait ends.
     pub fn measure(&mut self, now: Instant, progress: &Progress) {
         (self.completed, self.total) = (progress.bytes, progress.total);
         self.is_known |= progress.bytes > 0

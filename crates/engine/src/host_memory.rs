@@ -21,7 +21,7 @@ const WAITS: (u32, Duration) = (50, Duration::from_millis(20));
 /// The facts that earlier runs learned about hosts.
 #[derive(Default)]
 pub(crate) struct Memory {
-    /// The path of the file, or `None` if nothing is stored.
+    /// The path of the file, or `None` if runs store no facts about hosts.
     path: Option<PathBuf>,
     hosts: Hosts,
     /// The reason why the file could not be read.
@@ -53,7 +53,7 @@ impl Memory {
             self.wrong.is_some() || (!learned.is_empty() && after(&self.hosts, learned) != self.hosts);
         let Some(path) = self.path.filter(|_| is_new) else { return self.wrong };
         let kept = keep(&path, learned);
-        let failed = |e| format!("could not store what was learned about hosts in {}: {e}", path.display());
+        let failed = |e| format!("could not write what was learned about hosts to {}: {e}", path.display());
         kept.map_err(failed).err().or(self.wrong)
     }
 }

@@ -20,7 +20,7 @@ pub(crate) enum Trusted {
     OpenPgp(openpgp::Certificates),
 }
 
-/// A signature by one of the given keys. The signed content is verified later.
+/// A signature that names one of the given keys. It is compared with the signed content later.
 pub(crate) enum Signature {
     Minisign(Key, signature::Signature),
     OpenPgp(Box<openpgp::Signature>),
@@ -61,10 +61,10 @@ impl Trusted {
         }
     }
 
-    /// Returns the signed content of the text `name` and the name of the key, or `None` if there is no
-    /// signature. `beside` contains the path or URL of the signature file, and the content of that file. If
-    /// the text or the signature file contains both signed content and its signature, this content is
-    /// returned.
+    /// Returns the signed content of `text` and the name of the key, or `None` if there is no signature.
+    /// `name` is the name of the text, for errors. `beside` contains the path or URL of the signature
+    /// file, and the content of that file. If the text or the signature file contains both signed content and
+    /// its signature, this content is returned.
     ///
     /// # Errors
     /// Returns `signature.wrong`, with the reason.

@@ -40,7 +40,7 @@ struct Sample {
     wait: f64,
 }
 
-/// A session. The package wraps it.
+/// A session. The class `Session` of the package uses this class.
 #[pyclass(frozen)]
 pub(crate) struct Core(Arc<Live>);
 
@@ -70,7 +70,7 @@ impl Core {
         Ok(JobHandle { live: self.0.clone(), number, slot })
     }
 
-    /// Returns the rows of all jobs that end from now on.
+    /// Returns the rows (the results) of all jobs that end from now on.
     fn rows(&self) -> PyResult<Rows> {
         self.0.check()?;
         Ok(Rows::new(self.0.clone()))
@@ -160,7 +160,7 @@ impl Core {
     }
 }
 
-/// One job of a session. The package wraps it.
+/// One job of a session. The class `Job` of the package uses this class.
 #[pyclass(frozen)]
 pub(crate) struct JobHandle {
     live: Arc<Live>,
@@ -182,7 +182,8 @@ impl JobHandle {
         self.number
     }
 
-    /// Waits for the end of the job. Returns None if the job does not end in time.
+    /// Waits for the end of the job, and returns its row (its result). Returns None if the job does not end
+    /// in time.
     #[pyo3(signature = (timeout))]
     fn row(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Row>> {
         self.live.check()?;

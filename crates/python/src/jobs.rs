@@ -67,10 +67,11 @@ fn with_options(line: Line) -> Result<Job, Error> {
         true => list::line(line.text.as_bytes())?.ok_or_else(|| wrong("the line has no URL".into()))?,
         false => Job::given(&line.text)?,
     };
-    // This field names a login that only the program looks up. A session does not read the field.
+    // This field names a login that only the program `downhaul` looks up. A session does not read the field.
     if job.login_of.is_some() {
         return Err(wrong(
-            "only the program can use `credentials`; in Python, use `user` or a netrc file".into(),
+            "only the program downhaul can use the key `credentials`; in Python, use `user` or a netrc file"
+                .into(),
         ));
     }
     if let Some(path) = line.path {

@@ -2,12 +2,12 @@
 //!
 //! - [`server`] is a server that misbehaves over real sockets. Each kind of misbehaviour is a *sin* and has a
 //!   script of the same name.
-//! - [`conformance`] checks that a source follows the rules for protocols. [`memory_source`] is the smallest
-//!   source.
+//! - [`conformance`] checks that a source follows the rules for protocols. [`memory_source`] is a small
+//!   example of a source.
 //! - [`net_sim`] is a misbehaving server without sockets and without real waits. It handles thousands of
 //!   requests a second.
 //! - [`plan_sim`] runs the plan of one file alone, and [`plan_fuzz`] passes arbitrary inputs to a plan.
-//! - [`line_sim`] is a simulated line to a host, to test the number of connections.
+//! - [`line_sim`] is a simulated line to a host, to test how the number of connections is chosen.
 //! - [`fake_disk`] is a disk in memory that fails on demand.
 //! - [`minisign`] signs files.
 

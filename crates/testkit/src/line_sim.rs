@@ -34,7 +34,7 @@ pub struct Line {
     pub host: Host,
 }
 
-/// The effect of a host, or of other traffic on the line, on connections.
+/// How a host, or other traffic on the line, affects the connections.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Host {
     /// Connections are not affected.

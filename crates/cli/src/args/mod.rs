@@ -186,10 +186,11 @@ fn aria2c() -> clap::Command {
     clap::Command::new("aria2c").about("Accept the options of aria2 (see aria2c --help)").arg(arguments)
 }
 
-/// The text that is printed if the command line has no arguments for a run.
+/// The text that is printed instead of a run.
 pub(crate) enum NoArgs {
     /// The help or the version, which the user requested.
     Asked(String),
+    /// The mistake in the command line or the configuration.
     Usage(String),
 }
 

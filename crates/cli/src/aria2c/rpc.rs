@@ -52,7 +52,8 @@ pub(super) async fn listen(options: &Options) -> Result<Rpc, Refused> {
                 "--rpc-listen-all: without --rpc-secret, downhaul answers only clients on this machine.";
             return Err(Refused::value(why));
         }
-        // The IPv4 address is used only if the machine has no IPv6.
+        // The IPv4 address is used only if the IPv6 address cannot be used. Usually, the machine then has no
+        // IPv6.
         true => &[IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::UNSPECIFIED)],
         false => &[IpAddr::V4(Ipv4Addr::LOCALHOST)],
     };
@@ -83,8 +84,8 @@ fn secured(options: &Options) -> Result<tls::Server, Refused> {
         .map_err(|e| Refused::value(format!("--rpc-secure: {}: {}", words::path(Path::new(&e.at)), e.detail)))
 }
 
-/// Returns the path of the database. If there is a session file, the database is beside it. Otherwise, the
-/// database is in the folder for state, and its name contains the port.
+/// Returns the path of the database. If `--save-session` names a file, the database is beside it. Otherwise,
+/// the database is in the folder for state, and its name contains the port.
 pub(super) fn store(options: &Options) -> Result<PathBuf, Refused> {
     if let Some(session) = options.get("save-session") {
         return Ok(format!("{session}.db").into());

@@ -24,8 +24,8 @@ const SAME: [(&str, &str); 7] = [
     ("interface", "--interface"),
 ];
 
-/// Options of aria2, each with a value, and with the words of a command line of downhaul that have the same
-/// effect.
+/// Each row has an option of aria2, one of its values, and the words of a command line of downhaul that have
+/// the same effect.
 const SWITCHES: [(&str, &str, &[&str]); 4] = [
     ("check-certificate", "false", &["--insecure"]),
     ("disable-ipv6", "true", &["--ipv4"]),

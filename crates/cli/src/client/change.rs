@@ -88,7 +88,7 @@ pub(super) fn path(id: &str) -> String {
 /// If the daemon did not change a download, prints the reason and sets `exit` to [`Exit::Failed`].
 ///
 /// # Errors
-/// Returns an error if no further call to the daemon can succeed.
+/// Returns an error if further calls to the daemon would probably fail too.
 fn note(id: &str, done: Result<(), Failed>, exit: &mut Exit) -> Result<(), String> {
     match done {
         Ok(()) => {}

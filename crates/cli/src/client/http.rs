@@ -29,8 +29,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 /// The reason for giving up a connection after [`ANSWER_WITHIN`].
 const NO_ANSWER: &str = "no answer within a minute";
 
-/// If nothing arrives within this time, the connection counts as lost. The daemon sends at least a comment
-/// every 15 seconds.
+/// If nothing arrives within this time on a connection for events, the connection counts as lost. The daemon
+/// sends at least a comment every 15 seconds.
 const QUIET_AT_MOST: Duration = Duration::from_secs(60);
 
 /// The longest answer, in bytes. The longest list has 10,000 downloads, so each download may take 26 KiB.
@@ -41,8 +41,8 @@ const EVENT_MOST: usize = 64 << 20;
 
 /// Why a call failed.
 pub(super) enum Failed {
-    /// The daemon cannot be reached or refused the secret, or the server is not a daemon. No further call can
-    /// succeed.
+    /// The daemon cannot be reached or refused the secret, or the server is not a daemon. Further calls
+    /// would probably fail too, so none is made.
     Lost(String),
     /// The daemon has no download with this identifier.
     Missing(String),

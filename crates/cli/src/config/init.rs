@@ -31,7 +31,8 @@ const SECTIONS: &str = r#"
 #bearer = "env:EXAMPLE_TOKEN"
 "#;
 
-/// Writes the file and returns its path. An existing file is not changed.
+/// Writes the file at the path `named`, or at the default path, and returns this path. An existing file is
+/// not changed.
 pub(crate) fn init(named: Option<&Path>) -> Result<PathBuf, String> {
     let path = named.map(Path::to_path_buf).or_else(default_path);
     let path = path

@@ -138,8 +138,8 @@ impl Config {
     }
 
     /// Returns the names of the options that the two configurations set differently. If the sections for
-    /// hosts differ in a key, in a shown value or in a place, the result has one more entry, which stands for
-    /// all sections.
+    /// hosts differ in a key, in a value as it is shown, or in the place where it is set, the result has one
+    /// more entry, which stands for all sections.
     pub(crate) fn differences(&self, other: &Config) -> Vec<String> {
         let value = |config: &Config, name: &str| {
             config.settings.iter().find(|one| one.name == name).map(|one| one.meaning.clone())

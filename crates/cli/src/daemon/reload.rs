@@ -22,7 +22,8 @@ const LIVE: [&str; 2] = ["parallel", "limit-rate"];
 pub(super) struct Reload<'a> {
     /// The words of the command line.
     pub(super) words: &'a [OsString],
-    /// The arguments that are in effect now.
+    /// The arguments, with the last configuration that had no mistake. Of the values that changed since the
+    /// start of the daemon, only those in [`LIVE`] are in effect.
     pub(super) args: Args,
     pub(super) daemon: Daemon,
     pub(super) log: Log,
@@ -36,7 +37,7 @@ impl Reload<'_> {
     pub(super) fn run(&mut self) {
         let configuration = self.configuration();
         if let Err(why) = &configuration {
-            // The first line has the reason. The other lines explain the command line.
+            // The first line has the reason. The other lines explain how the command line is used.
             let why = why.lines().next().unwrap_or_default();
             self.report(&format!("the new configuration is not used: {why}"));
         }

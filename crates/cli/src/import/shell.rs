@@ -244,7 +244,7 @@ impl Posix<'_> {
                         'u' => self.character(4)?,
                         'U' => self.character(8)?,
                         '0'..='7' => {
-                            // The first digit belongs to the number.
+                            // The first digit was read already, and belongs to the number.
                             self.rest = &self.text[self.text.len() - self.rest.len() - 1..];
                             bytes.push(self.digits(8, 3)? as u8);
                             continue;
@@ -256,26 +256,28 @@ impl Posix<'_> {
                 c => push_utf8(&mut bytes, c),
             }
         }
-        let text = String::from_utf8(bytes).map_err(|_| "a $' has bytes that are not UTF-8")?;
+        let text = String::from_utf8(bytes).map_err(|_| "a text in $'...' has bytes that are not UTF-8")?;
         self.word.get_or_insert_default().push_str(&text);
         Ok(())
     }
 
-    /// Reads the hexadecimal number of a character, which has at most `most` digits.
+    /// Reads a hexadecimal number of at most `most` digits, and returns the character with this number.
     fn character(&mut self, most: usize) -> Result<char, String> {
         let number = self.digits(16, most)?;
-        char::from_u32(number).ok_or_else(|| "a $' has a number that is not a character".into())
+        char::from_u32(number).ok_or_else(|| "a text in $'...' has an escape that is not a character".into())
     }
 
     fn digits(&mut self, radix: u32, most: usize) -> Result<u32, String> {
         let length = self.rest.chars().take(most).take_while(|c| c.is_digit(radix)).count();
         let (digits, rest) = self.rest.split_at(length);
         self.rest = rest;
-        u32::from_str_radix(digits, radix).map_err(|_| "a $' has a number that is not a character".into())
+        u32::from_str_radix(digits, radix)
+            .map_err(|_| "a text in $'...' has an escape that is not a character".into())
     }
 
     /// Returns an error for `$NAME`, `$(COMMAND)` and a command between backquotes, because only a shell can
-    /// replace them. Any other `$` or backquote becomes a part of the word. `c` is the character.
+    /// replace them. Any other `$` or backquote becomes a part of the word. `c` is the `$` or the
+    /// backquote.
     fn variable(&mut self, c: char) -> Result<(), String> {
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let next = self.rest.chars().next().unwrap_or(' ');
@@ -287,7 +289,7 @@ impl Posix<'_> {
         Err(match c {
             '$' if !shown.is_empty() => format!("it contains ${shown}, and only a shell knows its value"),
             _ => format!(
-                "it contains {c}{}, which only a shell can run",
+                "it contains {c}{}, which only a shell can replace",
                 if c == '$' { next } else { ' ' }.to_string().trim()
             ),
         })
@@ -312,7 +314,7 @@ impl Posix<'_> {
         Ok(())
     }
 
-    /// Returns true if an operator ends the command. An operator within a word belongs to a URL that was
+    /// Returns true if the operator `c` ends the command. Otherwise, the operator belongs to a URL that was
     /// pasted without quotes.
     fn ends_command(&self, c: char) -> bool {
         self.word.is_none() || ends_word(c, self.rest)
@@ -384,7 +386,7 @@ mod tests {
         for (text, says) in [
             ("curl -H \"Authorization: Bearer $TOKEN\" u", "it contains $TOKEN"),
             ("curl $(cat url)", "it contains $("),
-            ("curl `cat url`", "which only a shell can run"),
+            ("curl `cat url`", "which only a shell can replace"),
             ("curl 'u", "a ' is not closed"),
             ("curl \"u", "a \" is not closed"),
             ("curl $'u", "a $' is not closed"),

@@ -73,7 +73,8 @@ pub(super) fn tidy(
 #[derive(Default)]
 struct Dropped {
     lines: Bits,
-    /// For each earlier line that is kept instead of lines of the last run, the last of the removed lines.
+    /// Each key is the number of an earlier line that is kept instead of lines of the last run. The value is
+    /// the number of the last one of these removed lines.
     instead: HashMap<u64, u64>,
 }
 
@@ -99,9 +100,10 @@ fn dropped(file: &mut File, form: Form, (first, total): (usize, usize)) -> io::R
 /// The lines that are kept, among the lines that were read so far.
 #[derive(Default)]
 struct Counting {
-    /// For each hash of a name, the number of the line about a file that exists, and what the line says.
+    /// For each hash of a name, the number of the kept line about the file of this name, and what the line
+    /// states. Lines about failed jobs are not among them.
     files: HashMap<u64, (u64, Line)>,
-    /// For each hash of a URL, the number of the line about a job that failed.
+    /// For each hash of a URL, the number of the last line about the URL, if it says that the job failed.
     failed: HashMap<u64, u64>,
 }
 

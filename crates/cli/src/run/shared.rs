@@ -78,7 +78,8 @@ impl Shared {
             leave_at_once(self.or_usage(exit));
         }
         self.in_a_hurry.store(true, Ordering::Relaxed);
-        // The check of a list that has mistakes ends here, so that the mistakes found so far are shown.
+        // After this, the check of the lists ends as soon as it has found a mistake. So the mistakes that
+        // were found are shown before the program ends.
         self.check.iter().for_each(|check| check.cut());
         match exit {
             Exit::Terminated => self.stop(exit, args),

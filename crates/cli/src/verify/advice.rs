@@ -75,11 +75,13 @@ fn for_missing(list: &Path, folder: Option<&Path>, missing: &[&Stated]) -> Strin
 fn without_digest(list: &Path, folder: Option<&Path>) -> String {
     let folder = folder.or(list.parent()).filter(|folder| !folder.as_os_str().is_empty());
     let command = command("-i", list, folder);
-    format!("To download the files again, because some have no digest: {command} --if-exists overwrite\n")
+    format!(
+        "Some of these files have no digest. To download all files again: {command} --if-exists overwrite\n"
+    )
 }
 
-/// Returns the folder in which the run saved all of the missing files, as the lock file states it, if this is
-/// another folder than the one in which the files were looked for.
+/// Returns the folder in which the run saved all of the missing files, according to the lock file. Returns
+/// `None` if the files were looked for in this folder, or if the lock file does not state a single folder.
 fn elsewhere<'w>(list: &Path, folder: Option<&Path>, missing: &[&'w Stated]) -> Option<&'w Path> {
     let first = missing.first()?.saved_in.as_deref()?;
     let are_there = missing.iter().all(|one| one.saved_in.as_deref() == Some(first));

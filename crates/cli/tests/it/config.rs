@@ -316,9 +316,9 @@ fn a_value_that_turns_out_to_be_unusable_is_named_with_its_origin() {
         (
             &[("DOWNHAUL_PROXY", "foo://h")],
             &[],
-            "error: DOWNHAUL_PROXY in the environment: a proxy URL begins",
+            "error: DOWNHAUL_PROXY in the environment: the scheme of a proxy URL must be one of",
         ),
-        (&[], &["--proxy", "foo://h"], "error: --proxy: a proxy URL begins"),
+        (&[], &["--proxy", "foo://h"], "error: --proxy: the scheme of a proxy URL must be one of"),
     ] {
         let out = run(&place, variables, &[&["http://127.0.0.1:1/"], args].concat());
         assert!(out.status == 2 && out.stderr.contains(says), "{}", out.stderr);

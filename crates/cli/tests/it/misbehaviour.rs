@@ -558,7 +558,8 @@ fn a_malformed_digest_is_ignored_with_a_note() {
     let (place, out) = get(&server, "checksum_malformed", &[]);
     place.assert_exact(&out, "f", &file());
     assert!(
-        out.stderr.contains("X-Checksum-SHA256 is not one SHA-256 digest and was ignored"),
+        out.stderr
+            .contains("X-Checksum-SHA256 does not have exactly one valid SHA-256 digest and was ignored"),
         "{}",
         out.stderr
     );

@@ -396,7 +396,7 @@ fn a_variable_with_an_unusable_proxy_stops_only_runs_that_need_the_proxy() {
         if is_fetched {
             place.assert_exact(&out, "f", &content("f", 9));
         } else {
-            let says = format!("{}: a proxy URL begins with one of", variables[0].0);
+            let says = format!("{}: the scheme of a proxy URL must be one of", variables[0].0);
             assert!(out.status == 2 && out.stderr.contains(&says), "{variables:?}: {}", out.stderr);
         }
         assert!(!out.stderr.contains("hush"), "{}", out.stderr);
@@ -406,7 +406,7 @@ fn a_variable_with_an_unusable_proxy_stops_only_runs_that_need_the_proxy() {
     let mut command = place.command(&[&away, "--on-error", "skip"]);
     command.env("https_proxy", odd);
     let out = crate::common::finish(command.spawn().expect("the program starts"));
-    assert_fails(&place, &out, "proxy.invalid", "https_proxy: a proxy URL begins with one of");
+    assert_fails(&place, &out, "proxy.invalid", "https_proxy: the scheme of a proxy URL must be one of");
 }
 
 #[test]
@@ -451,8 +451,8 @@ fn the_environment_is_read_as_curl_reads_it() {
 fn a_proxy_that_cannot_be_read_is_a_usage_error_without_its_password() {
     let place = Place::new();
     for (variable, args, says) in [
-        (("http_proxy", "ftp://ann:hush@h"), &[][..], "http_proxy: a proxy URL begins with one of"),
-        (("X", ""), &["--proxy", "ftp://ann:hush@h"], "--proxy: a proxy URL begins with one of"),
+        (("http_proxy", "ftp://ann:hush@h"), &[][..], "http_proxy: the scheme of a proxy URL must be one of"),
+        (("X", ""), &["--proxy", "ftp://ann:hush@h"], "--proxy: the scheme of a proxy URL must be one of"),
         (("X", ""), &["--proxy", "http://ann:hush@h:70000"], "--proxy: the proxy must have the form"),
         (
             ("X", ""),

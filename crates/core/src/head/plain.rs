@@ -5,8 +5,8 @@
 
 use super::{BYTES_MOST, LINES_MOST, TRANSFER, is_token, trimmed};
 
-/// The number of bytes that are examined at once. It is the size of the vector registers of all x86-64 and
-/// AArch64 processors.
+/// The number of bytes that are examined at once. All x86-64 and AArch64 processors have vector registers of
+/// this size.
 const AT_ONCE: usize = 16;
 
 /// Returns true if these bytes begin with the head of a final response that is certainly valid. This check

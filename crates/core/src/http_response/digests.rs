@@ -195,7 +195,7 @@ fn named(name: &str) -> Option<Algorithm> {
     algorithm.filter(|one| *one >= Algorithm::Md5)
 }
 
-/// Shortens a name for a note.
+/// Returns the beginning of a name, for a note.
 fn shown(name: &str) -> String {
     name.chars().take(40).collect()
 }
@@ -226,7 +226,7 @@ fn single(
         }
         _ => {
             let algorithm = algorithm.name().to_ascii_uppercase();
-            notes.push(format!("{name} is not one {algorithm} digest and was ignored"));
+            notes.push(format!("{name} does not have exactly one valid {algorithm} digest and was ignored"));
         }
     }
 }

@@ -42,7 +42,7 @@ impl Headers {
     pub fn check(name: &str, value: &str) -> Result<(String, String), String> {
         let (name, value) = (name.trim(), value.trim());
         if !is_name(name) {
-            return Err("the name is not a header name".into());
+            return Err("the name is not a valid header name".into());
         }
         if OURS.contains(&name.to_ascii_lowercase().as_str()) {
             return Err(format!("{name} is set by downhaul itself"));
@@ -57,8 +57,8 @@ impl Headers {
     /// Returns the headers in the form of [`Headers::check`].
     ///
     /// # Errors
-    /// Returns which header is wrong, and the message of [`Headers::check`]. A name that is not a header name
-    /// is left out, because it may contain a value by mistake.
+    /// Returns which header is wrong, and the message of [`Headers::check`]. A name that is not a valid
+    /// header name is left out, because it may contain a value by mistake.
     pub fn checked(&self) -> Result<Headers, String> {
         let check = |(name, value): (&str, &Secret)| match Headers::check(name, value.expose()) {
             Ok((name, value)) => Ok((name, Secret::new(value))),
@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(checked("X-A", " b\tc\t"), Ok(vec!["b\tc".to_string()]));
         let names = "the header X-A cannot be sent: the value contains control characters";
         assert_eq!(checked("X-A", "b\nhush"), Err(names.into()));
-        let says = "a header cannot be sent: the name is not a header name";
+        let says = "a header cannot be sent: the name is not a valid header name";
         assert_eq!(checked("Authorization: Bearer hush", ""), Err(says.into()));
         assert_eq!(checked("", "hush"), Err(says.into()));
     }

@@ -27,8 +27,8 @@ pub(super) struct Adoption {
 
 impl Leftover {
     /// Records the facts about the unfinished file of another tool under the final name. `length` is the
-    /// length of this file in bytes, or 0 if the job continues no such file. `may_be_replaced` is true if a
-    /// different file may replace it.
+    /// length of this file in bytes, or 0 if the job continues no such file. `may_be_replaced` is true if the
+    /// server's file may replace it when the two files do not match.
     pub fn set_unfinished(&mut self, length: u64, may_be_replaced: bool) {
         let left = match self {
             Leftover::Adopted(left) => Some(left),

@@ -265,9 +265,9 @@ impl Store {
         Some(Candidate { kind, from: kind.name().into(), login: Cow::Borrowed(login) })
     }
 
-    /// Returns the login that is sent without a challenge. This is a login that the server accepted before,
-    /// or a login in a URL (as in curl). With `--auth basic`, any login for the origin of the given URL is
-    /// sent without a challenge. With `--auth digest`, no login is sent with Basic.
+    /// Returns the login that is sent without a challenge, if there is one. This is a login that the server
+    /// accepted before, or a login in a URL (as in curl). With `--auth basic`, any login for the origin of
+    /// the given URL is sent without a challenge. With `--auth digest`, no login is sent with Basic.
     ///
     /// # Errors
     /// Returns why a login that must be sent with Basic cannot be sent. The request is not sent without this

@@ -106,7 +106,8 @@ impl Connections {
         Some(result)
     }
 
-    /// If there are many hosts, removes a host without connections, but keeps the facts that were learned.
+    /// If there are many hosts, removes this host, unless it has connections. The facts that were learned
+    /// about the host are kept.
     pub(super) fn forget_if_many(&mut self, name: &str) {
         let is_used = self.hosts.get(name).is_none_or(|host| host.in_use() > 0);
         if is_used || self.hosts.len() <= HOSTS_MOST {

@@ -95,7 +95,7 @@ impl Director {
         }
         let Some(running) = self.running.get_mut(&id) else { return };
         if matches!(&running.stage, Stage::Placing(placing) if placing.is_opening) {
-            // Opening a pipe may never end, and no partial file is opened for it.
+            // Later jobs wait for this partial file. A pipe has none, and opening a pipe may never end.
             if !running.spec.destination.is_in_order() {
                 self.closing.add_opening(id);
             }
@@ -145,8 +145,8 @@ impl Director {
         }
     }
 
-    /// Closes the partial file of a job that has ended. If `keep` is false, removes the partial file. A task
-    /// does this, because it may block.
+    /// Closes the partial file of a job that has ended. If `keep` is false, removes the partial file. This
+    /// may block, so a task does it.
     pub(super) fn close(&self, id: JobId, path: PathBuf, part: Arc<dyn Part>, keep: bool) {
         self.closing.add(id, path, &part);
         self.block(id, false, move || {

@@ -111,7 +111,7 @@ impl Lending {
         self.threads.as_ref().filter(|_| !self.out.is_empty()).map_or(0, SmallFiles::at_work)
     }
 
-    /// Returns true if no thread has taken some of the lent jobs yet. These jobs start before the jobs of the
+    /// Returns true if some of the lent jobs still wait for a thread. These jobs start before the jobs of the
     /// queue.
     pub(super) fn has_waiting(&self) -> bool {
         !self.out.is_empty() && self.threads.as_ref().is_some_and(SmallFiles::has_waiting)
@@ -133,7 +133,7 @@ impl Lending {
 impl Director {
     /// Returns the time until which no job starts, because more jobs may arrive very soon. Without this wait,
     /// the first jobs of a list would start in the usual way, and open connections that the later jobs cannot
-    /// use.
+    /// use. `more_jobs` is true if the program may still add jobs.
     pub(super) fn gathers_until(&mut self, more_jobs: bool) -> Option<Duration> {
         let now = self.clock.now();
         let few = self.queue.waiting() < QUEUED_LEAST && !self.queue.is_empty();

@@ -15,8 +15,8 @@ use std::path::Path;
 use std::time::Duration;
 use winapi_util::file::{Information, information};
 
-/// `ERROR_ACCESS_DENIED`, `ERROR_SHARING_VIOLATION` and `ERROR_LOCK_VIOLATION`. Another program has the
-/// file open. The first error can also mean that the user lacks a permission.
+/// `ERROR_ACCESS_DENIED`, `ERROR_SHARING_VIOLATION` and `ERROR_LOCK_VIOLATION`. These errors mean that
+/// another program has the file open. The first error can also mean that the user lacks a permission.
 const IN_USE: [i32; 3] = [5, 32, 33];
 
 /// The number of the error `ERROR_INVALID_HANDLE` of Windows.
@@ -33,7 +33,8 @@ const OPEN_LINK: u32 = 0x0020_0000;
 /// `FILE_FLAG_BACKUP_SEMANTICS`: folders can be opened too.
 const OPEN_FOLDER: u32 = 0x0200_0000;
 
-/// Returns why this system does not accept a path, or gives a name in it another meaning.
+/// Returns the reason if this system does not accept a path, or if it gives a name in the path another
+/// meaning.
 pub(super) fn refused(path: &Path) -> Option<String> {
     refused_by_windows(&path.to_string_lossy())
 }
@@ -83,7 +84,7 @@ pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
     no_link(OpenOptions::new().read(true), path)
 }
 
-/// Always succeeds, because std can check only by writing if a file or a folder is writable.
+/// Always succeeds. With std, only a write shows if a file or a folder is writable.
 pub(super) fn check_writable(_path: &Path) -> io::Result<()> {
     Ok(())
 }
@@ -197,7 +198,7 @@ pub(super) fn unlock(file: &File) {
     let _ = file.unlock();
 }
 
-/// Writes all buffers.
+/// Writes all buffers, one after the other, from this offset on.
 pub(super) fn write_all_at(file: &File, mut offset: u64, data: &[Bytes]) -> io::Result<()> {
     for buffer in data {
         let mut rest: &[u8] = buffer;

@@ -70,8 +70,8 @@ impl JobPaths {
         }
     }
 
-    /// Returns the path that results from the name of a file. The name may come from a response. Returns
-    /// `None` if the file needs no name.
+    /// Returns the path that results from the name of a job's file. If there is a response (`remote`), the
+    /// name may come from it. Returns `None` if the file needs no name.
     pub(super) fn named(&self, spec: &Job, remote: Option<&Remote>) -> Option<PathBuf> {
         Some(self.at(spec, &self.settings.naming.name_for(spec, remote)?))
     }

@@ -29,7 +29,7 @@ const LONGEST_NAME: usize = 4096;
 /// The place where the digests were found, in words for the user.
 const FROM: &str = "the Metalink file";
 
-/// An element whose text is used.
+/// An element whose text is read.
 pub(super) enum Leaf {
     Hash(Algorithm),
     /// A hash of an algorithm that is not supported.

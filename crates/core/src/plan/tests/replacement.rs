@@ -1,4 +1,4 @@
-//! Tests of a file whose only worker becomes silent.
+//! Tests of a download whose only worker becomes silent. A second worker may replace it.
 
 use super::*;
 use crate::concurrency::Observation;
@@ -13,8 +13,8 @@ fn several() -> Rules {
     Rules { connections: None, sizes, ..rules() }
 }
 
-/// Returns a plan whose only worker wrote 10,000 bytes and then became silent, and the end of the range that
-/// another worker requested.
+/// Returns a plan whose first worker wrote 10,000 bytes and then became silent. Also returns the end of the
+/// range that the second worker requested.
 fn replacing() -> (Plan, u64) {
     let mut plan = half_done_with(several(), "\"a\"", 10_000);
     steps_within(&mut plan, NOW, ENOUGH);

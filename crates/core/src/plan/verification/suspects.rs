@@ -3,8 +3,8 @@
 //!
 //! The bytes of one mirror after the other are replaced by bytes of other mirrors, until the digest is right.
 //!
-//! Invariant: a mirror is found to have sent wrong bytes only if the file became right when only the bytes of
-//! this mirror were replaced.
+//! Invariant: a mirror counts as one that sent wrong bytes only if the digest matches as soon as the bytes of
+//! this mirror, and no other bytes, are replaced.
 
 use crate::plan::sources::{Out, Sources};
 

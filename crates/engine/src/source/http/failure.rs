@@ -16,7 +16,7 @@ pub(super) fn of_request(error: &hyper::Error, at: &str) -> Error {
     }
     let h2 = h2_cause(error);
     if h2.is_some_and(|h2| h2.reason() == Some(Reason::HTTP_1_1_REQUIRED)) {
-        return Error::new(ErrorKind::HttpVersion, at, "it requires HTTP/1.1 for this request");
+        return Error::new(ErrorKind::HttpVersion, at, "the server requires HTTP/1.1 for this request");
     }
     // If the HTTP/2 library resets only this stream, the response is malformed. If the HTTP/2 library closes
     // the whole connection, the error is `net.reset`.

@@ -13,8 +13,8 @@ pub(super) fn is_redirect(status: u16) -> bool {
     matches!(status, 300 | 301 | 302 | 303 | 307 | 308)
 }
 
-/// Returns the URL that a `Location` leads to. The `Location` may be relative to `from`. If the host of the
-/// returned URL requires https (`hsts`), the scheme of this URL is https.
+/// Returns the URL that a `Location` leads to, without userinfo and fragment. The `Location` may be relative
+/// to `from`. If the host of the returned URL requires https (`hsts`), the scheme of this URL is https.
 ///
 /// # Errors
 /// Returns `redirect.invalid` if the target is not a valid URL, `redirect.scheme` if its scheme is neither

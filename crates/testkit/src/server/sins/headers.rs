@@ -83,7 +83,8 @@ pub(super) fn headers(x: &mut Exchange) -> io::Result<bool> {
     if broken { x.only(x.half(), &more) } else { x.file(&more) }
 }
 
-/// Sends the text of `?body=TEXT`. `&type=TYPE` is its Content-Type. With `&wide=1`, it is in UTF-16.
+/// Sends the text of `?body=TEXT`. `&type=TYPE` is its Content-Type. With `&wide=1`, the text is sent in
+/// UTF-16.
 pub(super) fn text(x: &mut Exchange) -> io::Result<bool> {
     let body = x.request.query("body").unwrap_or_default();
     let kind = x.request.query("type").unwrap_or_else(|| "application/octet-stream".into());

@@ -29,8 +29,8 @@ const SQUID_ERROR: &str = "x-squid-error";
 /// with an answer to the challenge of the proxy (for Basic, the user name and the password).
 ///
 /// # Errors
-/// Returns an error `proxy.*` if the proxy itself reports a failure, and another error if no response
-/// arrives.
+/// Returns an error `proxy.*` if the proxy itself reports a failure or accepts no login, and another error if
+/// no response arrives.
 pub(in crate::source::http) async fn send(
     pool: &Arc<Pool>,
     (route, gateway): (&Route, &Gateway),

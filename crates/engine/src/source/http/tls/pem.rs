@@ -11,13 +11,13 @@ use std::path::Path;
 /// have about 200 KiB, so a file above this limit is probably something else.
 const LONGEST: u64 = 16 * 1024 * 1024;
 
-/// Other labels that OpenSSL reads as certificates. In a block with the label `TRUSTED CERTIFICATE`, rules
+/// Other labels that OpenSSL accepts for certificates. In a block with the label `TRUSTED CERTIFICATE`, rules
 /// for the use of the certificate follow it.
 const OTHER_LABELS: [&str; 2] = ["TRUSTED CERTIFICATE-----", "X509 CERTIFICATE-----"];
 
 /// Returns the text of a file without byte order marks. Editors and PowerShell write such a mark at the
-/// beginning of a file, and joined files can also have one in the middle. A line after a mark would not be
-/// recognised.
+/// beginning of a file, and joined files can also have one in the middle. A line that begins
+/// with a mark would not be recognised.
 pub(super) fn read_file(path: &Path) -> io::Result<String> {
     let mut text = Vec::new();
     if File::open(path)?.take(LONGEST + 1).read_to_end(&mut text)? as u64 > LONGEST {
