@@ -23,8 +23,9 @@ pub enum Exit {
     Disk,
     /// A file failed verification.
     Mismatch,
-    /// A file or a list could not be downloaded (even if the user then chose to skip it), another run was
-    /// working on a file, or the program that reads standard output ended too early.
+    /// A file or a list could not be downloaded, another run was working on a file, or the program that reads
+    /// standard output ended too early. The status is the same if the user chose to skip the file after its
+    /// failure.
     Failed,
     /// All files are complete.
     Success,
@@ -36,8 +37,8 @@ pub const TABLE: [(Exit, u8, &str); 8] = [
     (
         Exit::Failed,
         1,
-        "a file or a list could not be downloaded (even if you then chose to skip it), another run was working \
-         on a file, or the program that reads standard output ended too early",
+        "a file or a list could not be downloaded, another run was working on a file, or the program that reads \
+         standard output ended too early. The status is the same if you chose to skip the file after its failure",
     ),
     (
         Exit::Usage,

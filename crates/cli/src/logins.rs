@@ -123,7 +123,7 @@ fn netrc(args: &Args, notes: &mut Vec<String>) -> Result<Option<Netrc>, String> 
         }
     };
     let netrc = if is_named {
-        let text = String::from_utf8(text).map_err(|_| format!("the netrc file {shown}: it is not UTF-8"))?;
+        let text = String::from_utf8(text).map_err(|_| format!("the netrc file {shown} is not UTF-8"))?;
         Netrc::read(&text, &shown).map_err(|mistake| format!("the netrc file {shown}: {mistake}"))?
     } else {
         let (netrc, mistakes) = Netrc::read_what_is_right(&String::from_utf8_lossy(&text), &shown);
@@ -141,9 +141,12 @@ pub(crate) fn left_out(file: &str, mistakes: &[impl Display]) -> Option<String> 
     let first = mistakes.first()?;
     Some(match mistakes.len() {
         1 => format!("{file}: {first}. This part of the file is ignored"),
-        more => format!(
-            "{file}: {first}. This part of the file is ignored, and so are {} more parts with mistakes",
-            more - 1
+        2 => format!(
+            "{file}: {first}. This part of the file is ignored, and so is 1 other part with a mistake"
+        ),
+        all => format!(
+            "{file}: {first}. This part of the file is ignored, and so are {} other parts with mistakes",
+            all - 1
         ),
     })
 }
@@ -173,8 +176,10 @@ pub(crate) fn apply(args: &Args, settings: &mut Settings) {
     };
 }
 
-/// Gives a job the login that its line of a list names (`credentials`). The name is that of a section for
-/// hosts, or of an entry in the netrc file. The login is sent only to the origins of the URLs in this line.
+/// The key `credentials` in a line of a list is the name of a section `[host."NAME"]` of the configuration,
+/// or of a `machine` in the netrc file. This function adds the login of that section or machine, and the
+/// headers of that section, to the job of the line. The login is sent only to the origins of the URLs in this
+/// line.
 ///
 /// # Errors
 /// Returns `list.line` if there is no such login, or if it cannot be used for the job, for example because it
@@ -192,11 +197,16 @@ pub(crate) fn with_login_of(mut job: Box<Job>, settings: &Settings) -> Result<Bo
         }
     };
     if user.is_none() && bearer.is_none() && headers.0.is_empty() {
-        return bad(format!("neither [host.\"{name}\"] nor an entry of the netrc file has a login"));
+        return bad(match section {
+            Some(_) => format!("the section [host.\"{name}\"] has no login, token or header"),
+            None => format!(
+                "there is no section [host.\"{name}\"], and no login for the machine {name} in the netrc file"
+            ),
+        });
     }
     // Over http, other people on the network could read the login. Therefore the login of a section is sent
-    // over http only if the name of the section begins with `http://`. A login of the netrc file is always
-    // sent, also over http.
+    // over http only if the name of the section begins with `http://`. The name of a machine in the netrc
+    // file has no scheme. So its login may be sent over http, as for all http URLs that the user gave.
     if section.is_some() && !name.starts_with("http://") && job.urls.iter().any(|url| url.scheme() == "http")
     {
         return bad(format!("the login of [host.\"{name}\"] is not sent over http"));

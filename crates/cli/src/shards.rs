@@ -209,9 +209,10 @@ impl Shards {
     }
 }
 
-/// Finds the unfinished containers of `--to-tar` or `--to-warc`. If a shard has such a container, removes the
-/// file that says that the shard is done. The run of a shard ends with complete containers, so this container
-/// was damaged later, and may have lost files.
+/// Finds the unfinished containers of `--to-tar` or `--to-warc`: their names end in `.part`. If a shard is
+/// marked as done and has such a container, removes the file that marks the shard. When a shard is marked,
+/// all its containers have their final names. So the container got the ending `.part` later, as the
+/// documentation advises for a container that was cut, and it may have lost files.
 fn unmark_unfinished(args: &Args) -> Result<(), String> {
     let Some((names, _)) = args.output.containers() else { return Ok(()) };
     let unfinished = Containers::unfinished(&args.output.folder, names).map_err(|e| e.to_string())?;
@@ -229,8 +230,8 @@ fn unmark_unfinished(args: &Args) -> Result<(), String> {
     Ok(())
 }
 
-/// Returns the number of this task (from 1) and the number of all tasks, as the system that started the task
-/// states them. `of` is the number of shards, if the user stated it.
+/// Returns the number of this task (from 1) and the number of all tasks, as the scheduler (Slurm, Kubernetes
+/// or torchrun) states them. `of` is the number of shards, if the user stated it.
 fn automatic(of: Option<u64>, variable: impl Fn(&str) -> Option<String>) -> Result<(u64, u64), String> {
     let number = |name: &str| -> Result<Option<u64>, String> {
         let Some(text) = variable(name) else { return Ok(None) };
@@ -288,11 +289,12 @@ impl Array {
                  --shard auto/N, with the number of shards of the whole array"
             )),
             Some(of) if is_whole && tasks == of => Ok((from_first, of)),
-            // The ids of the whole array were 0 to N - 1, or 1 to N.
+            // The ids of the whole array were 0 to N - 1, because this part contains id 0, or they were 1 to
+            // N, because this part contains id N.
             Some(of) if step == 1 && first == 0 && last < of => Ok((id + 1, of)),
             Some(of) if step == 1 && last == of => Ok((id, of)),
             Some(of) => Err(format!(
-                "the ids {first} to {last} do not show if the ids of all {of} shards begin with 0 or with 1. Use \
+                "the ids {first} to {last} do not show whether the ids of all {of} shards begin with 0 or with 1. Use \
                  --shard $((SLURM_ARRAY_TASK_ID + 1))/{of} if they begin with 0, or --shard \
                  $SLURM_ARRAY_TASK_ID/{of} if they begin with 1"
             )),

@@ -1,4 +1,4 @@
-//! Computes times from dates, and dates from times.
+//! Converts seconds since 1970 to dates, and dates to seconds.
 
 /// A date and a time of day, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

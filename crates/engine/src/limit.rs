@@ -20,8 +20,9 @@ const SLICES_A_SECOND: u64 = 50;
 /// The smallest slice, in bytes. With smaller slices, the timers would take more time than the transfer.
 const SMALLEST_SLICE: u64 = 1024;
 
-/// If fewer bytes are transferred than the limit allows, the missing bytes may be transferred afterwards in
-/// addition, but only those of this much time. So a short interruption does not lower the average speed.
+/// If a transfer is slower than the limit for a while, it may be faster than the limit afterwards, until it
+/// has made up for the lost time. At most this much time is made up for. So an interruption that is not
+/// longer does not lower the average rate.
 const MADE_UP_FOR: Duration = Duration::from_millis(100);
 
 /// A limit that several workers share.
@@ -35,13 +36,13 @@ struct State {
     /// The limit in bytes a second, if there is one. 0 counts as 1.
     rate: Option<u64>,
     /// The time at which the limit allows the last of the bytes for which [`Limit::wait`] was called.
-    paid: Instant,
+    last_allowed: Instant,
 }
 
 impl Limit {
     /// Returns a limit of `rate` bytes a second. `None` means that the rate is not limited.
     pub(crate) fn new(rate: Option<u64>) -> Self {
-        let state = Mutex::new(State { rate, paid: clock::instant() });
+        let state = Mutex::new(State { rate, last_allowed: clock::instant() });
         Limit { state, changed: Notify::new() }
     }
 
@@ -52,7 +53,7 @@ impl Limit {
             return;
         }
         state.rate = rate;
-        state.paid = clock::instant();
+        state.last_allowed = clock::instant();
         self.changed.notify_waiters();
     }
 
@@ -77,9 +78,9 @@ impl Limit {
                 let mut state = self.state();
                 let Some(rate) = state.rate else { return };
                 let now = clock::instant();
-                let from = state.paid.max(now.checked_sub(MADE_UP_FOR).unwrap_or(now));
-                state.paid = from + Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64);
-                (state.paid, self.changed.notified())
+                let from = state.last_allowed.max(now.checked_sub(MADE_UP_FOR).unwrap_or(now));
+                state.last_allowed = from + Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64);
+                (state.last_allowed, self.changed.notified())
             };
             tokio::select! {
                 () = tokio::time::sleep_until(until) => return,

@@ -35,15 +35,15 @@ struct State {
     at_work: bool,
     /// The number of the current thread. A thread with another number was replaced, and ends.
     thread: u64,
-    /// The number of calls that threads have taken from the queue. It shows if the current thread makes
-    /// progress.
+    /// The number of calls that threads have taken from the queue. It shows whether the current thread
+    /// makes progress.
     taken: u64,
     /// True if a task checks that the current thread makes progress.
     watched: bool,
 }
 
 impl ShortCalls {
-    /// Runs `call` soon, on a thread that may wait for the disk.
+    /// Runs `call` soon, on a thread that is allowed to block.
     pub(crate) fn run(self: &Arc<Self>, call: impl FnOnce() + Send + 'static) {
         let mut state = self.state();
         state.calls.push_back(Box::new(call));

@@ -1,7 +1,7 @@
 //! The threads of one session or one remote file.
 //!
-//! Invariant: a forked process leaks the threads instead of ending them, because the threads exist only in
-//! its parent.
+//! Invariant: a forked process leaks the runtime instead of shutting it down, because the threads of the
+//! runtime exist only in the parent process.
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -18,9 +18,9 @@ pub(crate) struct Threads {
 }
 
 impl Threads {
-    /// Starts threads. As in the program, there are few threads: one thread receives more than a GB/s over
-    /// TLS, and on two cores, one thread was faster than two. The disk and the hashing have threads of
-    /// their own.
+    /// Starts threads. As in the program `downhaul`, there are few threads: one thread receives more than a
+    /// GB/s over TLS, and on two cores, one thread was faster than two. The disk and the hashing have threads
+    /// of their own.
     ///
     /// # Errors
     /// Returns an exception if the system cannot start the threads.
@@ -48,7 +48,8 @@ impl Threads {
     }
 }
 
-/// The process that made an object. The object may later be used in a forked process.
+/// The process that made an object. The object must not be used in another process, for example in one that
+/// was forked later.
 #[derive(Clone, Copy)]
 pub(crate) struct Process(u32);
 
@@ -57,7 +58,7 @@ impl Process {
         Process(std::process::id())
     }
 
-    /// Returns true in a process that was forked from this one.
+    /// Returns true if the current process is not this one.
     pub(crate) fn is_elsewhere(self) -> bool {
         std::process::id() != self.0
     }
@@ -65,7 +66,7 @@ impl Process {
     /// Checks that an object of this process is not used in another process. `what` names the object.
     ///
     /// # Errors
-    /// Returns an exception in a forked process.
+    /// Returns an exception if the current process is not this one.
     pub(crate) fn check(self, what: &str) -> PyResult<()> {
         let why =
             || format!("this {what} belongs to the process that opened it; open another one in this process");

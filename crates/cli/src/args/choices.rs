@@ -151,7 +151,8 @@ pub enum Auth {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Mirrors {
-    /// Use mirrors that a server offers (several at once only if a strong digest or chunk hashes are known)
+    /// Use mirrors that a server offers (several mirrors are used at once only if a strong digest or chunk
+    /// hashes are known)
     Auto,
     /// Do not use mirrors that a server offers
     Off,
@@ -164,7 +165,7 @@ pub enum Verify {
     /// Do the same as auto, and also look for checksum lists beside the file on the server
     Find,
     /// Require a digest for every file: from a checksum list, the URL of the file, a list of URLs or an
-    /// option (MD5 is enough, a CRC is not)
+    /// option (MD5 is enough, but a CRC is not)
     Listed,
     /// Require a strong digest or a signature for every file
     Require,

@@ -45,22 +45,27 @@ impl Listeners {
             (listener, address)
         };
         let listeners = Listeners { all: all.into_iter().map(with_address).collect(), tls };
-        if daemon.no_secret && !listeners.are_loopback() {
-            return Err("--no-secret: without a secret, the daemon listens only on a loopback address".into());
+        if daemon.no_secret
+            && let Some(address) = listeners.exposed()
+        {
+            return Err(format!(
+                "--no-secret is allowed only on a loopback address, but the daemon would listen on {address}: \
+                 choose a loopback address such as 127.0.0.1, or leave out --no-secret"
+            ));
         }
         Ok(listeners)
     }
 
-    /// Returns true if all addresses are loopback addresses. Only programs on this machine can connect to
-    /// such an address.
-    fn are_loopback(&self) -> bool {
-        self.all.iter().all(|(_, address)| is_loopback(address.ip()))
+    /// Returns an address that is not a loopback address, if there is one. Only programs on this machine can
+    /// connect to a loopback address.
+    fn exposed(&self) -> Option<SocketAddr> {
+        self.all.iter().map(|(_, address)| *address).find(|address| !is_loopback(address.ip()))
     }
 
     /// Prints a warning if the daemon listens without TLS on an address that is not a loopback address. Other
     /// people on the network can then read the secret that clients send.
     pub(super) fn warn(&self) {
-        if let Some((_, address)) = self.all.iter().find(|(_, address)| !is_loopback(address.ip()))
+        if let Some(address) = self.exposed()
             && self.tls.is_none()
         {
             run::warn(&format!(
@@ -79,7 +84,7 @@ impl Listeners {
 /// Returns the message about a certificate or a key that cannot be used.
 pub(super) fn unusable(error: &downhaul_engine::Error) -> String {
     format!(
-        "the certificate of --tls-cert cannot be used: {}: {}",
+        "the certificate of --tls-cert or the key of --tls-key cannot be used: {}: {}",
         words::path(Path::new(&error.at)),
         error.detail
     )

@@ -1,8 +1,8 @@
 //! Handles SIGHUP: reads the configuration, the secret and the certificate again. Settings that can change
 //! while the daemon runs are changed, and changes of other settings are reported.
 //!
-//! Invariant: if one of these files has a mistake, this file changes nothing, and the daemon continues. The
-//! other files are used nevertheless.
+//! Invariant: the daemon continues if the file of the configuration, of the secret or of the certificate has
+//! a mistake. It then keeps the old content of the wrong file, and uses the new content of the other files.
 
 use super::{listeners, options_of, secret};
 use crate::args::{Args, Command, NoArgs};

@@ -263,7 +263,7 @@ mod tests {
             (&["example"], "a URL begins with https://"),
             (
                 &["example.com/a,example.com/b"],
-                "can be one URL or several: write https:// (or http://) before each",
+                "can be one URL or several: write https:// (or http://) before each URL",
             ),
             (&["curl", "http://h/a"], "write it in quotes: downhaul 'curl ...'"),
             (&["wget http://h/a"], "Give the URL without wget"),

@@ -205,7 +205,7 @@ fn listed(names: &str, urls: u64) -> Result<Vec<SafeName>, String> {
     }
     if urls != names.len() as u64 {
         let (urls, names) = (count(urls, "URL"), count(names.len() as u64, "name"));
-        return Err(format!("the arguments have {urls} but {names}"));
+        return Err(format!("there are {urls} but {names}"));
     }
     let names = (1..).zip(names).map(|(number, name)| {
         SafeName::from_person(name)
@@ -227,7 +227,7 @@ fn job_for(text: &str) -> Result<Job, String> {
             let shown = show::not_a_url(text);
             let shown = show::escaped(&shown);
             return Err(format!(
-                "{shown} can be one URL or several: write https:// (or http://) before each"
+                "{shown} can be one URL or several: write https:// (or http://) before each URL"
             ));
         }
         if Path::new(text).is_file() {
@@ -247,8 +247,9 @@ fn job_for(text: &str) -> Result<Job, String> {
             ));
         }
     }
-    // If only the name of a host is given, the first page of that host is downloaded. In a list, such a line
-    // is more likely to be a mistake.
+    // If only the name of a host is given, the first page of that host is downloaded. The lines of a list are
+    // read elsewhere. A line with only the name of a host is not accepted there, because it is more likely to
+    // be a mistake.
     let given = given.or_else(|error| {
         let page = Some(format!("{text}/")).filter(|_| !text.contains('/'));
         page.and_then(|page| job::without_scheme(&page))

@@ -130,9 +130,10 @@ impl Log {
                 }
                 ("INFO", text)
             }
-            EventKind::Resumed { from, bytes, .. } => {
-                ("INFO", format!("resuming {} at byte {from}, {bytes} bytes are on the disk", self.name(job)))
-            }
+            EventKind::Resumed { from, bytes, .. } => (
+                "INFO",
+                format!("resuming {} at byte {from} ({bytes} bytes are on the disk)", self.name(job)),
+            ),
             EventKind::Retrying { error, attempt, of, wait, from, .. } => {
                 let which = match (*attempt, *of) {
                     (0, _) => "not counted".to_string(),

@@ -23,11 +23,11 @@ const SHORT_QUESTION: &str = "(r)etry, (a)ll, (s)kip, (e)xit? ";
 /// file.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// A name beside a reason is not shortened to fewer columns than this. A shorter name would not show which
+/// A name beside a failure is not shortened to fewer columns than this. A shorter name would not show which
 /// file is meant.
 const SHORTEST_NAME: usize = 12;
 
-/// The most lines that a reason may take. More lines would leave too few lines for the bars.
+/// The most lines that a failure may take. More lines would leave too few lines for the bars.
 const MOST_LINES: usize = 4;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,8 +128,9 @@ impl Prompt {
         (self.asked, self.is_printed) = (None, false);
     }
 
-    /// Reads the answer to the first question, if there is one. After [`PATIENCE`], the answer is to retry.
-    /// Returns the answer with the lines that stay on the screen.
+    /// Reads the user's answer to the first open question. Returns `None` if no question is open, or if the
+    /// user has not answered yet. After [`PATIENCE`] without an answer, returns the answer to retry. The
+    /// answer has the failure and the question, as lines that stay on the screen.
     pub(crate) fn poll(&mut self) -> Option<Answered> {
         let (job, failure) = self.open.front()?;
         let (job, failure) = (*job, failure.to_string());
@@ -191,8 +192,8 @@ struct Asked {
 }
 
 impl Asked {
-    /// Returns the name and the reason in lines of at most `columns` columns. The name is shortened, because
-    /// the reason is more important.
+    /// Returns the name and the failure in lines of at most `columns` columns. If there is too little room,
+    /// the name is shortened first, because the failure is more important.
     fn lines(&self, columns: usize) -> Vec<String> {
         let whole = self.to_string();
         if units::width(&whole) <= columns {

@@ -72,7 +72,8 @@ fn exit_statuses() {
     let mut order = EXIT_STATUSES;
     order.sort_by_key(|(exit, _, _)| *exit);
     let order: Vec<String> = order.iter().map(|(_, status, _)| status.to_string()).collect();
-    text += &format!("\nIf several apply, the first one in this order is used: {}.\n", order.join(", "));
+    text +=
+        &format!("\nIf several statuses apply, the first one in this order is used: {}.\n", order.join(", "));
     check("exit.md", &text);
 }
 

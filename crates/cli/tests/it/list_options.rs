@@ -115,7 +115,10 @@ fn a_line_names_whose_login_it_needs() {
     assert_eq!(login("/d/c"), None);
     assert!(!out.stderr.contains("hush") && !place.log().contains("hush"), "{}", out.stderr);
     // The list of failed files has the name and not the login.
-    for (name, says) in [("other.example", "neither"), ("safe.example", "is not sent over http")] {
+    for (name, says) in [
+        ("other.example", "there is no section [host.\"other.example\"]"),
+        ("safe.example", "is not sent over http"),
+    ] {
         place.write("bad", format!("{{\"url\":\"{c}?{name}\",\"credentials\":\"{name}\"}}\n"));
         let before = server.requests().len();
         let out = run("bad");

@@ -25,17 +25,18 @@ pub struct Learned {
     pub refused: bool,
     /// The number of connections that was best for large files.
     pub best: Option<Level>,
-    /// The number of files at once that was best for a list of files.
+    /// The number of files downloaded at once that was best for a list of files.
     pub files: Option<Level>,
-    /// The HTTP version over which the last list of small files with https URLs came.
+    /// The HTTP version with which the last list of small files with https URLs was downloaded.
     pub http: Option<Spoke>,
 }
 
-/// A number of connections, or of files at once, that a run compared with others and found to be the best.
+/// A number of connections, or of files downloaded at once. A run compared this number with others and found
+/// it to be the best.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Level {
-    /// The number of connections, or of files at once.
+    /// The number of connections, or of files downloaded at once.
     pub number: usize,
     /// The goodput with this number, in bytes a second. It is `None` if the run ended before its comparison
     /// of numbers was complete. Another number may then be better.

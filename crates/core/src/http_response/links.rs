@@ -121,7 +121,8 @@ mod tests {
 
     #[test]
     fn mirrors_are_sorted_by_priority_and_documents_are_found_by_their_type() {
-        // This is the example of RFC 6249, section 1.1.
+        // The values with `example.com` follow the example of RFC 6249, section 1.1. The other values are not
+        // in the RFC.
         let found = links(&[
             "<http://www2.example.com/example.ext>; rel=duplicate; pri=2, <ftp://ftp.example.com/example.ext>; rel=duplicate",
             "<http://example.com/example.ext.torrent>; rel=describedby; type=\"application/x-bittorrent\"",

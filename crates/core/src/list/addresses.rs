@@ -37,9 +37,9 @@ impl Replacement {
 }
 
 impl Addresses {
-    /// Returns rules for addresses. The replacements are made in the order of `replacements`. `base` is the
-    /// base URL for relative addresses. Without a base, an address that has no scheme must begin with a host
-    /// name or an IP address.
+    /// Returns the rules with these replacements and this base URL. The replacements are made in the order of
+    /// `replacements`. Relative addresses are resolved from `base`. Without a base URL, an address that has
+    /// no scheme must begin with a host name or an IP address.
     pub fn new(replacements: Vec<Replacement>, base: Option<Url>) -> Addresses {
         Addresses { replacements: replacements.into(), base }
     }

@@ -62,7 +62,8 @@ pub fn begins(bytes: &[u8]) -> bool {
 }
 
 impl Metalink {
-    /// Reads a document. A document that is longer than [`LONGEST`] is an error.
+    /// Returns the jobs of a document. If the document is longer than [`LONGEST`] or is not UTF-8, the only
+    /// item is the error `list.unreadable`.
     pub fn new(document: Vec<u8>) -> Metalink {
         Metalink {
             document: Document::new(document),

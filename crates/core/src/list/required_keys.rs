@@ -16,7 +16,7 @@ const CHUNKS: &str = "chunk_hashes";
 /// of an algorithm.
 const LENGTH: &str = "length";
 
-/// Returns the keys of a JSON line for the size and the chunk hashes that a job requires.
+/// Returns the keys `required_size` and `chunk_hashes` for a job that has these requirements.
 pub fn of(job: &Job) -> Map<String, Value> {
     let size = job.size.map(|size| (SIZE.into(), size.into()));
     let chunks = job.chunks.as_ref().map(|chunks| {
@@ -28,7 +28,7 @@ pub fn of(job: &Job) -> Map<String, Value> {
 }
 
 /// Moves the size and the chunk hashes from the keys of a line to the job of the line. In a table, the values
-/// of both keys are texts.
+/// of both keys are strings.
 pub(super) fn take(keys: &mut Map<String, Value>, job: &mut Job) -> Result<(), Error> {
     let number = |value: &Value| match value {
         Value::String(text) => text.trim().parse().ok(),

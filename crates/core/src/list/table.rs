@@ -1,4 +1,5 @@
-//! Reads tables: CSV and TSV files whose first row has the names of the columns.
+//! Reads tables: CSV and TSV files whose first row has the names of the columns. Also finds the character
+//! that separates the columns ([`separator`]).
 //!
 //! Each row is read like a JSON line (`jsonl`): the names of the columns are the keys. Common names of
 //! columns, such as `link` and `filename`, stand for the keys `url` and `out`. If the cell with the URL has
@@ -199,7 +200,8 @@ impl<R: BufRead> Table<R> {
     /// Reads the first row.
     ///
     /// # Errors
-    /// Returns `list.unreadable` if the row cannot be read, or if [`Header::read`] refuses its names.
+    /// Returns `list.unreadable` if the table is empty, if the row cannot be read, or if [`Header::read`]
+    /// refuses its names.
     pub fn new(text: R, separator: u8, facts: &Facts) -> Result<Table<R>, Error> {
         let mut rows = Rows::new(text, separator);
         let unusable =

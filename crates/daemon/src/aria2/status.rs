@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use std::iter;
 use std::ops::Range;
 
-/// Returns the fields of a download whose names are in `keys`. If `keys` is empty, returns all fields.
+/// Returns the fields of a download that have the names in `keys`. If `keys` is empty, returns all fields.
 pub fn of(state: &State, entry: &Entry, keys: &[String]) -> Value {
     let Current { completed, total, speed, connections } = state.current(entry);
     let total = total.unwrap_or_default();
@@ -59,7 +59,7 @@ pub fn of(state: &State, entry: &Entry, keys: &[String]) -> Value {
     Value::Object(fields)
 }
 
-/// Returns the files of a download, as `aria2.getFiles` does. A download has exactly one file.
+/// Returns the files of a download in the form of `aria2.getFiles`. A download has exactly one file.
 pub fn files(state: &State, entry: &Entry) -> Value {
     let Current { completed, total, .. } = state.current(entry);
     json!([{
@@ -83,7 +83,7 @@ fn piece_length(state: &State, entry: &Entry, total: u64) -> u64 {
     piece.saturating_mul(total.div_ceil(piece).div_ceil(PIECES_MOST).max(1))
 }
 
-/// Returns the URLs of a download without secrets, as `aria2.getUris` does.
+/// Returns the URLs of a download in the form of `aria2.getUris`. Secrets in the URLs are left out or hidden.
 pub fn uris(entry: &Entry) -> Value {
     let used = |at: usize| entry.state.is_over() || entry.state == EntryState::Active && at == 0;
     let status = |at| if used(at) { "used" } else { "waiting" };

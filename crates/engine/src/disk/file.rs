@@ -83,8 +83,8 @@ impl Disk for Files {
         let first = first.unwrap_or_default();
         match journal::read_start(&first) {
             Some(start) => exists(&usual.part) && !identity.may_resume(start.origin),
-            // The journal is one of downhaul, but it is damaged or has another format. So it says nothing
-            // about the job.
+            // This file is a journal of downhaul that is damaged or has another format, or it is empty or has
+            // only zeros. So it does not show whether the partial file belongs to this job.
             None if exists(&usual.part) && (is_cut || journal::is_journal(&first)) => false,
             // Any other file may belong to the user or to another tool.
             None => !is_ours(&usual.part) && (has_bytes(&usual.journal) || has_bytes(&usual.part)),
@@ -143,7 +143,7 @@ impl Disk for Files {
         match nameless::save(target, data, how) {
             Ok(()) => true,
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => false,
-            // The file system may not support files without a name.
+            // Some file systems do not support files without a name.
             Err(_) => super::save_as_part(self, target, identity, data, how),
         }
     }
@@ -181,15 +181,16 @@ const CONTROL_FILES: [(&str, &str); 2] = [(".aria2", ARIA2), (".st", "axel")];
 /// The extended attribute with the record of a finished file.
 pub(super) const RECORD: &str = "user.downhaul.origin";
 
-/// The value of [`RECORD`] while the file is unfinished. This value cannot be read as a record.
+/// The value of the attribute [`RECORD`] while the file is unfinished. This value cannot be read as a record.
 pub(super) const UNFINISHED: u8 = 0;
 
-/// The extended attribute with the URL of a file, as freedesktop.org defines it.
+/// The extended attribute with the URL from which a file was downloaded. freedesktop.org defines this
+/// attribute.
 pub(super) const URL: &str = "user.xdg.origin.url";
 
-/// Returns the record of the file at a path, and the records of hard links to the same bytes. The bool is
-/// true if the record of a hard link is for a file of this name. If the file has no record of its own, the
-/// records of hard links are not read.
+/// Returns the record of the file at `path`, and the records of hard links to the same bytes. The bool is
+/// true if the hard link of the record has the same file name as `path`. If the file has no record of its
+/// own, the records of hard links are not read.
 fn records(path: &Path) -> (Option<Record>, Vec<(bool, Record)>) {
     let first = platform::attached(path, RECORD).and_then(|bytes| Record::from_bytes(&bytes));
     let Some(first) = first else { return (None, Vec::new()) };
@@ -208,10 +209,10 @@ fn further_records(path: &Path) -> Vec<Further> {
     bytes.map(|bytes| Further::list_from_bytes(&bytes)).unwrap_or_default()
 }
 
-/// Checks a path that the user or a program gave. Names from servers and documents were made safe before.
+/// Checks a path that the user or a program gave. Names from servers and documents were already made safe.
 ///
 /// # Errors
-/// Returns `name.unsafe` if the system would refuse the path or use another one.
+/// Returns `name.unsafe` if the system would refuse the path or use another path instead.
 fn check_name(path: &Path) -> Result<(), Error> {
     match platform::refused(path) {
         Some(why) => Err(Error::new(ErrorKind::NameUnsafe, path.to_string_lossy(), why)),

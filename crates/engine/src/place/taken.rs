@@ -241,7 +241,7 @@ impl ReservedPaths {
 
     /// Makes the paths of a job free again.
     fn free_paths(&self, names: &mut Names, job: JobId) {
-        // The folders of the first path of a job in `forgotten` were never added.
+        // If a job is in `forgotten`, the folders of its first path were never added.
         let has_no_folders = names.forgotten.remove(&job);
         for (n, path) in names.by.remove(&job).into_iter().flatten().enumerate() {
             let hash = self.hash(names, &path);
@@ -310,21 +310,21 @@ impl ReservedPaths {
         free.unwrap_or(folder).join(file)
     }
 
-    /// Returns true if the path with this key is reserved for a file, or is that of a side file of such a
+    /// Returns true if the path with this key is reserved for a file, or belongs to a side file of a reserved
     /// path.
     fn is_of_a_file(&self, names: &Names, key: &str) -> bool {
         names.taken.contains(self.hasher.hash_one(key)) || self.is_side_file(names, key)
     }
 
-    /// Returns true if the path with this key is that of a side file of a reserved path.
+    /// Returns true if the path with this key belongs to a side file of a reserved path.
     fn is_side_file(&self, names: &Names, key: &str) -> bool {
         let mut owners = ENDINGS.into_iter().filter_map(|ending| key.strip_suffix(ending));
         owners.any(|owner| names.taken.contains(self.hasher.hash_one(owner)))
     }
 
-    /// Returns true if this path and the paths of its side files are neither reserved nor folders of reserved
-    /// paths, and if this path is not that of a side file of a reserved path. `key` is the key of this path,
-    /// and `hash` is the hash of the key.
+    /// Returns true if a file can get this path: neither this path nor a path of its side files is reserved,
+    /// or is a folder of a reserved path, and this path does not belong to a side file of a reserved path.
+    /// `key` is the key of this path, and `hash` is the hash of the key.
     fn is_free(&self, names: &Names, path: &Path, (key, hash): (&str, u64)) -> bool {
         let are_side_files_free = || {
             !names.has_endings
@@ -337,7 +337,8 @@ impl ReservedPaths {
         self.hasher.hash_one(self.key(names, path))
     }
 
-    /// Returns the key of a path. All forms of a path have the same key.
+    /// Returns the key of a path. Different ways to write the same path have the same key: `a`, `./a` and the
+    /// absolute path, and on macOS and Windows also `A`.
     fn key(&self, names: &Names, path: &Path) -> String {
         let LastFolder { path: folder, key, .. } = &names.last;
         let is_in_it = path.parent().is_some_and(|parent| parent.as_os_str() == folder.as_os_str());
@@ -369,7 +370,8 @@ impl Names {
         !self.taken.contains(hash) && !self.folders.contains_key(&hash)
     }
 
-    /// Reserves a path for a job. `key` is the key of the path, and `hash` is the hash of the key.
+    /// Reserves a path for a job. `key` is the key of the path, and `hash` is the hash of the key. `what` is
+    /// a hash of what the job downloads, or 0 if the path is reserved after the job was queued.
     fn take(&mut self, job: JobId, path: &Path, (key, hash): (&str, u64), what: u64) {
         self.has_endings |= has_ending(key);
         self.taken.insert(hash, what);

@@ -97,7 +97,8 @@ impl Slice {
         remote.range_digests.clear();
         remote.stated_size = None;
         remote.links = Links::default();
-        // The HTTP messages in the transcript have the offsets and the size of the whole file.
+        // The HTTP messages in the transcript have the offsets and the size of the whole file, so the
+        // transcript is not kept for the part.
         remote.transcript = None;
         Ok(remote)
     }

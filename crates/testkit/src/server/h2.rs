@@ -171,7 +171,9 @@ impl Exchange {
         Exchange { request, respond, sin, visit, size, name }
     }
 
-    /// Sends the head for the requested bytes. Returns the stream, and the bytes that must be sent.
+    /// Sends the head for the requested bytes. `length` is the value of its header Content-Length. With
+    /// `None`, this value is the number of the requested bytes. Returns the stream, and the bytes that must
+    /// be sent.
     fn head(&mut self, length: Option<u64>) -> Result<(SendStream<Bytes>, Bytes), h2::Error> {
         let (status, headers, body) = exchange::part(&self.request, &self.name, self.size);
         let length = length.unwrap_or(body.len() as u64);

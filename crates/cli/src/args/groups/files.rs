@@ -21,7 +21,7 @@ pub struct Output {
     #[arg(short = 'd', long = "output", value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     pub folder: PathBuf,
 
-    /// Save a single file as NAME, or write to stdout with -
+    /// Save a single file as NAME (- is standard output)
     ///
     /// This option is for a single URL, or for a pattern of --glob if NAME contains #1. NAME may be any path.
     /// A relative path is below the folder of -d. If NAME is a pipe or a device, the bytes are written to it
@@ -29,7 +29,7 @@ pub struct Output {
     #[arg(short = 'o', long, value_name = "NAME", value_hint = ValueHint::FilePath)]
     pub save_as: Option<PathBuf>,
 
-    /// Read URLs and names from a list, or from stdin with -
+    /// Read URLs and names from LIST (- is standard input)
     ///
     /// LIST is a file or a URL. It has a URL or a JSON object in each line, or it is a CSV or TSV table, a
     /// JSON array, a Metalink file, or a list of another program (see --list-format). This option can be

@@ -28,11 +28,11 @@ pub struct Http {
     #[arg(long, num_args = 2, value_names = ["HOST", "HEADER"], value_parser = values::secret, hide_short_help = true)]
     pub header_for: Vec<Secret>,
 
-    /// Log in to the origins of the given URLs, as NAME or NAME:PASSWORD
+    /// Log in to the origins of the given URLs with NAME or NAME:PASSWORD
     ///
-    /// If you give no password, downhaul asks for it on the terminal. @FILE reads NAME:PASSWORD from the
-    /// first line of FILE, so that other users cannot see the password in the list of processes. The login is
-    /// sent to no other origin (scheme, host and port).
+    /// If you give no password, downhaul asks for it on the terminal. With @FILE, downhaul reads
+    /// NAME:PASSWORD from the first line of FILE, so that other users cannot see the password in the list of
+    /// processes. The login is sent to no other origin (scheme, host and port).
     #[arg(short = 'u', long, value_name = "LOGIN", value_parser = values::login, hide_short_help = true)]
     pub user: Option<LoginOption>,
 
@@ -63,7 +63,7 @@ pub struct Http {
     /// Send these cookies ('NAME=VALUE; NAME=VALUE'), or the cookies in @FILE
     ///
     /// The cookies are sent to the origins (scheme, host and port) of the given URLs, and to no other origin.
-    /// @FILE reads the cookies from the first line of FILE.
+    /// With @FILE, downhaul reads the cookies from the first line of FILE.
     #[arg(short = 'b', long, value_name = "COOKIES", value_parser = values::cookies, hide_short_help = true)]
     pub cookie: Vec<SecretOption>,
 
@@ -194,10 +194,10 @@ pub struct Http {
     #[arg(long, value_name = "HOSTS", hide_short_help = true)]
     pub no_proxy: Option<String>,
 
-    /// Log in to the proxy, as NAME or NAME:PASSWORD
+    /// Log in to the proxy with NAME or NAME:PASSWORD
     ///
-    /// If you give no password, downhaul asks for it on the terminal. @FILE reads NAME:PASSWORD from the
-    /// first line of FILE.
+    /// If you give no password, downhaul asks for it on the terminal. With @FILE, downhaul reads
+    /// NAME:PASSWORD from the first line of FILE.
     #[arg(long, value_name = "LOGIN", value_parser = values::login, hide_short_help = true)]
     pub proxy_user: Option<LoginOption>,
 

@@ -221,10 +221,6 @@ fn the_units_start_the_daemon_with_options_that_it_has() {
         // The file of the certificate does not exist, so the daemon accepts its options and then ends.
         let ends = ["--listen", "127.0.0.1:0", "--no-secret", "--tls-cert", "none", "--tls-key", "none"];
         let out = Place::new().run(&[&line.split(' ').collect::<Vec<_>>(), &ends[..]].concat());
-        assert!(
-            out.status == 2 && out.stderr.contains("--tls-cert cannot be used"),
-            "{unit}: {}",
-            out.stderr
-        );
+        assert!(out.status == 2 && out.stderr.contains("--tls-key cannot be used"), "{unit}: {}", out.stderr);
     }
 }

@@ -22,7 +22,7 @@ const HTTP_ONLY: &str = "#HttpOnly_";
 /// a mistake too.
 ///
 /// # Errors
-/// Returns the first mistake if there are mistakes and no line is a cookie.
+/// If no line is a cookie, returns the first mistake, if there is one.
 pub fn read(text: &str) -> Result<(Vec<Cookie>, Vec<Mistake>), Mistake> {
     let (mut cookies, mut mistakes) = (Vec::new(), Vec::new());
     for (line, text) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
@@ -78,7 +78,8 @@ fn cookie(text: &str, http_only: bool) -> Result<Cookie, &'static str> {
         path: Some(path).filter(|path| path.starts_with('/')).unwrap_or("/").into(),
         secure: flag(secure).ok_or("the fourth field must be TRUE or FALSE")?,
         http_only,
-        // A number that is too large or too small becomes the largest or the smallest possible time.
+        // A number that is too large becomes the largest possible time. With 0 or a negative number, the
+        // cookie has no time of expiry.
         expires: Some(expires as Time).filter(|end| *end > 0),
         kind: SecretKind::CookieFile,
     })

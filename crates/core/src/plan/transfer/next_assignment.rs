@@ -137,12 +137,12 @@ impl SegmentLedger {
     }
 
     /// Returns how to stop `surplus` workers of a source. One worker always stays. Workers without a response
-    /// are stopped first, and then the slowest ones. A worker that still delivers bytes, has delivered
-    /// [`PROGRESS`] bytes and shares its segment with no other worker gets an earlier end. That end is a
-    /// little beyond the offset that the worker has reached, so that bytes that are already sent are not
-    /// lost. Any other worker is dropped. A worker that is about to end counts as stopped. A silent worker
-    /// and the probe that may replace it count as one worker. A worker whose segment is used only as a whole
-    /// is neither cut nor dropped.
+    /// are stopped first, and then the slowest ones. If a worker still delivers bytes, has delivered
+    /// [`PROGRESS`] bytes and shares its segment with no other worker, its segment is made to end earlier.
+    /// The new end is a little beyond the offset that the worker has reached, so that bytes that are already
+    /// sent are not lost. Any other worker is dropped. A worker that is about to end counts as stopped. A
+    /// silent worker and the probe that may replace it count as one worker. A worker whose segment is used
+    /// only as a whole is neither stopped early nor dropped.
     pub(in crate::plan) fn fewer(&self, now: Duration, source: usize, surplus: usize) -> Vec<NextAssignment> {
         let rate = |one: &Assignment| one.rate_by_now(now, self.latency);
         let speed = |one: &Assignment| if one.receiving { rate(one) } else { -1.0 };
@@ -176,12 +176,13 @@ impl SegmentLedger {
         if self.contested.contains(&(gap.start..gap.start + 1)) {
             return gap.start..self.aligned(gap.start + 1).min(gap.end);
         }
-        // Other segments end before a contested chunk.
+        // Any other segment ends before the next contested chunk.
         let next = self.contested.iter().map(|one| one.start).find(|&start| start > gap.start);
         let gap = gap.start..gap.end.min(next.unwrap_or(u64::MAX));
-        // The whole gap is requested if no other worker will fetch the rest, or if the rest is too small for
-        // a request of its own. A segment that is used only as a whole is also lost as a whole, so it is kept
-        // short.
+        // The whole gap is requested if the rest is too small for a request of its own. It is also requested
+        // if no other worker will fetch the rest, unless responses have digests of their own (`digested`). No
+        // byte of such a response is used before the whole segment is verified, so a failure loses the whole
+        // segment. Such segments are therefore kept short.
         let all = (workers < 2 && !self.digested) || gap.end - gap.start < length.saturating_add(length / 2);
         if all { gap } else { gap.start..self.aligned(gap.start + length).min(gap.end) }
     }

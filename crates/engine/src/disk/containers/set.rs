@@ -49,7 +49,7 @@ pub(super) struct ContainerSet {
 #[derive(Default)]
 struct Writing {
     container: Option<Open>,
-    /// The highest number of a container that was used or tried.
+    /// The highest container number that was used or tried.
     last: Option<u64>,
 }
 
@@ -96,9 +96,9 @@ impl ContainerSet {
         ContainerSet::open(folder.into(), names.clone(), Numbers::ALL, bounds)?.end(true)
     }
 
-    /// Returns true if the container with this number is complete, and still has the name `.part` too. A run
-    /// leaves both names if it is killed while it renames the container on a file system that needs two steps
-    /// for that.
+    /// Returns true if the container with this number is complete, and also still has the name that ends in
+    /// `.part`. A run leaves both names if it is killed while it renames the container on a file system that
+    /// needs two steps for that.
     fn has_two_names(&self, number: u64) -> bool {
         let is_same = |file: File| platform::is_at(&file, &file.metadata()?, &self.part(number));
         File::open(self.path(number)).and_then(is_same).unwrap_or(false)

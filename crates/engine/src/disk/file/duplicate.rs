@@ -30,15 +30,15 @@ pub(super) const FURTHER: &str = "user.downhaul.further";
 /// bytes instead of a hard link, because a later run would not recognise the link.
 const FURTHER_MOST: usize = 2000;
 
-/// A mutex that is held while a record is added. All records of a file are in one attribute, so two records
-/// must not be added at the same time.
+/// A mutex that is held while a record is added to [`FURTHER`]. All these records are in one attribute, so
+/// two records must not be added at the same time.
 static ADDING: Mutex<()> = Mutex::new(());
 
 /// Makes the file at `target` from `original`.
 ///
 /// # Errors
 /// Returns the error of the system if there is no space left, or if the target cannot be written. If the
-/// original cannot be read, this is not an error: the target is not made from it.
+/// original cannot be read, this is not an error: the function then returns `Ok` without making the target.
 pub(super) fn make(original: &Original, target: &Path, how: &Duplicating<'_>) -> Result<Duplicated, Error> {
     let new = tagged_side_files(target, &how.identity.tag()).new_journal;
     // A file that has this name already is from an earlier run that was killed, or from another program.
@@ -63,12 +63,12 @@ pub(super) fn make(original: &Original, target: &Path, how: &Duplicating<'_>) ->
     };
     if let Err(e) = renamed {
         remove(&new);
-        // Another run has saved the file, or is making the same file.
+        // These two errors mean that another run has saved the file, or is making the same file.
         let is_of_another = matches!(e.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound);
         return if is_of_another { Ok(Duplicated::NotMade) } else { Err(failure(&e, target)) };
     }
     remove_useless(target, how.identity);
-    // If both names were links to the same bytes already, the rename changed nothing.
+    // If both names were already links to the same bytes, the rename changed nothing.
     if exists(&new) {
         remove(&new);
     }

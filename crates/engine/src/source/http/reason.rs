@@ -12,7 +12,7 @@ const LONGEST: usize = 200;
 const HEADERS: [&str; 3] = ["x-error-message", "x-amz-error-message", "x-error"];
 
 /// Headers of services that keep programs away from a server, with the names of the services. Such a header
-/// shows that the service sent the response, and not the server.
+/// shows that the service, not the server, sent the response.
 const CHALLENGES: [(&str, &str); 2] = [("x-amzn-waf-action", "AWS WAF"), ("cf-mitigated", "Cloudflare")];
 
 /// Keys under which JSON bodies have a reason, the most useful one first. `detail` and `title` are from RFC
