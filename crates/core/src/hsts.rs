@@ -42,13 +42,15 @@ impl SecureHosts {
         }
     }
 
+    /// Returns true if no host asked for https.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Returns the https form of an http URL, if its host asked for https, or if a parent domain asked for
     /// https with `includeSubDomains` (RFC 6797, section 8.3).
     pub fn secured(&self, url: &Url, now: Duration) -> Option<Url> {
-        let Some(Host::Domain(host)) = url.host().filter(|_| url.scheme() == "http" && !self.0.is_empty())
-        else {
-            return None;
-        };
+        let Some(Host::Domain(host)) = url.host().filter(|_| url.scheme() == "http") else { return None };
         let host = normal(host);
         let parents = host.match_indices('.').map(|(dot, _)| (&host[dot + 1..], true));
         let mut names = std::iter::once((host.as_str(), false)).chain(parents);

@@ -100,9 +100,13 @@ const RANDOM_RUN: usize = 16;
 /// kept, except in a part that is hidden as a whole.
 pub fn url(url: &Url) -> String {
     let may_hide = url.has_authority() && (!url.username().is_empty() || url.password().is_some());
+    let has_more = may_hide || url.query().is_some() || url.fragment().is_some();
+    if !has_more && is_plain(url.path()) {
+        return url.as_str().to_owned();
+    }
     let has_parameters = url.path().contains(';');
     let holds_url = holds_a_url_with_secrets(url.path());
-    if !may_hide && url.query().is_none() && url.fragment().is_none() && !has_parameters && !holds_url {
+    if !has_more && !has_parameters && !holds_url {
         return url.as_str().to_owned();
     }
     let mut shown = url.clone();
@@ -283,13 +287,21 @@ fn is_secret_name(name: &str) -> bool {
     SECRET_WORDS.iter().any(|word| rest.contains(word))
 }
 
+/// Returns true if a text has no `;`, `%` or `//`. Nearly all paths are plain. A plain text has no parameters
+/// and contains no URL.
+fn is_plain(text: &str) -> bool {
+    let mut before = 0;
+    text.bytes().all(|byte| {
+        let is_plain = byte != b';' && byte != b'%' && (byte != b'/' || before != b'/');
+        before = byte;
+        is_plain
+    })
+}
+
 /// Returns true if a text contains a URL with secrets: `?next=https://user:password@host/`. The URL may be
 /// percent-encoded several times, since it may have passed through several redirects.
 fn holds_a_url_with_secrets(text: &str) -> bool {
-    // This quick check comes first, because nearly all paths have neither `%` nor `//`.
-    let mut before = 0;
-    let may_hold = |byte| byte == b'%' || (std::mem::replace(&mut before, byte), byte) == (b'/', b'/');
-    if !text.bytes().any(may_hold) {
+    if is_plain(text) {
         return false;
     }
     let mut text = Cow::Borrowed(text);

@@ -12,7 +12,7 @@ use downhaul_engine::Summary;
 use downhaul_engine::core::event::{Event, EventKind, Failure, JobId};
 use downhaul_engine::core::run_limits::Reached;
 use downhaul_engine::core::show::{self, escaped};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 pub(crate) struct Messages<'a> {
     /// The arguments, for the command that resumes the run. `None` in a replay.
@@ -23,7 +23,7 @@ pub(crate) struct Messages<'a> {
     pub(crate) unicode: bool,
     /// The jobs that were added to the queue and have not ended. Their number is limited by the length of the
     /// queue and the number of jobs that run at the same time.
-    known: HashMap<JobId, Known>,
+    known: BTreeMap<JobId, Known>,
     /// True if a download failed and may succeed in another run.
     another_run_may_succeed: bool,
     /// True if a file on the disk does not match the expected digest.
@@ -57,7 +57,7 @@ impl<'a> Messages<'a> {
             quiet,
             verbose,
             unicode,
-            known: HashMap::new(),
+            known: BTreeMap::new(),
             another_run_may_succeed: false,
             has_wrong_files: false,
             stopped: false,

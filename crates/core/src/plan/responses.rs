@@ -214,9 +214,9 @@ impl Plan {
         let keep = self.identity.adoption.begin_comparison().is_some();
         self.identity.remember_response(remote, true);
         self.resumes = false;
-        self.sources.answered(source, show::url(&remote.url), &remote.validator);
-        self.transfer.restart(now, worker, remote.size, &mut self.actions);
         let start = start_of(remote, origin);
+        self.sources.answered(source, start.url.clone(), &remote.validator);
+        self.transfer.restart(now, worker, remote.size, &mut self.actions);
         self.verification.begin(&start.digests);
         self.identity.begin(start, remote);
         if self.path.is_some() {

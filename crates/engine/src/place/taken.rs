@@ -11,7 +11,8 @@
 use super::hashes::Hashes;
 use downhaul_core::event::JobId;
 use downhaul_core::name::{JOURNAL, NEW_JOURNAL, NumberForm, PART, SafeName, same_file_key, side_files};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use foldhash::{HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};

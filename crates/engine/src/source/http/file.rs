@@ -41,7 +41,8 @@ impl Source for HttpFile {
         }
         async move {
             if request.about.is_some() {
-                return self.open_about(request).await;
+                // In a box, this rare request does not make the future of every other request larger.
+                return Box::pin(self.open_about(request)).await;
             }
             let known = self.resolved().clone().or_else(|| self.answered_before(&request));
             let known = known.filter(|_| !request.is_for_everything());
@@ -91,10 +92,9 @@ impl HttpFile {
     /// Returns the source for the https form of the given URL, if the host requires https. The secrets for
     /// the given URL are also sent to its https form.
     fn secured(&self) -> Option<&HttpFile> {
-        let url = self.client.hsts.secured(self.given.url.clone());
-        let is_same = url == self.given.url;
+        let url = self.client.hsts.secured(&self.given.url)?;
         let file = || Box::new(HttpFile::new(self.client.clone(), self.given.at(url)));
-        (!is_same).then(|| &**self.secured.get_or_init(file))
+        Some(self.secured.get_or_init(file))
     }
 
     /// Returns the URL from which the bytes on the disk were received, if the request may be sent to that
@@ -131,7 +131,7 @@ impl HttpFile {
         let is_special = request.sends.is_some();
         let mut request = request.clone();
         let client = &self.client;
-        url = client.hsts.secured(url);
+        url = client.hsts.secured(&url).unwrap_or(url);
         let start = url.clone();
         // A URL that a document or a server named must not lead to a private address, because the document or
         // the server may belong to an attacker. If earlier redirects led to the host of `start`, this host

@@ -27,12 +27,11 @@ impl Hsts {
         }
     }
 
-    /// Returns the URL with the scheme https if its host requires https, and otherwise the unchanged URL.
-    pub(super) fn secured(&self, url: Url) -> Url {
-        if !self.is_on {
-            return url;
-        }
-        self.hosts().secured(&url, self.clock.now()).unwrap_or(url)
+    /// Returns the https form of a URL whose host requires https. Returns `None` for all other URLs.
+    pub(super) fn secured(&self, url: &Url) -> Option<Url> {
+        let hosts = self.hosts();
+        let is_used = self.is_on && !hosts.is_empty();
+        is_used.then(|| hosts.secured(url, self.clock.now())).flatten()
     }
 
     fn hosts(&self) -> MutexGuard<'_, SecureHosts> {

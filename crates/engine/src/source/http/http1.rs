@@ -111,7 +111,8 @@ impl Pool {
             }
         }
         loop {
-            let mut connection = self.dial(url, route).await?;
+            // In a box, a new connection does not make the futures of all other requests larger.
+            let mut connection = Box::pin(self.dial(url, route)).await?;
             debug!(target: NET, url = at, http = "1.1", connection = "new", "sending the request");
             match timeout(timeout_after, connection.send(request.clone())).await {
                 Ok(Ok(response)) => return Ok(self.response(connection, response, at)),

@@ -34,7 +34,7 @@ pub(super) fn target(from: &Url, location: &[u8], allow_downgrade: bool, hsts: &
     if !matches!(next.scheme(), "http" | "https") {
         return bad(ErrorKind::RedirectScheme, format!("the scheme of the target is {}", next.scheme()));
     }
-    next = hsts.secured(next);
+    next = hsts.secured(&next).unwrap_or(next);
     if from.scheme() == "https" && next.scheme() == "http" && !allow_downgrade {
         return bad(ErrorKind::RedirectDowngrade, format!("the target is {}", show::url(&next)));
     }
