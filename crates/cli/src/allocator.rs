@@ -1,8 +1,8 @@
 //! The allocator of the program: mimalloc, with functions that are fast for common alignments.
 //!
-//! The crate `mimalloc` calls the functions for any alignment for each allocation. In version 3.3 of mimalloc,
-//! these functions take a slow path for most sizes, and reserve more memory than was requested. With the
-//! functions for common alignments, a small file takes 4 % fewer instructions.
+//! The crate `mimalloc` calls the functions for any alignment for each allocation. In version 3.3 of
+//! mimalloc, these functions take a slow path for most sizes, and reserve more memory than was requested.
+//! With the functions for common alignments, a small file takes 4 % fewer instructions.
 //!
 //! Only `main.rs` uses this file. Programs that use the libraries of downhaul keep their own allocator.
 
@@ -12,8 +12,8 @@ use libmimalloc_sys::{
 };
 use std::alloc::{GlobalAlloc, Layout};
 
-/// The alignment in bytes of all memory of at least this size that mimalloc returns, whatever function is
-/// called (`MI_MAX_ALIGN_SIZE` in `mimalloc/types.h`).
+/// The alignment in bytes of all memory of at least this size that the functions used here return
+/// (`MI_MAX_ALIGN_SIZE` in `mimalloc/types.h`).
 const COMMON_ALIGNMENT: usize = 16;
 
 /// The option that says for how many milliseconds mimalloc keeps freed memory. `libmimalloc_sys` has no
@@ -33,7 +33,8 @@ const fn is_common(size: usize, alignment: usize) -> bool {
 
 // SAFETY: mimalloc keeps the rules of this trait. It returns memory of the given size, or a null pointer, and
 // never unwinds. The memory has the alignment of the layout: the functions without an alignment are called
-// only if [`is_common`] is true. `mi_free` and the functions `mi_realloc` take memory from all functions.
+// only if [`is_common`] is true. `mi_free` and the functions `mi_realloc` take memory from all functions. If
+// `mi_realloc` returns the old memory, this memory had the alignment of the layout already.
 #[expect(unsafe_code, reason = "the trait for allocators is unsafe")]
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -73,11 +74,12 @@ unsafe impl GlobalAlloc for Allocator {
     }
 }
 
-/// Makes mimalloc return freed memory to the system after 10 ms. By default, version 3 keeps this memory for a
-/// second or longer. With 10 ms, a run of a Parquet list of ten million rows takes 61 MiB of memory in its
-/// first 15 s instead of 76 MiB, and a CSV list takes 32 MiB instead of 42 MiB. If the memory were returned
-/// immediately, a CSV list would take 28 MiB, but much of this memory is needed again soon: 10,000 small files
-/// would cause 1,200 to 2,500 more page faults, and take 3 % more processor time.
+/// Makes mimalloc return freed memory to the system when memory is freed or requested again, at least 10 ms
+/// later. By default, version 3 keeps this memory for a second or longer. With 10 ms, a run of a Parquet list
+/// of ten million rows takes 61 MiB of memory in its first 15 s instead of 76 MiB, and a CSV list takes 32
+/// MiB instead of 42 MiB. If the memory were returned immediately, a CSV list would take 28 MiB, but much of
+/// this memory is needed again soon: 10,000 small files would cause 1,200 to 2,500 more page faults, and take
+/// 3 % more processor time.
 #[expect(unsafe_code, reason = "no safe function sets options of mimalloc")]
 pub(crate) fn keep_freed_memory_briefly() {
     // SAFETY: this only stores a number in a table, and no other thread runs yet.

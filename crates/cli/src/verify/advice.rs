@@ -12,12 +12,10 @@ const OUTSIDE: &str = "To download a file outside of the output folder again: do
 /// The wrong and missing files, as far as the suggestions depend on them.
 #[derive(Default)]
 pub(super) struct Advice<'w> {
-    /// The missing files that `downhaul repair` can write.
+    /// The wrong files below the output folder.
+    wrong: Vec<&'w Stated>,
+    /// The missing files below the output folder.
     missing: Vec<&'w Stated>,
-    /// True if there is a wrong file that `downhaul repair` can write.
-    has_wrong: bool,
-    /// True if a list has no digest of a wrong or missing file. `downhaul repair` needs a digest.
-    lacks_digest: bool,
     /// True if a wrong or missing file is outside of the output folder.
     is_outside: bool,
 }
@@ -25,50 +23,55 @@ pub(super) struct Advice<'w> {
 impl<'w> Advice<'w> {
     /// Adds a file that is wrong or missing.
     pub(super) fn add(&mut self, stated: &'w Stated, is_missing: bool) {
-        match (stated.can_be_repaired, stated.digests.is_empty()) {
+        match (stated.can_be_repaired, is_missing) {
             (false, _) => self.is_outside = true,
-            (true, true) => self.lacks_digest = true,
-            (true, false) if is_missing => self.missing.push(stated),
-            (true, false) => self.has_wrong = true,
+            (true, true) => self.missing.push(stated),
+            (true, false) => self.wrong.push(stated),
         }
     }
 
     /// Returns the lines with the suggestions.
     pub(super) fn text(&self, list: &Path, folder: Option<&Path>) -> String {
-        let mut text = String::new();
-        // The wrong files must be repaired, wherever the missing files are.
-        if self.has_wrong {
-            text += &format!("To repair: {}\n", repair(list, folder));
-        } else if !self.missing.is_empty() {
-            text += &for_missing(list, folder, &self.missing);
-        }
-        if self.lacks_digest {
-            text += &without_digest(list, folder);
-        }
+        // If there are wrong files, they must be repaired, wherever the missing files are.
+        let elsewhere = if self.wrong.is_empty() { elsewhere(list, folder, &self.missing) } else { None };
+        let mut text = elsewhere.unwrap_or_else(|| self.to_mend(list, folder));
         if self.is_outside {
             text += OUTSIDE;
         }
         text
     }
+
+    /// Returns the commands that mend the files below the output folder. `downhaul repair` needs a digest.
+    fn to_mend(&self, list: &Path, folder: Option<&Path>) -> String {
+        let (without, with): (Vec<&Stated>, Vec<&Stated>) =
+            self.wrong.iter().chain(&self.missing).partition(|one| one.digests.is_empty());
+        let mut text = String::new();
+        if !with.is_empty() {
+            text += &format!("To repair: {}\n", repair(list, folder));
+        }
+        if !without.is_empty() {
+            text += &without_digest(list, folder);
+        }
+        text
+    }
 }
 
-/// Returns the line about missing files. `missing` has what the list states about them.
-fn for_missing(list: &Path, folder: Option<&Path>, missing: &[&Stated]) -> String {
+/// Returns the line about missing files that are in containers or in another folder. Returns `None` if it is
+/// not known where they are. `missing` has what the list states about them.
+fn elsewhere(list: &Path, folder: Option<&Path>, missing: &[&Stated]) -> Option<String> {
     let mut saved_in = missing.iter().filter_map(|one| one.saved_in.as_deref());
     if let Some(first) = saved_in.find(|path| path.is_file()) {
-        return format!(
+        return Some(format!(
             "Missing files are in containers, such as {}. downhaul verify does not look into containers.\n",
             words::path(first)
-        );
+        ));
     }
-    match elsewhere(list, folder, missing) {
-        Some(there) => format!(
-            "The missing files were saved in {}. To verify them there: {}\n",
-            words::path(there),
-            command("verify", list, Some(there))
-        ),
-        None => format!("To repair: {}\n", repair(list, folder)),
-    }
+    let there = other_folder(list, folder, missing)?;
+    Some(format!(
+        "The missing files were saved in {}. To verify them there: {}\n",
+        words::path(there),
+        command("verify", list, Some(there))
+    ))
 }
 
 /// Returns the line about wrong and missing files without a digest.
@@ -82,7 +85,7 @@ fn without_digest(list: &Path, folder: Option<&Path>) -> String {
 
 /// Returns the folder in which the run saved all of the missing files, according to the lock file. Returns
 /// `None` if the files were looked for in this folder, or if the lock file does not state a single folder.
-fn elsewhere<'w>(list: &Path, folder: Option<&Path>, missing: &[&'w Stated]) -> Option<&'w Path> {
+fn other_folder<'w>(list: &Path, folder: Option<&Path>, missing: &[&'w Stated]) -> Option<&'w Path> {
     let first = missing.first()?.saved_in.as_deref()?;
     let are_there = missing.iter().all(|one| one.saved_in.as_deref() == Some(first));
     let looked_in = folder.or(list.parent()).filter(|folder| !folder.as_os_str().is_empty());

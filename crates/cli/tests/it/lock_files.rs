@@ -318,6 +318,11 @@ fn verify_says_how_files_without_a_digest_are_downloaded_again() {
     let out = place.run(&["verify", "set.lock", "-d", "there"]);
     let says = "downhaul -i set.lock -d there --if-exists overwrite";
     assert!(out.status == 3 && out.stderr.contains(says) && !out.stderr.contains("repair"), "{}", out.stderr);
+    // In the wrong folder, the file is missing. The suggested command has the right folder.
+    let out = place.run(&["verify", "set.lock"]);
+    let says = "To verify them there: downhaul verify set.lock -d there";
+    assert!(out.status == 1 && out.stderr.contains(says), "{}", out.stderr);
+    assert!(!out.stderr.contains("overwrite"), "{}", out.stderr);
     let out = place.run(&["-q", "-i", "set.lock", "-d", "there", "--if-exists", "overwrite"]);
     assert_eq!((out.status, place.file(&name)), (0, right), "{}", out.stderr);
 }

@@ -106,19 +106,6 @@ pub(super) fn open_part(
     }
 }
 
-/// Checks that a path, which was free when it was looked at, was still free when a new partial file was
-/// opened. In the time between, another run may have completed the file and closed its partial file.
-///
-/// # Errors
-/// Returns `file.locked` if there is a file now, so that the caller looks at it when it tries again. Returns
-/// the errors of [`Disk::look`].
-pub(super) fn check_still_free(disk: &dyn Disk, path: &Path) -> Result<(), Error> {
-    match disk.look(path)? {
-        Some(_) => Err(Error::new(ErrorKind::FileLocked, path.to_string_lossy(), "")),
-        None => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@
 //! Invariant: this module writes no bytes of a file.
 
 use super::beginning::{begin_part, what_is_left, write_whole};
-use super::closing::{WAITS, check_still_free, open_part};
+use super::closing::{WAITS, open_part};
 use super::running::Stage;
 use super::{Director, Report};
 use crate::checksum_discovery::Known;
@@ -170,94 +170,107 @@ impl Director {
                     let shown = path.to_string_lossy().into_owned();
                     (path, Place::Free { path: shown, left: false })
                 };
-                // Another run may have completed the file since its path was chosen.
-                let looks_again = match &chosen {
-                    Some(path) if opens_old => disk.look(path)?.is_some(),
-                    _ => false,
-                };
-                let is_chosen_free = opens_old && chosen.is_some() && !looks_again;
-                let (path, place) = match chosen.clone() {
-                    Some(path) if !looks_again => free(path),
-                    _ => {
-                        let remote = remote.as_ref();
-                        let wanted =
-                            Wanted { job: id, spec: &spec, identity: &identity, remote, known: &known };
-                        let new = places.choose(&wanted)?;
-                        // Another run may have saved the file since the folder was read. For a file with a
-                        // journal, the path is checked again.
-                        let (path, place) = match has_journal && places.has_appeared(&new.0, &identity)? {
-                            true => places.choose(&wanted)?,
-                            false => new,
-                        };
-                        let place = duplicates.instead(&path, place, &wanted, (&demands, &settings))?;
-                        match (place, chosen) {
-                            // The server was asked about the existing file when the path was chosen.
-                            (Place::Ask(_), Some(path)) if resume == Resume::Adopt => free(path),
-                            (place, _) => (path, place),
-                        }
-                    }
-                };
-                let resume = match resume {
-                    Resume::AdoptMarked if places.is_marked(&path, &spec) => Resume::Adopt,
-                    Resume::AdoptMarked => Resume::Auto,
-                    resume => resume,
-                };
-                // A finished file is replaced as a whole, and not continued. The same is true for a file that
-                // may be replaced, has the size of the server's file, and has no control file.
-                let adopts = resume == Resume::Adopt && matches!(place, Place::Free { .. });
-                let is_whole = |there: Standing| {
-                    let is_of_size = Some(there.file.size) == stated && disk.unfinished_by(&path).is_none();
-                    there.file.is_finished() || (may_be_replaced && is_of_size)
-                };
-                let there = if adopts { disk.look(&path)? } else { None };
-                let unfinished = there.as_ref().map_or(0, |there| there.file.size);
-                let (resume, unfinished) = match there.is_some_and(is_whole) {
-                    true => (Resume::Auto, 0),
-                    false => (resume, unfinished),
-                };
-                let (part, found): (Option<Arc<dyn Part>>, _) = match (&place, &spec.destination) {
-                    (Place::Taken(_) | Place::Ask(_), _) => (None, None),
-                    (Place::Free { .. }, Destination::Stream(_)) if is_preview => {
-                        InOrder::check(&path)?;
-                        (Some(Arc::new(ReadOnlyPart::in_order())), None)
-                    }
-                    (Place::Free { .. }, _) if is_preview && spec.destination.is_in_order() => {
-                        (Some(Arc::new(ReadOnlyPart::in_order())), None)
-                    }
-                    (Place::Free { .. }, Destination::Stdout) => (Some(Arc::new(InOrder::stdout()?)), None),
-                    (Place::Free { .. }, Destination::Writer(writer)) => {
-                        (Some(Arc::new(InOrder::writer(writer)?)), None)
-                    }
-                    (Place::Free { .. }, Destination::Stream(_)) => {
-                        (Some(Arc::new(InOrder::open(&path, || reports.is_closed())?)), None)
-                    }
-                    (Place::Free { .. }, _) => {
-                        let fresh = places.was_free(&path, &identity);
-                        let how = Opening {
-                            resume,
-                            identity: &identity,
-                            fresh,
-                            small,
-                            mark: settings.attributes != Attributes::None,
-                        };
-                        let is_closing = || closing.may_have(&path, id) && !reports.is_closed();
-                        let open = |how| open_part(&*disk, &path, how, is_closing, lock_waits);
-                        let opened = match open(how) {
-                            // The existing file cannot be continued, but it may be replaced.
-                            Err(error) if error.kind == ErrorKind::ResumeRefused && may_be_replaced => {
-                                open(Opening { resume: Resume::Auto, ..how })
+                let mut is_second = false;
+                let (path, place, part, found, unfinished) = loop {
+                    // Another run may have completed the file since its path was chosen.
+                    let looks_again = match &chosen {
+                        Some(path) if opens_old || is_second => disk.look(path)?.is_some(),
+                        _ => false,
+                    };
+                    let (path, place) = match chosen.clone() {
+                        Some(path) if !looks_again => free(path),
+                        _ => {
+                            let remote = remote.as_ref();
+                            let wanted =
+                                Wanted { job: id, spec: &spec, identity: &identity, remote, known: &known };
+                            let new = places.choose(&wanted)?;
+                            // Another run may have saved the file since the folder was read. For a file with
+                            // a journal, the path is checked again.
+                            let (path, place) = match has_journal && places.has_appeared(&new.0, &identity)? {
+                                true => places.choose(&wanted)?,
+                                false => new,
+                            };
+                            let place = duplicates.instead(&path, place, &wanted, (&demands, &settings))?;
+                            match (place, &chosen) {
+                                // The server was asked about the existing file when the path was chosen.
+                                (Place::Ask(_), Some(path)) if resume == Resume::Adopt => free(path.clone()),
+                                (place, _) => (path, place),
                             }
-                            opened => opened,
-                        };
-                        let looks_again = is_chosen_free || (has_journal && fresh);
-                        let opened = opened.and_then(|(part, found)| {
-                            let looks_again = looks_again && found.is_none();
-                            looks_again.then(|| check_still_free(&*disk, &path)).transpose()?;
-                            Ok((part, found))
-                        });
-                        let (part, found) = opened.inspect_err(|error| places.on_failure(&path, error))?;
-                        (Some(Arc::from(part)), found)
+                        }
+                    };
+                    let resume = match resume {
+                        Resume::AdoptMarked if places.is_marked(&path, &spec) => Resume::Adopt,
+                        Resume::AdoptMarked => Resume::Auto,
+                        resume => resume,
+                    };
+                    // A finished file is replaced as a whole, and not continued. The same is true for a file
+                    // that may be replaced, has the size of the server's file, and has no control file.
+                    let adopts = resume == Resume::Adopt && matches!(place, Place::Free { .. });
+                    let is_whole = |there: Standing| {
+                        let is_of_size =
+                            Some(there.file.size) == stated && disk.unfinished_by(&path).is_none();
+                        there.file.is_finished() || (may_be_replaced && is_of_size)
+                    };
+                    let there = if adopts { disk.look(&path)? } else { None };
+                    let unfinished = there.as_ref().map_or(0, |there| there.file.size);
+                    let (resume, unfinished) = match there.is_some_and(is_whole) {
+                        true => (Resume::Auto, 0),
+                        false => (resume, unfinished),
+                    };
+                    // A small file without a journal needs no check, because it gets its final name
+                    // immediately.
+                    let checks = (has_journal || opens_old) && matches!(place, Place::Free { .. });
+                    let was_free = checks && !spec.destination.is_in_order() && disk.look(&path)?.is_none();
+                    let (part, found): (Option<Arc<dyn Part>>, _) = match (&place, &spec.destination) {
+                        (Place::Taken(_) | Place::Ask(_), _) => (None, None),
+                        (Place::Free { .. }, Destination::Stream(_)) if is_preview => {
+                            InOrder::check(&path)?;
+                            (Some(Arc::new(ReadOnlyPart::in_order())), None)
+                        }
+                        (Place::Free { .. }, _) if is_preview && spec.destination.is_in_order() => {
+                            (Some(Arc::new(ReadOnlyPart::in_order())), None)
+                        }
+                        (Place::Free { .. }, Destination::Stdout) => {
+                            (Some(Arc::new(InOrder::stdout()?)), None)
+                        }
+                        (Place::Free { .. }, Destination::Writer(writer)) => {
+                            (Some(Arc::new(InOrder::writer(writer)?)), None)
+                        }
+                        (Place::Free { .. }, Destination::Stream(_)) => {
+                            (Some(Arc::new(InOrder::open(&path, || reports.is_closed())?)), None)
+                        }
+                        (Place::Free { .. }, _) => {
+                            let fresh = places.was_free(&path, &identity);
+                            let how = Opening {
+                                resume,
+                                identity: &identity,
+                                fresh,
+                                small,
+                                mark: settings.attributes != Attributes::None,
+                            };
+                            let is_closing = || closing.may_have(&path, id) && !reports.is_closed();
+                            let open = |how| open_part(&*disk, &path, how, is_closing, lock_waits);
+                            let opened = match open(how) {
+                                // The existing file cannot be continued, but it may be replaced.
+                                Err(error) if error.kind == ErrorKind::ResumeRefused && may_be_replaced => {
+                                    open(Opening { resume: Resume::Auto, ..how })
+                                }
+                                opened => opened,
+                            };
+                            let (part, found) =
+                                opened.inspect_err(|error| places.on_failure(&path, error))?;
+                            (Some(Arc::from(part)), found)
+                        }
+                    };
+                    // Another run may have completed the file, and closed its partial file, directly before
+                    // this run opened a new one. Then the path is chosen again, and the new partial file is
+                    // removed.
+                    if was_free && found.is_none() && !is_second && disk.look(&path)?.is_some() {
+                        places.on_file(&path);
+                        is_second = true;
+                        continue;
                     }
+                    break (path, place, part, found, unfinished);
                 };
                 let mut left = match (&part, found) {
                     (Some(part), Some(found)) => what_is_left(&**part, found)?,

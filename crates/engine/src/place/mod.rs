@@ -120,6 +120,11 @@ impl Places {
         }
     }
 
+    /// Records that a file was found at a path.
+    pub(crate) fn on_file(&self, path: &Path) {
+        self.folders.occupy(path);
+    }
+
     /// Returns true if there is a file at a path that was free when its folder was read. If there is one, the
     /// path no longer counts as free. Blocks the thread.
     pub(crate) fn has_appeared(&self, path: &Path, identity: &Identity) -> Result<bool, Error> {

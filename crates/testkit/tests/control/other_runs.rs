@@ -4,7 +4,8 @@ use super::{World, run};
 use downhaul_engine::core::identity::Identity;
 use downhaul_engine::core::job::IfLocked;
 use downhaul_engine::disk::{Disk, Found, Opening, Part, Standing};
-use downhaul_engine::{Error, ErrorKind, EventKind, IfExists, Session, Settings};
+use downhaul_engine::{Destination, Error, ErrorKind, EventKind, IfExists, Session, Settings};
+use downhaul_testkit::content;
 use downhaul_testkit::fake_disk::FakeDisk;
 use std::io::Read;
 use std::path::Path;
@@ -60,27 +61,45 @@ impl Disk for SharedDisk {
 }
 
 #[test]
-fn a_file_that_another_run_completes_directly_before_its_partial_file_is_opened_is_not_downloaded_again() {
-    for locked in [0, 1, 2] {
-        run(async {
-            let disk = FakeDisk::failing(0, 1);
-            let shared = SharedDisk { disk: disk.clone(), locked, opened: AtomicUsize::new(0) };
-            let settings = Settings::default().with_if_locked(IfLocked::Wait);
-            let mut world = World::with(disk, settings, |settings, sources| {
-                Session::builder(settings).sources(sources).disk(Arc::new(shared)).seed(1)
-            });
-            let job = world.job("f", 2_000_000).with_if_exists(IfExists::Skip);
-            let job = world.session.add(job).await.expect("is open");
-            let end = |kind: &EventKind| {
-                matches!(
-                    kind,
-                    EventKind::Skipped { .. } | EventKind::Failed { .. } | EventKind::Finished { .. }
-                )
-            };
-            let ended = world.until(job, end).await;
-            assert!(matches!(ended.kind, EventKind::Skipped { .. }), "{locked}: {:?}", ended.kind);
-            assert_eq!(world.disk.paths(), [Path::new("out/f")], "no partial file stays");
-            assert_eq!(world.disk.read("out/f").as_deref(), Some(OTHER));
-        });
+fn a_file_that_another_run_completes_directly_before_its_partial_file_is_opened_is_looked_at_again() {
+    let all = [IfExists::Skip, IfExists::Overwrite].into_iter();
+    let all = all.flat_map(|if_exists| [IfLocked::Wait, IfLocked::Fail].map(|one| (if_exists, one)));
+    for (if_exists, if_locked) in all {
+        // With `IfLocked::Fail`, a locked partial file is a failure.
+        let most = if if_locked == IfLocked::Wait { 2 } else { 0 };
+        for (locked, names) in (0..=most).flat_map(|locked| [(locked, true), (locked, false)]) {
+            run(completed_meanwhile(if_exists, if_locked, locked, names));
+        }
+    }
+}
+
+/// Downloads a file that another run completes meanwhile. The partial file is locked `locked` times before.
+/// If `names` is true, the job has a name for the file. Otherwise the name comes from the response.
+async fn completed_meanwhile(if_exists: IfExists, if_locked: IfLocked, locked: usize, names: bool) {
+    const SIZE: u64 = 2_000_000;
+    let disk = FakeDisk::failing(0, 1);
+    let shared = SharedDisk { disk: disk.clone(), locked, opened: AtomicUsize::new(0) };
+    let settings = Settings::default().with_if_locked(if_locked);
+    let mut world = World::with(disk, settings, |settings, sources| {
+        Session::builder(settings).sources(sources).disk(Arc::new(shared)).seed(1)
+    });
+    let mut job = world.job("f", SIZE).with_if_exists(if_exists);
+    if !names {
+        job.destination = Destination::Server;
+    }
+    let name = if names { "out/f" } else { "out/file" };
+    let job = world.session.add(job).await.expect("is open");
+    let ended = world
+        .until(job, |kind| {
+            matches!(kind, EventKind::Skipped { .. } | EventKind::Failed { .. } | EventKind::Finished { .. })
+        })
+        .await;
+    let case = format!("{if_exists:?} {if_locked:?} {locked} {names}: {:?}", ended.kind);
+    assert_eq!(world.disk.paths(), [Path::new(name)], "no partial file stays: {case}");
+    let bytes = world.disk.read(name).expect("the file");
+    if if_exists == IfExists::Skip {
+        assert!(matches!(ended.kind, EventKind::Skipped { .. }) && bytes == OTHER, "{case}");
+    } else {
+        assert!(matches!(ended.kind, EventKind::Finished { .. }) && bytes == content("f", SIZE), "{case}");
     }
 }
