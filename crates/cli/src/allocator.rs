@@ -1,8 +1,8 @@
 //! The allocator of the program: mimalloc, with functions that are fast for common alignments.
 //!
-//! The crate `mimalloc` calls the functions for any alignment for each allocation. In version 3.3 of mimalloc,
-//! these functions take a slow path for most sizes, and reserve more memory than was requested. With the
-//! functions for common alignments, a small file takes 4 % fewer instructions.
+//! The crate `mimalloc` calls the functions for any alignment for each allocation. In version 3.3 of
+//! mimalloc, these functions take a slow path for most sizes, and reserve more memory than was requested.
+//! With the functions for common alignments, a small file takes 4 % fewer instructions.
 //!
 //! Only `main.rs` uses this file. Programs that use the libraries of downhaul keep their own allocator.
 
@@ -73,11 +73,11 @@ unsafe impl GlobalAlloc for Allocator {
     }
 }
 
-/// Makes mimalloc return freed memory to the system after 10 ms. By default, version 3 keeps this memory for a
-/// second or longer. With 10 ms, a run of a Parquet list of ten million rows takes 61 MiB of memory in its
+/// Makes mimalloc return freed memory to the system after 10 ms. By default, version 3 keeps this memory for
+/// a second or longer. With 10 ms, a run of a Parquet list of ten million rows takes 61 MiB of memory in its
 /// first 15 s instead of 76 MiB, and a CSV list takes 32 MiB instead of 42 MiB. If the memory were returned
-/// immediately, a CSV list would take 28 MiB, but much of this memory is needed again soon: 10,000 small files
-/// would cause 1,200 to 2,500 more page faults, and take 3 % more processor time.
+/// immediately, a CSV list would take 28 MiB, but much of this memory is needed again soon: 10,000 small
+/// files would cause 1,200 to 2,500 more page faults, and take 3 % more processor time.
 #[expect(unsafe_code, reason = "no safe function sets options of mimalloc")]
 pub(crate) fn keep_freed_memory_briefly() {
     // SAFETY: this only stores a number in a table, and no other thread runs yet.
