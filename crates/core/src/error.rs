@@ -150,7 +150,7 @@ kinds! {
     NameUnsafe        "name.unsafe"            Never  Request Connection Silent  Keep    Fails
         "the name is not safe as a file name";
     NameTaken         "name.taken"             Never  Request Connection Silent  Keep    Fails
-        "another file of this run has the same name";
+        "another file of this run has the same name, or the name cannot be used";
     DnsUnresolved     "dns.unresolved"         Again  Remote  Connection Silent  Keep    May
         "the host name cannot be resolved";
     ConnectRefused    "connect.refused"        Again  Remote  Connection Refuses Keep    May
@@ -240,7 +240,7 @@ kinds! {
     RedirectPrivate   "redirect.private"       Person Remote  Connection Silent  Keep    Fails
         "a redirect, a document or the name of a public server leads to a private address";
     RedirectInvalid   "redirect.invalid"       Person Remote  Connection Silent  Keep    Fails
-        "a redirect has no valid target";
+        "a redirect has no valid target, or must not be followed with this request";
     RemoteChanged     "remote.changed"         Again  Remote  Job        Differs Discard May
         "the file changed on the server during the download";
     RemoteOther       "remote.other"           Again  Remote  Connection Refuses Keep    May
@@ -260,11 +260,11 @@ kinds! {
     DigestMissing     "digest.missing"         Person Content Job        Silent  Keep    Fails
         "no strong digest is known for this file";
     DigestUnlisted    "digest.unlisted"        Person Content Job        Silent  Keep    Fails
-        "no checksum list names this file";
+        "no checksum list has a usable digest of this file";
     DigestList        "digest.list"            Person Remote  Connection Silent  Keep    May
-        "the checksum list could not be fetched";
+        "the checksum list could not be fetched or used";
     SignatureMissing  "signature.missing"      Person Content Job        Silent  Keep    Fails
-        "there is no signature";
+        "a required signature is missing";
     SignatureWrong    "signature.wrong"        Person Content Job        Silent  Discard Fails
         "the signature does not match this content and key";
     ContentHtml       "content.html"           Person Content Job        Silent  Keep    Fails

@@ -478,9 +478,9 @@ pub enum Verify {
     /// The file is compared with every known digest, and the session searches for checksum lists beside the
     /// file on the server.
     Find,
-    /// Like [`Verify::Find`], but a job fails if no checksum list names its file. The user may give the
-    /// checksum list, or it may be beside the file on the server. A digest from the user or from the list of
-    /// jobs is accepted too. An MD5 is enough.
+    /// Like [`Verify::Find`], but a job fails if no checksum list has a usable digest of its file. The user
+    /// may give the checksum list, or it may be beside the file on the server. A digest from the user or from
+    /// the list of jobs is accepted too. An MD5 is enough, and a CRC is not.
     Listed,
     /// Like [`Verify::Find`], but a job fails if neither a strong digest nor a signature is known for its
     /// file.
@@ -537,7 +537,8 @@ pub enum TlsVersion {
 /// The HTTP version to use (`--http1`, `--http2`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HttpVersion {
-    /// HTTP/2 for many small files over https, if the server supports HTTP/2. Otherwise HTTP/1.1.
+    /// HTTP/2 for files over https that are expected to be small, if the server supports HTTP/2. Otherwise
+    /// HTTP/1.1.
     Auto,
     /// HTTP/1.1 only.
     One,

@@ -53,7 +53,8 @@ pub fn read(text: &str) -> Result<(Vec<Item>, Vec<String>), String> {
 
 /// Returns the text of the session file: the downloads that are not over, and those that failed. With
 /// `save-not-found=false`, a download is left out if the server did not have the file. With
-/// `force-save=true`, a complete or removed download is included.
+/// `force-save=true`, a complete or removed download is included. A download that is over and has no URL is
+/// always left out.
 pub fn text(state: &State) -> String {
     let over = state.queue().iter(Sequence::Over).filter(|entry| is_saved(state, entry));
     let open = [Sequence::Active, Sequence::Queued].into_iter().flat_map(|which| state.queue().iter(which));
@@ -88,7 +89,7 @@ fn lines(state: &State, entry: &Entry) -> String {
     let folder = state.options_of(entry).only(&["dir"]);
     for (name, value) in entry.options.above(&folder).iter() {
         match value {
-            // Without a folder here, the folder is chosen again at the next start.
+            // If the session file has no folder for a download, the folder is chosen again at the next start.
             "" if name == "dir" => {}
             "" => text += &format!(" {name}=\n"),
             _ => text.extend(value.lines().map(|line| format!(" {name}={line}\n"))),
@@ -99,7 +100,8 @@ fn lines(state: &State, entry: &Entry) -> String {
     text
 }
 
-/// Replaces a file in one step: writes a new file beside it, and renames the new file.
+/// Replaces a file so that readers see either the old or the new content. For this purpose, this function
+/// writes a new file beside the old one, and renames the new file.
 ///
 /// # Errors
 /// Returns the error of the system.

@@ -13,8 +13,8 @@ use downhaul_core::show;
 use std::time::Duration;
 use url::Url;
 
-/// The highest number of pauses, required by the host, that are not counted as retries. Downloads of files
-/// have the same limit.
+/// The highest number of pauses, required by the host, that are not counted as retries. (For downloads of
+/// files, the number is counted again after each new byte, and the time is limited too.)
 const PAUSES: u32 = 10;
 
 /// The wait before a retry, if the host requires no pause. If the host requires one, the wait is at least
@@ -25,8 +25,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// access (403). If the fragment of the URL has a digest, the text must match it.
 ///
 /// # Errors
-/// Returns the last failure, after as many retries as for a file. Returns `digest.mismatch` if the digest
-/// does not match, and an error if the text is longer than `most` bytes.
+/// Returns the last failure, after at most [`Settings::retries`] retries. Returns `digest.mismatch` if the
+/// digest does not match, and an error if the text is longer than `most` bytes.
 pub(crate) async fn get(
     sources: &Sources,
     settings: &Settings,

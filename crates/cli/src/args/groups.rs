@@ -181,6 +181,8 @@ pub struct Verification {
     pub verify: Verify,
 
     /// Accept a web page even if the name of the file has an ending of another type, such as .zip or .jpg
+    ///
+    /// A Git LFS pointer (a small text that stands for a file) is accepted too.
     #[arg(long, hide_short_help = true)]
     pub accept_html: bool,
 

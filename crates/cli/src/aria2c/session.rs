@@ -79,7 +79,8 @@ fn start(given: &Arguments) -> Result<u8, Refused> {
     let (settings, args) = settings_of(options, &mut screen)?;
     let unusable = |_| Refused::new(FAILED, "");
     let (network, own) = (run::runtime().map_err(unusable)?, run::own_runtime().map_err(unusable)?);
-    // The screen may wait for a slow reader of the output, so the queue and its clients have another thread.
+    // The queue and its clients have their own thread, because the screen may wait for a slow reader of the
+    // output.
     let serving = run::serving_runtime().map_err(unusable)?;
     let is_served = rpc::is_enabled(options);
     let server = is_served.then(|| serving.block_on(rpc::listen(options))).transpose()?;
@@ -155,9 +156,9 @@ fn absolute(folder: &str) -> Result<PathBuf, Refused> {
     std::path::absolute(folder).map_err(|e| Refused::value(format!("{folder}: {e}")))
 }
 
-/// Adds the files, and leaves out the files that cannot be used. If clients are served, returns 0.
-/// Otherwise, returns the exit status of a failure if a file was left out, and an error if no file can be
-/// used.
+/// Adds the files, and leaves out the files that cannot be added. If clients are served, returns 0.
+/// Otherwise, returns the exit status of a failure if a file was left out, and an error if no file could be
+/// added.
 fn add(daemon: &Daemon, options: &Options, items: Vec<Item>, screen: &mut Screen) -> Result<u8, Refused> {
     let is_served = rpc::is_enabled(options);
     let is_list = options.get("input-file").is_some();
@@ -199,18 +200,18 @@ fn add(daemon: &Daemon, options: &Options, items: Vec<Item>, screen: &mut Screen
     Ok(status)
 }
 
-/// Adds a file of a list, unless the queue has it. A download that failed is added again. A download that
-/// ended otherwise is added again if the list has no identifier for it. A file without an identifier gets an
-/// identifier that is computed from what the list says about the file, so that the next start recognises the
-/// file.
+/// Adds a file of a list, unless its download is in the queue and is not over. A download that failed is
+/// added again. A download that ended otherwise is added again if the list has no identifier for it. A file
+/// without an identifier gets an identifier that is computed from its URLs and options in the list, so that
+/// the next start recognises the file.
 fn add_again(daemon: &Daemon, mut item: Item, now: u64) -> Result<(), Fault> {
     let given = item.options.get("gid").and_then(Gid::read);
     let gid = given.unwrap_or_else(|| Gid::new(hash(&item.uris, &item.options).max(1)));
     item.options.set("gid", &gid.to_string())?;
     let known = daemon.state().queue().get(gid).map(|entry| entry.state);
     match known {
-        // A session file has only downloads that are not complete. If the download has ended according to the
-        // queue, the queue was saved after the session file.
+        // A session file usually has only downloads that are not complete. If the download has ended
+        // according to the queue, the queue was probably saved after the session file.
         Some(EntryState::Complete | EntryState::Removed) if given.is_some() => return Ok(()),
         Some(state) if !state.is_over() => return Ok(()),
         Some(_) => daemon.change(|state| state.forget(&[gid]))?,

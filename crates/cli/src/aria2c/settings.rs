@@ -1,6 +1,6 @@
-//! Makes the settings of the library from options of aria2. Most of them have an option of downhaul with the
-//! same effect. These options are translated into a command line of `downhaul daemon`, which is read as
-//! usual.
+//! Makes the settings of the library from options of aria2. Most of these options have the same effect as an
+//! option of downhaul, so they are translated into a command line of `downhaul daemon`, which is read as
+//! usual. The other options are put into the settings directly.
 
 use super::arguments::Refused;
 use crate::args::{Args, Command, NoArgs};
@@ -33,10 +33,12 @@ const SWITCHES: [(&str, &str, &[&str]); 4] = [
     ("http-accept-gzip", "true", &["--decode", "auto"]),
 ];
 
-/// Returns the settings, and the arguments of downhaul that they come from.
+/// Returns the settings, and the arguments of downhaul from which most of them come.
 ///
 /// # Errors
-/// Returns a message for the user, which says which value cannot be used.
+/// Returns a message for the user, which says which value cannot be used. The message is empty if a secret or
+/// a file with secrets could not be read. The reason was then printed already, unless the user stopped the
+/// run when downhaul asked for a password.
 pub(super) fn of(options: &Options) -> Result<(Settings, Args), Refused> {
     let words = words(options);
     let args = Args::read(words.into_iter().map(OsString::from)).map_err(|no_args| match no_args {
@@ -46,7 +48,7 @@ pub(super) fn of(options: &Options) -> Result<(Settings, Args), Refused> {
         Some(Command::Daemon(daemon)) => args.serving(daemon),
         _ => args,
     };
-    // The reason was printed already.
+    // A reason was printed already. There is none if the user stopped the run.
     let args = run::with_secrets(&args).map_err(|_| Refused::new(1, ""))?;
     let mut settings = daemon::settings_of(&args).map_err(Refused::value)?;
     settings.resume = match options.is_true("continue") {

@@ -36,7 +36,7 @@ pub(super) enum Unusable {
     Unset(String),
 }
 
-/// Returns the meaning of a value in a file.
+/// Returns the meaning of a value in a configuration file.
 pub(super) fn of_file(command: &Command, arg: &Arg, value: &Value) -> Result<Meaning, Unusable> {
     let wrong = |why: String| Unusable::Wrong(format!("{}: {why}", keys::long(arg)));
     if !arg.get_action().takes_values() {
@@ -65,8 +65,9 @@ pub(super) fn of_file(command: &Command, arg: &Arg, value: &Value) -> Result<Mea
         // error.
         if real.as_deref().unwrap_or(text) == text && secrets::is_secret(arg, 0, text) {
             return Err(wrong(
-                "this file must not contain a secret: write \"env:NAME\" (an environment variable) or \"@FILE\" in its \
-                 place"
+                "this file must not contain a secret: replace the whole value (in a header, the text after the colon) \
+                 with \"env:NAME\" (an environment variable). \"@FILE\" is possible too, except for cert and for a URL \
+                 that is not the proxy"
                     .into(),
             ));
         }
@@ -116,7 +117,7 @@ fn flag(arg: &Arg, value: &Value) -> Result<Meaning, String> {
     let is_counted = matches!(arg.get_action(), ArgAction::Count);
     let times = match value {
         Value::Flag(flag) => usize::from(*flag),
-        // Only the lowest numbers have an effect, so a number with two digits is a mistake.
+        // A number above 9 is a mistake, because only the lowest numbers have an effect.
         Value::Number(number) if is_counted => number
             .parse::<u8>()
             .ok()
@@ -130,10 +131,11 @@ fn flag(arg: &Arg, value: &Value) -> Result<Meaning, String> {
     Ok(Meaning { words: vec![Secret::new(format!("--{}", keys::long(arg))); times], shown })
 }
 
-/// Replaces `env:NAME` by the value of the variable. In a header, replaces the value in `Name: env:NAME` and
-/// in `Name: @FILE`. If the whole value is `@FILE`, the option reads the file itself, so only `~/` at the
-/// beginning of FILE is replaced here. For a proxy, `@FILE` is replaced by the content of the file. Returns
-/// `None` if nothing was replaced.
+/// Replaces `env:NAME` by the value of the variable. In a header, `env:NAME` or `@FILE` may also stand after
+/// the name of the header, and only this text is replaced. If the whole value is `@FILE`, the option reads
+/// the file itself, so only `~/` at the beginning of FILE is replaced here. There is one exception: for a
+/// proxy, the whole value `@FILE` is replaced by the content of the file. Returns `None` if nothing was
+/// replaced.
 fn without_references(arg: &Arg, text: &str) -> Result<Option<String>, Unusable> {
     let is_header = secrets::is_called(arg, 0, "HEADER");
     let header = text.split_once(':').filter(|(name, _)| is_header && *name != "env");
@@ -161,7 +163,8 @@ fn variable(name: &str) -> Result<String, Unusable> {
     })
 }
 
-/// Returns the files that a value names as `@FILE` or `Name: @FILE`.
+/// Returns the files that a value names as `@FILE` or `Name: @FILE`, if the option takes values that may be
+/// secret.
 pub(super) fn named_files(arg: &Arg, value: &Value) -> Vec<PathBuf> {
     let values = match value {
         Value::List(values) => values.as_slice(),

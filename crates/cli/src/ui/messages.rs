@@ -65,7 +65,7 @@ impl<'a> Messages<'a> {
     }
 
     /// Returns the name of an unfinished file for messages: its path or, if the path is not known yet, its
-    /// URL.
+    /// URL. For a job that is not known, returns a text with the number of the job.
     pub(crate) fn name_of(&self, job: JobId) -> String {
         match self.known.get(&job) {
             Some(Known { path: Some(path), .. }) => escaped(path).into_owned(),
@@ -74,8 +74,9 @@ impl<'a> Messages<'a> {
         }
     }
 
-    /// Returns the reason for a failure. The reason includes the place of the failure (a URL or a path),
-    /// unless the place is the file's own URL or name, or the message already contains the place.
+    /// Returns the reason for a failure. If the job is known, the reason includes the place of the failure
+    /// (such as a URL or a path), unless the message, the URL of the job or the path of its file already
+    /// contains the place.
     pub(crate) fn reason(&self, job: JobId, error: &Failure) -> String {
         match self.known.get(&job) {
             Some(known) => reason(known, error),
@@ -263,8 +264,9 @@ impl<'a> Messages<'a> {
         [vec![text], how_to_repair].concat()
     }
 
-    /// Returns the command that repairs wrong files on the disk, if there are such files. Returns `None` if a
-    /// secret is left out of that command, or if the files are in a container.
+    /// Returns the command that repairs wrong files on the disk, if there are such files and
+    /// [`Again::repairing`] made a command. Returns `None` if a secret is left out of that command, or if the
+    /// files are in a container.
     fn how_to_repair(&self) -> Option<String> {
         let Some(Again::Command(command, hidden)) = self.args.map(|args| &args.repair) else { return None };
         let can_repair = self.has_wrong_files && hidden.is_empty() && self.form().is_none();
@@ -272,9 +274,9 @@ impl<'a> Messages<'a> {
         can_repair.then(|| format!("{} {command}", label()))
     }
 
-    /// Returns true if the last line of the run should be the command that runs it again: a download failed,
-    /// another run may succeed, and no command that repairs files is shown. Output that goes to a pipe, a
-    /// device or standard output cannot be resumed, so this function then returns false.
+    /// Returns true if the last lines of the output should have the command for another run: a download
+    /// failed, another run may succeed, and no command that repairs files is shown. Output that goes to a
+    /// pipe, a device or standard output cannot be resumed, so this function then returns false.
     pub(crate) fn suggests_another_run(&self) -> bool {
         self.another_run_may_succeed && self.how_to_repair().is_none() && self.output().is_none()
     }
@@ -288,8 +290,9 @@ impl<'a> Messages<'a> {
     }
 }
 
-/// Returns the last lines of a run that was stopped. `all` is the number of files of the run, if it is known,
-/// and `again` is the command that resumes the run.
+/// Returns the last lines of a run that was stopped. `all` is the number of files of the run, if it is known.
+/// `again` is the command for another run. This command is shown only if the run ended because of
+/// `--max-total` or `--deadline`, and left no unfinished file that can be resumed.
 pub(crate) fn stopped(summary: &Summary, all: Option<u64>, again: &Again) -> String {
     let files = |n: u64| format!("{n} {}", if n == 1 { "file" } else { "files" });
     let by = match summary.reached {
@@ -325,12 +328,14 @@ pub(crate) fn stopped(summary: &Summary, all: Option<u64>, again: &Again) -> Str
     let text = text.trim_end_matches(", ");
     match (summary.resumable, unfinished) {
         (0, 0) => format!("{text}.\n"),
-        (0, _) => format!("{text}. Run the same command to download them.\n"),
+        (0, 1) => format!("{text}. Run the same command to download the unfinished file.\n"),
+        (0, _) => format!("{text}. Run the same command to download the unfinished files.\n"),
         _ => format!("{text}. Run the same command to resume.\n"),
     }
 }
 
-/// Returns how much of a finished file was fetched, how long that took, and how much was already on the disk.
+/// Returns a text about a finished file: its size, the time that the fetching took, and how much was fetched
+/// if some bytes were already on the disk. If all bytes were already on the disk, the text has no time.
 fn transferred(finished: &EventKind) -> String {
     let EventKind::Finished { bytes, fetched, chunk_length, seconds, .. } = finished else {
         return String::new();

@@ -1,13 +1,14 @@
 //! Keeps a block of lines at the bottom of the terminal. It prints text above the block, and repaints the
 //! block in place.
 //!
-//! No library is used, since only some twenty lines of code move the cursor. These lines must work when the
-//! terminal is resized, when the program is stopped, and when a shell writes its prompt.
+//! No library is used, because about twenty lines of code are enough to move the cursor. The cursor must be
+//! moved correctly even if the terminal is resized, if the program is stopped, or if a shell writes its
+//! prompt.
 //!
-//! Invariant: between two repaints, the cursor is at the first character of the block. A terminal that is
-//! resized keeps the cursor at its character. Some terminals wrap the lines again (tmux), some cut them
-//! (xterm), and some report the new size only later. In all cases, nothing above the block is erased, and no
-//! part of an old block stays on the screen.
+//! Invariant: between two repaints, the cursor is at the first character of the block. When a terminal is
+//! resized, the cursor stays at this character. Some terminals then wrap the lines again (tmux), some cut
+//! them (xterm), and some report the new size only later. In all cases, nothing above the block is erased,
+//! and no part of an old block stays on the screen.
 
 /// The block on the screen.
 #[derive(Default)]
@@ -55,8 +56,9 @@ impl Painter {
     }
 
     /// Marks the block as not painted, because another program wrote to the screen. For example, a shell
-    /// writes to the screen while this program is stopped. Returns the bytes that begin a new line, so that
-    /// the next block is painted below the text of the other program.
+    /// writes to the screen while this program is stopped. If the block was painted, returns the bytes that
+    /// begin a new line, so that the next block is below the text of the other program. Otherwise returns an
+    /// empty text.
     pub(crate) fn forget(&mut self) -> &'static str {
         if std::mem::take(&mut self.is_painted) { "\r\n" } else { "" }
     }

@@ -266,7 +266,7 @@ fn verify_listed_requires_an_entry_for_every_file_and_accepts_md5() {
     let listed = |more: &[&str]| run(&url, &[&["--verify", "listed"], more].concat());
     let (place, out) = listed(&[]);
     assert_eq!((out.status, place.file("f")), (3, None), "{}", out.stderr);
-    assert!(out.stderr.contains("no checksum list names this file"), "{}", out.stderr);
+    assert!(out.stderr.contains("no checksum list has a usable digest of this file"), "{}", out.stderr);
     assert!(place.log().contains("[digest.unlisted]"), "{}", place.log());
     // A digest in a header is not a list.
     let header = server.url(&format!("headers/100000/file?Content-MD5={}", "kdEzksQ3JVmI5kHiP4K2ww%3D%3D"));

@@ -225,14 +225,14 @@ fn a_wrong_answer_of_the_dns_server_is_named_and_the_system_is_not_asked() {
             |query| http("200 OK", &dns(query, 0, &[(OTHER, A, vec![127, 0, 0, 1])])),
             "the host has no address",
         ),
-        (|query| http("200 OK", &query.message), "its answer is for another question"),
+        (|query| http("200 OK", &query.message), "its answer does not belong to the query"),
         (
             |query| {
                 let mut message = dns(query, 0, &[]);
                 message[13] ^= 1;
                 http("200 OK", &message)
             },
-            "its answer is for another question",
+            "its answer does not belong to the query",
         ),
         (|_| http("200 OK", b"<html>Log in</html>"), "its answer is not a DNS message"),
         (|_| http("404 Not Found", b""), "it answered 404 Not Found"),

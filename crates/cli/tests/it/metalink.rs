@@ -142,7 +142,9 @@ fn names_stay_below_the_output_folder() {
     assert_one_file_failed(
         &server,
         &twice,
-        &["f: another file of this run has the same name: line 7: the file of line 3 already has this name"],
+        &[
+            "f: another file of this run has the same name, or the name cannot be used: line 7: the file of line 3 already has this name",
+        ],
     );
     let odd = element("f", SHA256, &[&url]) + "<file name='&#27;[31m'/>";
     assert_one_file_failed(&server, &four(&odd), &["\\u{1b}[31m"]);

@@ -133,7 +133,7 @@ fn a_file_may_have_several_keys() {
 fn invalid_signatures_are_refused() {
     for (key, signature, says) in [
         ("author.asc", "file-another.asc", "the content is not what was signed"),
-        ("author.asc", "file-rsa.asc", "it is by another key than"),
+        ("author.asc", "file-rsa.asc", "it was made with another key than"),
         ("author.asc", "file-weak.asc", "its hash, SHA1, is too weak"),
         ("author.asc", "file-text.asc", "of a text, which ignores line ends"),
         ("author.asc", "file-brief.asc", "it has expired"),
@@ -171,7 +171,7 @@ fn invalid_signatures_are_refused() {
 fn a_missing_signature_is_an_error() {
     let (server, url) = serve(&[]);
     let (place, out) = over_old(&url, "author.asc", &[]);
-    assert_untouched(&place, &out, "there is no signature");
+    assert_untouched(&place, &out, "a required signature is missing");
     assert!(
         out.stderr.contains("/d/file.asc") && place.log().contains("[signature.missing]"),
         "{}",
@@ -241,12 +241,16 @@ fn signatures_of_lists_are_verified() {
     }
     let (server, url) = serve(&[("SHA256SUMS", list().into_bytes())]);
     let (place, out) = over_old(&url, "author.asc", &["--verify", "find"]);
-    assert_untouched(&place, &out, "there is no signature: neither the file nor its checksum list is signed");
+    assert_untouched(
+        &place,
+        &out,
+        "a required signature is missing: neither the file nor its checksum list is signed",
+    );
     server.put("/d/SHA256SUMS.sign", fixture("file.asc"));
     let (place, out) = over_old(&url, "author.asc", &["--verify", "find"]);
     assert_untouched(&place, &out, "the content is not what was signed");
     let (place, out) = over_old(&url, "rsa.asc", &["--verify", "find"]);
-    assert_untouched(&place, &out, "it is by another key than");
+    assert_untouched(&place, &out, "it was made with another key than");
 }
 
 #[test]
@@ -275,7 +279,7 @@ fn a_list_within_its_signature_is_used() {
     place.assert_exact(&out, "f", &file());
     let begin = "-----BEGIN PGP SIGNED MESSAGE-----\n";
     for (bad, says) in [
-        (format!("{wrong}{message}"), "there is no signature"),
+        (format!("{wrong}{message}"), "a required signature is missing"),
         (message.replace(begin, &format!("{begin}{wrong}")), "not a whole signed message"),
         (message.replace(begin, &format!("{begin}Comment: {wrong}")), "not a whole signed message"),
         (message.replace("- - a", "- a"), "the content is not what was signed"),
@@ -291,7 +295,7 @@ fn a_list_within_its_signature_is_used() {
         assert_untouched(&place, &out, says);
     }
     let (place, out) = run("rsa.asc", &message);
-    assert_untouched(&place, &out, "it is by another key than");
+    assert_untouched(&place, &out, "it was made with another key than");
 }
 
 #[test]
@@ -325,19 +329,19 @@ fn a_list_that_exists_only_within_its_signature_is_found() {
         (
             fixture("list.gpg"),
             "author.asc",
-            "there is no signature: neither the file nor its checksum list is signed",
+            "a required signature is missing: neither the file nor its checksum list is signed",
         ),
         (
             list().into_bytes(),
             "author.asc",
-            "there is no signature: neither the file nor its checksum list is signed",
+            "a required signature is missing: neither the file nor its checksum list is signed",
         ),
         (
             text.replace(SHA256, &SHA256.replace("f9", "00")).into_bytes(),
             "author.asc",
             "the content is not what was signed",
         ),
-        (message.clone(), "rsa.asc", "it is by another key than"),
+        (message.clone(), "rsa.asc", "it was made with another key than"),
     ] {
         let (_server, url) = serve(&[("SHA256SUMS.asc", beside)]);
         let (place, out) = over_old(&url, key, &["--verify", "find"]);

@@ -13,7 +13,7 @@ fn signatures_of_files_are_verified() {
     let key = signer.key();
     let over_signed = |key: &str| over_old(&url, &["--signed-by", key]);
     let (place, out) = over_signed(&key);
-    assert_untouched(&place, &out, "there is no signature");
+    assert_untouched(&place, &out, "a required signature is missing");
     assert!(out.stderr.contains("/d/file.minisig"), "{}", out.stderr);
     server.put("/d/file.minisig", signer.sign(&file()));
     let (place, out) = over_signed(&key);
@@ -32,7 +32,7 @@ fn signatures_of_files_are_verified() {
     for (signature, says) in [
         (signer.sign(b"another file"), "the content is not what was signed"),
         (signer.sign(&file()).replace("timestamp:1", "timestamp:2"), "its comment is not what was signed"),
-        (Signer::new(2).sign(&file()), "by another key than 0101010101010101"),
+        (Signer::new(2).sign(&file()), "made with another key than 0101010101010101"),
         (signer.sign_as_of_old(&file()), "minisign's old form"),
         ("noise".into(), "not a minisign signature"),
     ] {
@@ -117,7 +117,11 @@ fn signatures_of_lists_are_verified() {
     // A list without a signature is not used. A signature of the file itself would be enough.
     let plain = server.put("/lists/SHA256SUMS", sums.as_str());
     let (place, out) = signed(&["--checksum-file", &plain]);
-    assert_untouched(&place, &out, "there is no signature: neither the file nor its checksum list is signed");
+    assert_untouched(
+        &place,
+        &out,
+        "a required signature is missing: neither the file nor its checksum list is signed",
+    );
     server.put("/d/file.minisig", signer.sign(&file()));
     let (place, out) = signed(&["--checksum-file", &plain]);
     place.assert_exact(&out, "f", &file());

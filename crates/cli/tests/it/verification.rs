@@ -307,7 +307,7 @@ fn a_list_that_does_not_name_the_file_or_cannot_be_fetched_is_an_error() {
     let out = place.run(&[&url, "-o", "g", "--checksum-file", &server.url("lists/none")]);
     assert_eq!((out.status, place.file("g")), (1, None), "{}", out.stderr);
     assert!(
-        out.stderr.contains("the checksum list could not be fetched: the server has no such file"),
+        out.stderr.contains("the checksum list could not be fetched or used: the server has no such file"),
         "{}",
         out.stderr
     );

@@ -66,8 +66,8 @@ pub(super) fn read(is_range: bool, headers: &HeaderMap, length: Option<u64>) -> 
     stated
 }
 
-/// Returns true if a header may have a digest. If a response has no such header, none of the names is looked
-/// up.
+/// Returns true if a header may have a digest. If a response has no such header, none of the headers with
+/// digests is looked up by its name.
 fn may_be_digest(name: &HeaderName) -> bool {
     let name = name.as_str();
     name.starts_with("x-") || name.ends_with("digest") || name == "content-md5"

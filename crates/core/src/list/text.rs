@@ -4,23 +4,24 @@
 //! A line ends with CR, LF or CRLF. A byte order mark tells if a text is UTF-8 or UTF-16. For example,
 //! Windows PowerShell writes UTF-16 with a mark if `>` is used. A text without a mark is treated as UTF-8.
 //!
-//! Invariant: the memory in use is limited to one line. A line is returned as soon as its end was read, even
-//! if the text comes from a pipe that stays open.
+//! Invariant: the memory in use is limited to one line of at most [`LONGEST_LINE`] bytes and a small buffer.
+//! A line is returned as soon as its end was read, even if the text comes from a pipe that stays open.
 
 use std::io::{self, BufRead, Read};
 
-/// The longest line in bytes. Servers accept URLs of at most 64 KiB, and a JSON line has a few URLs.
+/// The longest line in bytes. Most servers accept only URLs that are shorter than 64 KiB, and a JSON line
+/// usually has a few URLs.
 pub const LONGEST_LINE: usize = 1024 * 1024;
 
 /// The number of bytes that are read at a time. It is the usual capacity of a pipe on Linux.
 const AT_ONCE: usize = 64 * 1024;
 
-/// The byte that replaces one half of a UTF-16 character whose other half is missing. This byte does not
-/// occur in UTF-8, so a line that contains it is later refused because it is not UTF-8.
+/// The byte that stands for one half of a UTF-16 character whose other half is missing. This byte does not
+/// occur in UTF-8. So a line that contains it is not UTF-8, and is refused where UTF-8 is required.
 const INVALID: u8 = 0xff;
 
-/// Reads a text of any known encoding as UTF-8 without its byte order mark. A text without a mark is returned
-/// unchanged, even if it is not UTF-8.
+/// Reads a text in UTF-8 or UTF-16, and returns it in UTF-8 without its byte order mark. A text without a
+/// mark is returned unchanged, even if it is not UTF-8.
 pub struct Text<R> {
     reader: R,
     decoder: Decoder,
@@ -80,8 +81,8 @@ impl<R: Read> Read for Text<R> {
 /// Any other error ends the text.
 pub struct Lines<R> {
     text: Text<R>,
-    /// True if the last line ended with CR. An LF that follows belongs to the same line end. This LF is read
-    /// only when the next line is requested.
+    /// True if the last line ended with CR. If the next byte is LF, it belongs to the same line end. It is
+    /// skipped when the next line is requested, because that byte may arrive much later.
     after_cr: bool,
     over: bool,
 }

@@ -67,10 +67,11 @@ impl Default for Naming {
 }
 
 impl Naming {
-    /// Returns the name of a job's file below the output folder. `remote` describes the response. If no
-    /// response has arrived, the name is [`Job::url_name`], or is made from the URL if that field is `None`.
-    /// Returns `None` if the user gave a path, or if the file goes to standard output, to a pipe or to a
-    /// writer of a program.
+    /// Returns the name of a job's file below the output folder. If a list or the user gave a name, returns
+    /// this name. Otherwise, `remote` describes the response. If no response has arrived, the name is
+    /// [`Job::url_name`], or is made from the URL if that field is `None`. Returns `None` if the job has no
+    /// URL, if the user gave a path, or if the file goes to standard output, to a pipe or to a writer of a
+    /// program.
     pub fn name_for(&self, spec: &Job, remote: Option<&Remote>) -> Option<SafeName> {
         let given = spec.urls.first()?;
         match (&spec.destination, remote) {
@@ -151,7 +152,7 @@ impl Naming {
         }
     }
 
-    /// Returns the name of a file without a response. `given` is the first URL of the job.
+    /// Returns the name that the first URL of the job (`given`) gives to its file. No response is needed.
     fn by_url(&self, job: &Job, given: &Url) -> SafeName {
         self.placed(job, given, SafeName::from_url(given))
     }
@@ -173,18 +174,19 @@ impl Naming {
         if self.windows { name.for_windows() } else { name.clone() }
     }
 
-    /// Returns the whole name of a file. If there is a template, it makes this name. Otherwise `below` puts
-    /// folders of the URL before `file`.
+    /// Returns the name of a file with its folders. If there is a template, it makes this name. Otherwise,
+    /// folders of the URL are put before `file` ([`Naming::below`]).
     fn placed(&self, job: &Job, url: &Url, file: SafeName) -> SafeName {
         match &self.template {
-            // A job that lacks a value was refused before ([`Naming::apply`]).
+            // [`Naming::apply`] has refused each job of a list for which the template cannot make a name.
             Some(template) => self.given(&template.name(job, &file).unwrap_or(file)),
             None => self.below(url, file),
         }
     }
 
-    /// Puts those folders of a URL that [`Folders`] keeps before the name of a file. `url` is the first URL
-    /// of the job, and never the target of a redirect, because the user knows only the first URL.
+    /// Puts folders of a URL before the name of a file. [`Naming::folders`] says which folders these are.
+    /// `url` is the first URL of the job, and never the target of a redirect, because the user knows only the
+    /// first URL.
     fn below(&self, url: &Url, file: SafeName) -> SafeName {
         if self.folders == Folders::Last(0) {
             return self.given(&file);

@@ -36,7 +36,7 @@ pub(crate) enum Control {
 /// Decides what happens to the partial file of a job that is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remove {
-    /// Keep the partial file, if a later run can resume it.
+    /// Keep the partial file if a later run can resume it, and delete it otherwise.
     KeepPartial,
     /// Delete the partial file, if the job has started. Otherwise nothing was written in this session, and
     /// the partial file of an earlier session is kept.

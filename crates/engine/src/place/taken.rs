@@ -31,8 +31,8 @@ pub(crate) enum Reserved {
     Path,
     /// An earlier job of the run downloads the same file, to this path.
     Same(PathBuf),
-    /// Another job has the path, or the path is reserved for another purpose, such as the log. No numbered
-    /// name is possible, because the name may not change, or because all its numbered forms are in use.
+    /// The path or one of its folders is not free, and a numbered name is not possible: the name may not
+    /// change, a folder of the path is a file or a side file of this run, or all numbered forms are in use.
     Taken,
 }
 
@@ -110,7 +110,7 @@ impl ReservedPaths {
         taken
     }
 
-    /// Reserves a path for a job. `what` is a hash of what the job downloads. If another job has the path and
+    /// Reserves a path for a job. `what` is a hash of what the job downloads. If the path is not free, and
     /// `may_change` is true, the name gets the next free number.
     pub(super) fn reserve(&self, job: JobId, wished: &Path, what: u64, may_change: bool) -> Reserved {
         let mut names = self.names();
@@ -157,15 +157,15 @@ impl ReservedPaths {
         }
     }
 
-    /// Returns this path. A folder of the path gets a number if a file of this run has the path of the
-    /// folder.
+    /// Returns this path. A folder of the path gets a number if a file or a side file of this run has the
+    /// path of the folder.
     pub(super) fn in_folders(&self, path: PathBuf) -> PathBuf {
         let mut names = self.names();
         if self.has_folders(&mut names, &path) { path } else { self.numbered_folders(&names, &path) }
     }
 
-    /// Reserves a further path for a job. Returns true if the path is free or this job has it already. If the
-    /// job was removed or has ended in the meantime, nothing is reserved.
+    /// Reserves a further path for a job. Returns true if this job can have the path, or has it already. If
+    /// the job was removed or has ended in the meantime, nothing is reserved.
     pub(super) fn take(&self, job: JobId, path: &Path) -> bool {
         let mut names = self.names();
         if names.by.get(&job).is_some_and(|mine| mine.iter().any(|one| one == path)) {
@@ -182,20 +182,20 @@ impl ReservedPaths {
         free
     }
 
-    /// Returns the path that was reserved for a job.
+    /// Returns the first path that was reserved for a job. Returns `None` if it has no path, or has ended.
     pub(super) fn of(&self, job: JobId) -> Option<PathBuf> {
         self.names().by.get(&job)?.first().cloned()
     }
 
-    /// Returns true if paths were reserved for more than one job. The jobs of
-    /// [`ReservedPaths::forget`] do not count.
+    /// Returns true if paths were reserved for more than one job, or if the path of a job that ended was
+    /// forgotten. The jobs of [`ReservedPaths::forget`] do not count.
     pub(super) fn has_several(&self) -> bool {
         let names = self.names();
-        // The hash 0 stands for the log and similar files, and for further paths of a job.
+        // The hash 0 stands for the paths of `Settings::reserved`, such as the log, and for further paths.
         names.has_forgotten || names.taken.numbers().filter(|what| *what != 0).take(2).count() > 1
     }
 
-    /// Forgets the first path of a job when the job ends, because no other job will need that path.
+    /// Notes that the first path of a job is forgotten when the job ends. No other job may need that path.
     pub(super) fn forget_at_end(&self, job: JobId) {
         self.names().forgotten.insert(job);
     }
@@ -279,7 +279,7 @@ impl ReservedPaths {
         }
     }
 
-    /// Returns true if no folder of a path is a file of this run.
+    /// Returns true if no folder of a path is a file of this run, or a side file of one.
     fn has_folders(&self, names: &mut Names, path: &Path) -> bool {
         for folder in path.ancestors().skip(1) {
             let hash = self.look_up(names, folder);
@@ -311,21 +311,20 @@ impl ReservedPaths {
         free.unwrap_or(folder).join(file)
     }
 
-    /// Returns true if the path with this key is reserved for a file, or belongs to a side file of a reserved
-    /// path.
+    /// Returns true if the path with this key is reserved, or is the path of a side file of a reserved path.
     fn is_of_a_file(&self, names: &Names, key: &str) -> bool {
         names.taken.contains(self.hasher.hash_one(key)) || self.is_side_file(names, key)
     }
 
-    /// Returns true if the path with this key belongs to a side file of a reserved path.
+    /// Returns true if the path with this key is the path of a side file of a reserved path.
     fn is_side_file(&self, names: &Names, key: &str) -> bool {
         let mut owners = ENDINGS.into_iter().filter_map(|ending| key.strip_suffix(ending));
         owners.any(|owner| names.taken.contains(self.hasher.hash_one(owner)))
     }
 
-    /// Returns true if a file can get this path: neither this path nor a path of its side files is reserved,
-    /// or is a folder of a reserved path, and this path does not belong to a side file of a reserved path.
-    /// `key` is the key of this path, and `hash` is the hash of the key.
+    /// Returns true if a file can get this path. This path and the paths of its side files must be free: none
+    /// of them is reserved, and none is a folder of a reserved path. This path must also not be the path of a
+    /// side file of a reserved path. `key` is the key of this path, and `hash` is the hash of the key.
     fn is_free(&self, names: &Names, path: &Path, (key, hash): (&str, u64)) -> bool {
         let are_side_files_free = || {
             !names.has_endings
@@ -338,8 +337,8 @@ impl ReservedPaths {
         self.hasher.hash_one(self.key(names, path))
     }
 
-    /// Returns the key of a path. Different ways to write the same path have the same key: `a`, `./a` and the
-    /// absolute path, and on macOS and Windows also `A`.
+    /// Returns the key of a path. These ways to write a path have the same key: `a`, `./a` and the absolute
+    /// path, and on macOS and Windows also `A`.
     fn key(&self, names: &Names, path: &Path) -> String {
         let LastFolder { path: folder, key, .. } = &names.last;
         let is_in_it = path.parent().is_some_and(|parent| parent.as_os_str() == folder.as_os_str());

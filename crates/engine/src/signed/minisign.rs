@@ -22,7 +22,7 @@ pub(super) fn read(key: &Key, text: &[u8], at: &str) -> Result<Signature, Error>
     let wrong = |why: &str| Error::new(ErrorKind::SignatureWrong, at, why);
     let signature = Signature::read(text).map_err(wrong)?;
     if !key.made(&signature) {
-        return Err(wrong(&format!("it is by another key than {key}")));
+        return Err(wrong(&format!("it was made with another key than {key}")));
     }
     Ok(signature)
 }

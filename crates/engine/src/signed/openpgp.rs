@@ -139,9 +139,10 @@ impl Certificates {
     }
 
     fn weigh(&self, packet: packet::Signature, now: Timestamp) -> Result<Signature, Refused> {
-        let mut refused = Refused { known: false, why: "it is by another key than those given".into() };
+        let mut refused =
+            Refused { known: false, why: "it was made with another key than those given".into() };
         if let [one] = self.0.as_slice() {
-            refused.why = format!("it is by another key than {}", name(&one.primary_key));
+            refused.why = format!("it was made with another key than {}", name(&one.primary_key));
         }
         for certificate in &self.0 {
             match signer(certificate, &packet, now) {

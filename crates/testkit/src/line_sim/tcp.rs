@@ -3,13 +3,14 @@
 use super::{Host, Line};
 use fastrand::Rng;
 
-/// The bytes that a packet carries over Ethernet.
+/// The bytes that a packet without TCP options carries over Ethernet.
 const SEGMENT: f64 = 1460.0;
 
 /// The first congestion window (RFC 6928), in packets.
 const FIRST_WINDOW: f64 = 10.0;
 
-/// The largest receive window that Linux gives by default (`tcp_rmem`), in packets.
+/// The largest receive window, in packets. The model uses the largest receive buffer of Linux (`tcp_rmem`, 6
+/// MiB by default) as the window. In Linux, the window is smaller than the buffer.
 const RECEIVE_WINDOW: f64 = 6.0 * 1024.0 * 1024.0 / SEGMENT;
 
 /// CUBIC's constants C and beta (RFC 9438). C decides how fast a window grows. A loss multiplies a window by
@@ -69,8 +70,9 @@ impl Tcp {
         }
     }
 
-    /// Returns the connection after a pause of this many seconds. After more than one second, which is longer
-    /// than a timeout, the window starts again with its first size (RFC 5681, section 4.1).
+    /// Returns the connection after a pause of this many seconds. If the pause is longer than one second, the
+    /// window starts again with its first size. TCP does this after a pause that is longer than a timeout
+    /// (RFC 5681, section 4.1).
     pub(super) fn rested(mut self, time: f64) -> Tcp {
         if time > 1.0 {
             self.threshold = self.threshold.min(self.window * 0.75);
@@ -117,8 +119,8 @@ impl Tcp {
     fn lose(&mut self, now: f64, round_trip: f64) {
         let (growth, kept) = CUBIC;
         let window = self.window.min(RECEIVE_WINDOW);
-        // This is the fast convergence of CUBIC. If the window was smaller than at the loss before, the
-        // connection leaves more of the line to other connections.
+        // This is the fast convergence of CUBIC. If a loss comes before the window has grown back to
+        // `before`, the connection leaves more of the line to other connections.
         self.before = if window < self.before { window * (1.0 + kept) / 2.0 } else { window };
         self.threshold = (window * kept).max(2.0);
         self.recovers = now + round_trip;

@@ -24,8 +24,8 @@ pub struct Output {
     /// Save a single file as NAME (- is standard output)
     ///
     /// This option is for a single URL, or for a pattern of --glob if NAME contains #1. NAME may be any path.
-    /// A relative path is below the folder of -d. If NAME is a pipe or a device, the bytes are written to it
-    /// in order.
+    /// If it is a relative path, it is below the folder of -d. If NAME is a pipe or a device, the bytes are
+    /// written to it in order.
     #[arg(short = 'o', long, value_name = "NAME", value_hint = ValueHint::FilePath)]
     pub save_as: Option<PathBuf>,
 
@@ -72,8 +72,8 @@ pub struct Output {
     ///
     /// {shard} is the number of a tar, from 0 on. It is not the number of --shard. The tars have the form of
     /// WebDataset: beside each file, they have a member whose name ends in .json, with the URL, the digests
-    /// and what the list states about the file. A relative path is below the folder of -d. Until a tar is
-    /// complete, its name ends in .part.
+    /// and what the list states about the file. If NAME is a relative path, it is below the folder of -d.
+    /// Until a tar is complete, its name ends in .part.
     #[arg(long, value_name = "NAME", value_parser = values::tar_names, conflicts_with_all = ["save_as", "adopt"], hide_short_help = true)]
     pub to_tar: Option<ContainerNames>,
 
@@ -89,8 +89,9 @@ pub struct Output {
     ///
     /// {number} is the number of a WARC, from 0 on. The format is WARC/1.1. For each file, a WARC has the
     /// response, the request without secrets, the redirects, and a description in JSON with the URL, the
-    /// digests and what the list states about the file. Each file is verified before it is put into a WARC. A
-    /// relative path is below the folder of -d. Until a WARC is complete, its name ends in .part.
+    /// digests and what the list states about the file. Each file is verified before it is put into a WARC.
+    /// If NAME is a relative path, it is below the folder of -d. Until a WARC is complete, its name ends in
+    /// .part.
     #[arg(long, value_name = "NAME", value_parser = values::warc_names, conflicts_with_all = ["save_as", "adopt", "to_tar"], hide_short_help = true)]
     pub to_warc: Option<ContainerNames>,
 

@@ -161,7 +161,9 @@ pub struct Http {
 
     /// Use HTTP/2 only
     ///
-    /// By default, downhaul uses HTTP/2 for many small files over https, and HTTP/1.1 for all other files.
+    /// By default, downhaul uses HTTP/2 only for files over https that it expects to be small, because a list
+    /// states a small size or because other files of the server were small. All other files are fetched over
+    /// HTTP/1.1.
     #[arg(long, hide_short_help = true)]
     pub http2: bool,
 

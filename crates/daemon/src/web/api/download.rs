@@ -19,7 +19,7 @@ pub struct Download {
     /// The state of the download: `waiting`, `paused`, `active`, `complete`, `error` or `removed`.
     pub state: &'static str,
     /// The name of the file. As long as the name is not known, this is the value of the option `out`, or else
-    /// the last part of the first URL.
+    /// the last part of the first URL, or `(no name)` if there is no URL.
     pub name: String,
     /// The path of the file, or null as long as the path is not known.
     pub path: Option<String>,
@@ -38,15 +38,16 @@ pub struct Download {
     /// The byte ranges of the file that are on the disk, in order. There are none if the download is not
     /// active. Each range has the offset of its first byte, and the offset of the byte after its last byte.
     pub ranges: Vec<[u64; 2]>,
-    /// The estimated time until the file is complete, in seconds. The estimate uses the speed of the last
-    /// seconds.
+    /// The estimated time until the file is complete, in seconds, or null if the size is not known or no
+    /// bytes arrive. The estimate uses the speed of the last seconds.
     pub seconds_left: Option<u64>,
-    /// The reason why the download failed, or the note that it was removed, or null in all other cases.
+    /// The reason why the download failed, or the note that it was removed, or null if it neither failed nor
+    /// was removed.
     pub error: Option<Failure>,
     /// Until when and why an active download waits before its next attempt, or null if it does not wait.
     pub waits: Option<Waits>,
     /// How a complete file was verified, such as `sha-256 from the list`, or why an existing file was kept,
-    /// such as `already exists`.
+    /// such as `already exists`. The value is null in all other cases.
     pub proof: Option<String>,
     /// The time when the download was added, in milliseconds since the Unix epoch.
     pub added: u64,
@@ -111,7 +112,7 @@ impl Download {
     }
 
     /// Returns the name of the file of a download. As long as the name is not known, returns the value of the
-    /// option `out`, or else the last part of the first URL.
+    /// option `out`, or else the last part of the first URL, or `(no name)` if there is no URL.
     pub fn name_of(entry: &Entry) -> String {
         let urls: Vec<String> = entry.shown_uris().take(1).map(Cow::into_owned).collect();
         name(entry, &urls)

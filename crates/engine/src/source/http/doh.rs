@@ -154,7 +154,7 @@ impl Doh {
 fn addresses_in(answer: &[u8], query: &Query) -> Result<Vec<IpAddr>, String> {
     let answer = Message::from_vec(answer).map_err(|_| "its answer is not a DNS message")?;
     if answer.metadata.message_type != MessageType::Response || answer.queries != [query.clone()] {
-        return Err("its answer is for another question".into());
+        return Err("its answer does not belong to the query".into());
     }
     match answer.metadata.response_code {
         ResponseCode::NoError => {}

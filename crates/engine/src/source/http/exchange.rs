@@ -19,17 +19,18 @@ use hyper::body::Body as _;
 use tracing::debug;
 use url::Url;
 
-/// The highest number of times that a request is sent while the server answers that it requires a login. The
-/// first request has the login that the server accepted before, a login that is sent with Basic without a
-/// challenge, or no login. The second request answers a challenge. Two more requests answer with a new nonce,
-/// because the server may refuse a nonce that is too old.
+/// The highest number of requests to one URL while the server answers that it requires a login. The first
+/// request has the login that the server accepted before, a login that is sent with Basic without a
+/// challenge, or no login. The second request answers the challenge. Two more requests can answer with a new
+/// nonce, because the server may refuse a nonce that is too old.
 const LOGINS_MOST: u32 = 4;
 
 impl Client {
     /// Sends one request with the secrets that may be sent to its server, and sends it again with a login if
-    /// the server requires one. Returns the response with any status. If the server required a login and
-    /// accepted none, also returns the reason. `is_guarded` is true if the request must not lead to a private
-    /// address, provided that the settings refuse private addresses.
+    /// the server requires one. Returns the response with any status. If the status is 401, also returns the
+    /// reason why no login or other secret was sent or accepted, if a reason is known. `is_guarded` is true
+    /// if the request must not lead to a private address, provided that the settings refuse private
+    /// addresses.
     ///
     /// # Errors
     /// Returns an error if the login cannot be sent, if the request cannot be built, if no response arrives,

@@ -41,7 +41,8 @@ impl Source for HttpFile {
         }
         async move {
             if request.about.is_some() {
-                // In a box, this rare request does not make the future of every other request larger.
+                // The future of this rare request is boxed, so that the futures of all other requests stay
+                // small.
                 return Box::pin(self.open_about(request)).await;
             }
             let known = self.resolved().clone().or_else(|| self.answered_before(&request));
@@ -51,13 +52,16 @@ impl Source for HttpFile {
                 Ok(opened) => return Ok(opened),
                 Err(failure) => failure,
             };
-            // The next request is sent to the given URL, and follows the redirects again.
+            // The URL to which the redirects led is forgotten. The next request begins at the given URL
+            // again, unless it is for a range and may be sent to the URL from which the bytes on the disk
+            // were received.
             *self.resolved() = None;
             if request.sends.is_some() {
                 return Err(error);
             }
-            // The target of the redirects may be a link that has expired. For this reason, the given URL is
-            // requested once more, since it may redirect to a new link.
+            // The URL that failed may be a link that has expired, and the given URL may redirect to a new
+            // link. So the given URL is requested once more in two cases: a remembered URL failed in a way
+            // that is not retried by itself, or a redirect led to a 401 or a 403.
             let stale = known.is_some() && error.retry() == Retry::Person;
             if stale || (redirected && !error.again && may_have_expired(error.kind)) {
                 (error, redirected) = match self.follow(self.given.url.clone(), &request).await {
@@ -65,8 +69,8 @@ impl Source for HttpFile {
                     Err(failure) => failure,
                 };
             }
-            // The server that redirects may choose another mirror for the next request, and that mirror may
-            // have the file. The plan counts the next request as a retry.
+            // The server that redirects may redirect the next request to another server, which may have the
+            // file. The plan counts the next request as a retry.
             error.again |= redirected && matches!(error.kind, ErrorKind::HttpNotFound | ErrorKind::HttpGone);
             Err(error)
         }
@@ -97,8 +101,8 @@ impl HttpFile {
         Some(self.secured.get_or_init(file))
     }
 
-    /// Returns the URL from which the bytes on the disk were received, if the request may be sent to that
-    /// URL.
+    /// Returns the URL from which the bytes on the disk were received, if it is not the given URL and the
+    /// request may be sent to it.
     fn answered_before(&self, request: &Request) -> Option<Url> {
         let url = request.answered_at.clone().filter(|url| *url != self.given.url)?;
         let is_downgrade = self.given.url.scheme() == "https" && url.scheme() != "https";
@@ -107,8 +111,8 @@ impl HttpFile {
 
     /// Requests only the facts, with HEAD. Some servers refuse HEAD, for example for links that are signed
     /// for GET only, and some send no size. In these cases, the first byte is requested. If the response to
-    /// this request does not have enough facts, a GET for the whole file is sent, and the body of its
-    /// response is not read.
+    /// this request does not have enough facts, or if the failure of this request may concern only the range,
+    /// a GET for the whole file is sent. The body of its response is not read.
     async fn open_about(&self, request: Request) -> Result<Opened, Error> {
         match self.follow(self.given.url.clone(), &request).await {
             Ok(opened) if says_what_it_is(&opened) => return Ok(opened),
@@ -126,7 +130,8 @@ impl HttpFile {
     }
 
     /// Follows redirects from `url` until a response contains the file. The bool beside an error is true if a
-    /// redirect was received before the error. It is false for the error about too many redirects.
+    /// redirect was followed before the error. It is also true if this request must not follow a redirect,
+    /// and false for the error about too many redirects.
     async fn follow(&self, mut url: Url, request: &Request) -> Result<Opened, (Error, bool)> {
         let is_special = request.sends.is_some();
         let mut request = request.clone();
@@ -178,7 +183,7 @@ impl HttpFile {
                         http_response::learn(&mut opened.remote, linked);
                     }
                     // If a server responds to a request for a range with a whole file, this may be a
-                    // different file, such as a login page.
+                    // different file, such as a login page. So the URL of such a response is not remembered.
                     let has_it = request.is_for_everything() || !opened.remote.is_whole();
                     *self.resolved() = Some(url).filter(|url| has_it && *url != self.given.url);
                     return Ok(*opened);

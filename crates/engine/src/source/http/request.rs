@@ -43,12 +43,12 @@ pub(super) fn build(
         if let Some(media_type) = sends.media_type().and_then(value) {
             headers.insert(header::CONTENT_TYPE, media_type);
         } else if sends.method() != "GET" {
-            // Some servers require this header even if there is no body (RFC 9110, section 8.6).
+            // There is no body. Some servers require that this header says so (RFC 9110, section 8.6).
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
     }
     permit.put_on(headers);
-    // Offsets and digests are those of the file itself, so no content coding is accepted.
+    // Offsets and digests are those of the file without a content coding, so no content coding is requested.
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     if let Some(Conditions { etag, modified }) = &asked.about {
         let conditions = [
