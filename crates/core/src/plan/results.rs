@@ -345,6 +345,7 @@ impl Plan {
             received: self.transfer.received(),
             placing: matches!(self.state, State::Looking | State::Placing(_)),
             all_suspected: self.verification.has_suspected() && error.kind == ErrorKind::DigestMismatch,
+            transferring: self.state == State::Transferring,
             replaces_adopted: false,
         }
     }

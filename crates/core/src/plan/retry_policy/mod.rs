@@ -66,6 +66,8 @@ pub(super) struct Situation {
     /// True if the digest is still wrong after bytes of suspected mirrors were replaced. Another mirror then
     /// cannot help.
     pub(super) all_suspected: bool,
+    /// True if workers deliver bytes or will do so.
+    pub(super) transferring: bool,
     /// True if the unfinished file of another tool does not fit, and the server's file replaces it.
     pub(super) replaces_adopted: bool,
 }
@@ -115,11 +117,12 @@ impl RetryPolicy {
         if situation.replaces_adopted {
             return FailureDecision::StartAgain;
         }
-        match (error.kind, self.if_locked) {
-            (ErrorKind::FileLocked, IfLocked::Wait) => {
-                return FailureDecision::WaitForLock { wait: LOCK_WAIT };
-            }
-            (ErrorKind::FileLocked, IfLocked::Skip) => return FailureDecision::LeaveToOtherRun,
+        // The disk returns this error before the transfer and after it. In between, a source returned it, and
+        // the partial file is not locked.
+        let is_locked = error.kind == ErrorKind::FileLocked && !situation.transferring;
+        match self.if_locked {
+            IfLocked::Wait if is_locked => return FailureDecision::WaitForLock { wait: LOCK_WAIT },
+            IfLocked::Skip if is_locked => return FailureDecision::LeaveToOtherRun,
             _ => {}
         }
         // A request that must be sent only once may have had an effect, unless the server refused it. So

@@ -12,6 +12,7 @@ const NOTHING_WRITTEN: Situation = Situation {
     received: 0,
     placing: false,
     all_suspected: false,
+    transferring: false,
     replaces_adopted: false,
 };
 
