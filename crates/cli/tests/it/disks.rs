@@ -1,7 +1,7 @@
 //! Tests of full disks and of limits. The error names the path, the partial file can be resumed, and the
 //! other files continue.
 
-use crate::common::{Out, Place, events, finish, note, wait_until};
+use crate::common::{Out, Place, events, finish, note};
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 use std::process::{Command, Stdio};
