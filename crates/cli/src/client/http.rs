@@ -41,12 +41,13 @@ const EVENT_MOST: usize = 64 << 20;
 
 /// Why a call failed.
 pub(super) enum Failed {
-    /// The daemon cannot be reached or refused the secret, or the server is not a daemon. Further calls
+    /// The daemon cannot be reached, it refused the secret, or the server is not a daemon. Further calls
     /// would probably fail too, so none is made.
     Lost(String),
     /// The daemon has no download with this identifier.
     Missing(String),
-    /// The daemon refused this call.
+    /// The daemon refused this call, or the command failed for another reason, for example because a list
+    /// cannot be read. Further calls may succeed.
     Refused(String),
 }
 

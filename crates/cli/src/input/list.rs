@@ -333,8 +333,9 @@ impl Iterator for Jobs {
     }
 }
 
-/// Returns the jobs of a document. If the files of two jobs have the same name, or if one file needs the name
-/// of the other file as a folder, the later job becomes an error.
+/// Returns the jobs of a document. If the name of a job clashes with the name of an earlier job, as
+/// [`Names::add`] describes, the later job becomes an error. Two jobs with the same name that download the
+/// same file do not clash.
 pub(super) fn distinct(jobs: impl Iterator<Item = AtLine> + Send) -> impl Iterator<Item = AtLine> + Send {
     let mut seen = Names::default();
     jobs.map(move |(line, job)| {

@@ -98,7 +98,8 @@ pub(super) fn closing(summary: &Summary, output: &OutputSettings, shared: &Share
     let is_ended_early = matches!(shared.ending(), Some(Exit::Chosen | Exit::Interrupted | Exit::Terminated));
     let is_stopped = is_ended_early || summary.stopped_on_error || summary.reached.is_some();
     let shows_stop = is_stopped && !output.quiet && output.progress != Shown::Json;
-    // After a limit of the run, [`messages::stopped`] shows the command.
+    // If `--max-total` or `--deadline` ended the run and no file can be resumed, [`messages::stopped`] shows
+    // the command for another run. The command must not be shown twice.
     let is_shown_below =
         shows_stop && args.plan().is_none() && summary.reached.is_some() && summary.resumable == 0;
     if shared.suggests_another_run() && !is_shown_below {
@@ -116,9 +117,10 @@ pub(super) fn closing(summary: &Summary, output: &OutputSettings, shared: &Share
 }
 
 /// Writes the last output on a separate thread, and waits until it is written. If the run was stopped, this
-/// function waits at most for `limit` after the last signal. During the wait, Ctrl-C ends the program
-/// immediately. There is one exception: if a mistake in a list stopped the run, only the second signal ends
-/// the program immediately. SIGTERM and SIGHUP also end it immediately only as the second signal.
+/// function waits at most for `limit`. A signal during the wait starts this time again. During the wait,
+/// Ctrl-C ends the program immediately. There is one exception: if a mistake in a list stopped the run, only
+/// the second signal ends the program immediately. SIGTERM and SIGHUP also end it immediately only as the
+/// second signal.
 pub(super) async fn write_last_output(
     write: impl FnOnce() + Send + 'static,
     limit: Duration,

@@ -47,7 +47,7 @@ pub(crate) fn run(mut events: EventReader, session: &Session, gone: impl FnOnce(
             if is_gone {
                 gone();
             }
-            // The events are still read, because no new download starts while events wait.
+            // The events are still read, because no new download starts while too many events are unread.
             while !matches!(events.next(EVERY), Next::End) {}
             return if is_gone { Ok(()) } else { Err(error) };
         }

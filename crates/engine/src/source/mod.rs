@@ -53,9 +53,10 @@
 //!
 //! **What the plan checks.** Before a byte is written, the plan checks that a range contains the byte at
 //! `from` and stays within the file. It also checks that the validator, the size, the content coding and the
-//! digests in the facts match those of the bytes on the disk, and that the server did not send an HTML page
-//! instead of the file. At the end, the content of the file is compared with the digests. A source does not
-//! need to check any of this.
+//! digests in the facts match those of the bytes on the disk, and that a later response is not an HTML page
+//! if the first response was not one. At the end, the content of the file is compared with the digests. If
+//! the name promises another type and no strong digest or signature verifies the content, the plan also
+//! checks that the file is not an HTML page. A source does not need to check any of this.
 
 pub(crate) mod http;
 mod registry;

@@ -273,8 +273,9 @@ impl HttpFile {
         Ok(Answer::Opened(Box::new(opened)))
     }
 
-    /// Returns the error for a response with a status other than success. `again` is the wait that the
-    /// response requires before the failed request is sent again.
+    /// Returns the error for a response whose status is a failure ([`http_response::failure_of_status`]).
+    /// Some statuses from 201 to 299 are failures too. `again` is the wait that the response requires before
+    /// the failed request is sent again.
     fn status_error(
         &self,
         url: &Url,

@@ -91,18 +91,18 @@ impl Pool {
         timeout_after: Duration,
     ) -> Result<HttpResponse, Error> {
         let at = show::url(url);
-        // A server may close an idle connection at any moment. Only a request that changes nothing on the
-        // server may be sent again after that (RFC 9110, section 9.2.2), so all other requests use a new
-        // connection.
+        // A server may close an idle connection at any moment. A request with a safe method (RFC 9110,
+        // section 9.2.1) changes nothing on the server, so it can be sent again after that. All other
+        // requests use a new connection.
         let is_safe = request.method().is_safe();
         let idle = if is_safe { self.take_idle(route).await } else { None };
         if let Some(mut connection) = idle {
             debug!(target: NET, url = at, http = "1.1", connection = "reused", "sending the request");
             match timeout(timeout_after, connection.send(request.clone())).await {
                 Ok(Ok(response)) => return Ok(self.response(connection, response, at)),
-                // The server may have closed the idle connection while the request was sent, or the
-                // connection had unread bytes of its last response. The job does not fail, because a request
-                // with a safe method can be sent again on a new connection.
+                // The server may have closed the idle connection while the request was sent, or it sent bytes
+                // after the end of its last response. The job does not fail, because a request with a safe
+                // method can be sent again on a new connection.
                 Ok(Err(e)) => {
                     debug!(target: NET, error = %e, "the idle connection could not be used");
                     self.may_have_many_lines(&e);
