@@ -20,7 +20,10 @@ use std::time::SystemTime;
 #[derive(Clone, Default)]
 pub struct FakeDisk {
     inner: Arc<Mutex<Inner>>,
+    before_opening: Option<BeforeOpening>,
 }
+
+type BeforeOpening = Arc<dyn Fn(&Path) -> Result<(), Error> + Send + std::marker::Sync>;
 
 #[derive(Default)]
 struct Inner {
@@ -95,7 +98,18 @@ impl FakeDisk {
     /// of its bytes.
     pub fn failing(percent: u8, seed: u64) -> Self {
         let inner = Inner { failing: percent, rng: Rng::with_seed(seed), ..Inner::default() };
-        FakeDisk { inner: Arc::new(Mutex::new(inner)) }
+        FakeDisk { inner: Arc::new(Mutex::new(inner)), before_opening: None }
+    }
+
+    /// Returns this disk with a function that is called before each partial file is opened, with the final
+    /// path. If the function returns an error, opening fails with this error.
+    #[must_use]
+    pub fn before_opening(
+        mut self,
+        function: impl Fn(&Path) -> Result<(), Error> + Send + std::marker::Sync + 'static,
+    ) -> Self {
+        self.before_opening = Some(Arc::new(function));
+        self
     }
 
     /// Cuts the power. Later writes to this disk are lost. Returns a disk with the bytes that are left.
@@ -106,7 +120,7 @@ impl FakeDisk {
         let files = inner.files.clone().into_iter();
         let files = files.map(|(path, file)| (path, file.after_power_cut(&mut rng))).collect();
         let inner = Inner { files, failing: inner.failing, rng, dark: false };
-        FakeDisk { inner: Arc::new(Mutex::new(inner)) }
+        FakeDisk { inner: Arc::new(Mutex::new(inner)), before_opening: None }
     }
 
     /// Returns the bytes of a file.
@@ -153,6 +167,7 @@ impl Disk for FakeDisk {
     }
 
     fn open_part(&self, target: &Path, how: Opening<'_>) -> Result<(Box<dyn Part>, Option<Found>), Error> {
+        self.before_opening.as_ref().map_or(Ok(()), |function| function(target))?;
         let SideFiles { part: path, journal, .. } = side_files(target);
         let left = self.read(&journal).filter(|_| how.resume != Resume::Forget);
         let mut inner = self.inner();

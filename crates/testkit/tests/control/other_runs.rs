@@ -1,62 +1,28 @@
 //! Tests of a session whose files another run downloads at the same time.
 
 use super::{World, run};
-use downhaul_engine::core::identity::Identity;
 use downhaul_engine::core::job::IfLocked;
-use downhaul_engine::disk::{Disk, Found, Opening, Part, Standing};
-use downhaul_engine::{Destination, Error, ErrorKind, EventKind, IfExists, Session, Settings};
+use downhaul_engine::{Destination, Error, ErrorKind, EventKind, IfExists, Settings};
 use downhaul_testkit::content;
 use downhaul_testkit::fake_disk::FakeDisk;
-use std::io::Read;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The content of the file that the other run completes.
 const OTHER: &[u8] = b"of the other run";
 
-/// A disk on which another run downloads the same file. For the first `locked` times that the partial file is
-/// opened, it is locked. The next time, the other run completes the file directly before.
-struct SharedDisk {
-    disk: FakeDisk,
-    locked: usize,
-    opened: AtomicUsize,
-}
-
-impl Disk for SharedDisk {
-    fn look(&self, path: &Path) -> Result<Option<Standing>, Error> {
-        self.disk.look(path)
-    }
-
-    fn has_left(&self, target: &Path, identity: &Identity) -> bool {
-        self.disk.has_left(target, identity)
-    }
-
-    fn names(&self, folder: &Path, most: usize) -> Option<Vec<String>> {
-        self.disk.names(folder, most)
-    }
-
-    fn open_part(&self, target: &Path, how: Opening<'_>) -> Result<(Box<dyn Part>, Option<Found>), Error> {
-        let opened = self.opened.fetch_add(1, Ordering::SeqCst);
-        if opened < self.locked {
-            return Err(Error::new(ErrorKind::FileLocked, "", ""));
+/// Returns what happens before the partial file is opened: the first `locked` times, another run has it
+/// locked. Directly before the next time, that run completes the file on this disk.
+fn another_run(disk: FakeDisk, locked: usize) -> impl Fn(&Path) -> Result<(), Error> + Send + Sync {
+    let opened = AtomicUsize::new(0);
+    move |target| match opened.fetch_add(1, Ordering::SeqCst) {
+        opened if opened < locked => Err(Error::new(ErrorKind::FileLocked, "", "")),
+        opened => {
+            if opened == locked {
+                disk.put(target, OTHER);
+            }
+            Ok(())
         }
-        if opened == self.locked {
-            self.disk.put(target, OTHER);
-        }
-        self.disk.open_part(target, how)
-    }
-
-    fn tidy(&self, target: &Path, identity: &Identity) {
-        self.disk.tidy(target, identity);
-    }
-
-    fn free_space(&self, target: &Path) -> Option<u64> {
-        self.disk.free_space(target)
-    }
-
-    fn open(&self, path: &Path) -> Result<Box<dyn Read>, Error> {
-        self.disk.open(path)
     }
 }
 
@@ -91,11 +57,8 @@ async fn completed_meanwhile(
 ) -> &'static str {
     const SIZE: u64 = 2_000_000;
     let disk = FakeDisk::failing(0, 1);
-    let shared = SharedDisk { disk: disk.clone(), locked, opened: AtomicUsize::new(0) };
-    let settings = Settings::default().with_if_locked(if_locked);
-    let mut world = World::with(disk, settings, |settings, sources| {
-        Session::builder(settings).sources(sources).disk(Arc::new(shared)).seed(1)
-    });
+    let disk = disk.clone().before_opening(another_run(disk, locked));
+    let mut world = World::on(disk, Settings::default().with_if_locked(if_locked));
     let mut job = world.job("f", SIZE).with_if_exists(if_exists);
     if !names {
         job.destination = Destination::Server;
