@@ -101,7 +101,7 @@ const ADVICE: &[(&str, &str)] = &[
     ),
     (
         "content.pointer",
-        "Request the file itself: on GitHub under media.githubusercontent.com/media/, on other servers with /resolve/ or /media/ instead of /raw/. --verify off saves the pointer.",
+        "Request the file itself: on GitHub under media.githubusercontent.com/media/, on other servers with /resolve/ or /media/ instead of /raw/. --accept-html saves the pointer.",
     ),
     (
         "resume.refused",

@@ -1,8 +1,8 @@
 //! Runs the commands of `--on-complete` and `--on-error-run`, with the facts about a file in the environment.
 //!
 //! Invariant: no shell is involved, and no fact becomes a word of the command. One command runs at a time. If
-//! a command fails, a warning is shown. After a signal, no command starts, and a warning names each
-//! downloaded file whose command did not run.
+//! a command fails, a warning is shown. After a signal, or if another reason ends the run
+//! immediately, no command starts, and a warning names each downloaded file whose command did not run.
 
 use crate::import::split_words;
 use crate::ui::{EventReader, Next};

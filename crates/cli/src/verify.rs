@@ -313,7 +313,7 @@ struct RecordedFile {
     digests: Vec<Digest>,
     /// The size in bytes.
     size: Option<u64>,
-    /// The folder in which the run saved the file.
+    /// The folder below which the run saved the file, or the container that has the file.
     saved_in: Option<PathBuf>,
 }
 
@@ -341,7 +341,7 @@ impl Recorded {
         Ok(unread)
     }
 
-    /// Passes each file, its digests, its size and the folder in which it was saved to `want`.
+    /// Passes each file, its digests, its size and where it was saved to `want`.
     fn want(self, want: &mut impl FnMut(&str, Vec<Digest>, Option<u64>, Option<PathBuf>)) {
         for (file, RecordedFile { digests, size, saved_in, .. }) in self.0 {
             want(&file, digests, size, saved_in);

@@ -83,13 +83,14 @@ impl Space {
         let planned = all.planned.get(&device).copied().unwrap_or(0);
         let in_all = others.fold(planned.saturating_add(needed), u64::saturating_add);
         if let Some(free) = free.filter(|&free| in_all > free) {
-            let (all, left) = match (show::bytes(in_all), show::bytes(free)) {
+            let (needs, has) = match (show::bytes(in_all), show::bytes(free)) {
                 // The two texts must not be equal.
-                (all, left) if all == left => (format!("{in_all} B"), format!("{free} B")),
-                all => all,
+                (needs, has) if needs == has => (format!("{in_all} B"), format!("{free} B")),
+                texts => texts,
             };
-            let why =
-                format!("{all} are needed for this file and the other unfinished files, and {left} are free");
+            let why = format!(
+                "{needs} are needed for this file and the other unfinished files, and {has} are free"
+            );
             return Err(Error::new(ErrorKind::DiskFull, path.to_string_lossy(), why));
         }
         all.growing.insert(job, Growing { part: Arc::downgrade(part), size, needed, device });

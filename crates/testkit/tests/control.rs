@@ -10,8 +10,8 @@ use bytes::Bytes;
 use downhaul_engine::options::{ByteRange, ChecksumList, Keys};
 use downhaul_engine::source::{GivenBy, Opened, Pause, Remote, Request, Source, Sources, Validator, Why};
 use downhaul_engine::{
-    Algorithm, AsyncWriter, Builder, Digest, Error, ErrorKind, Event, EventKind, Events, IfExists, Job,
-    JobId, JobWriter, OnError, Phase, Remove, Session, Settings, Summary, Verify,
+    Algorithm, AsyncWriter, Blame, Builder, Digest, Error, ErrorKind, Event, EventKind, Events, IfExists,
+    Job, JobId, JobWriter, OnError, Phase, Remove, Session, Settings, Summary, Verify,
 };
 use downhaul_testkit::fake_disk::FakeDisk;
 use downhaul_testkit::memory_source::MemorySource;
@@ -451,6 +451,7 @@ fn a_session_whose_runtime_or_factory_failed_ends() {
     run(async {
         let summary = world.session.finish().await;
         assert_eq!((summary.files, summary.finished, summary.failed, summary.stopped), (3, 1, 2, 2));
+        assert_eq!(summary.blames, [Blame::Stopped]);
         let sources = Sources::for_all(|_, _| panic!("a panic in a test"));
         let session = Session::builder(Settings::default()).sources(sources).start().expect("starts");
         session.add(Job::given("http://sim/f").expect("a URL")).await.expect("is open");

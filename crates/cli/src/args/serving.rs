@@ -1,7 +1,8 @@
 //! The options of a download that mean nothing for a daemon.
 //!
 //! Invariant: such an option is not in the help of `downhaul daemon`. On its command line, the option is an
-//! error. In the configuration, which also has the settings of other commands, it is ignored with a note.
+//! error. In the configuration, which also has the settings of other commands, it is ignored with a note,
+//! except `log = "none"`, which changes nothing.
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
@@ -35,9 +36,10 @@ const OPTIONS: [&str; 19] = [
 /// download ends it, and it does not choose the number of active downloads itself.
 const VALUES: [(&str, &str); 3] = [("on-error", "ask"), ("on-error", "exit"), ("parallel", "auto")];
 
-/// Returns true if this option, or this value of it, means nothing for a daemon.
+/// Returns true if this option, or this value of it, means nothing for a daemon. The value `none` of `log` is
+/// an exception.
 pub(crate) fn is_unused(name: &str, value: &str) -> bool {
-    // A daemon writes no such log anyway.
+    // This value turns off a log that a daemon never writes, so it needs no note.
     let is_no_log = (name, value) == ("log", "none");
     !is_no_log && (OPTIONS.contains(&name) || VALUES.contains(&(name, value)))
 }

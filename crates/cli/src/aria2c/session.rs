@@ -118,7 +118,7 @@ fn start(given: &Arguments) -> Result<u8, Refused> {
 /// Returns the settings, and the arguments of downhaul that they come from. If the file of
 /// `--load-cookies` does not exist, shows an error and continues without these cookies, as aria2 does.
 fn settings_of(options: &Options, screen: &mut Screen) -> Result<(Settings, Args), Refused> {
-    match options.get("load-cookies").filter(|path| std::fs::metadata(path).is_err()) {
+    match options.get("load-cookies").filter(|path| matches!(Path::new(path).try_exists(), Ok(false))) {
         Some(missing) => {
             screen.error(&format!("Failed to load cookies from {missing}"));
             settings::of(&options.without(&["load-cookies"]))

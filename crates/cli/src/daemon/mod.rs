@@ -204,9 +204,11 @@ fn say_that_it_stops(args: &Args, has_terminal: bool) {
     if args.options.reporting.quiet {
         return;
     }
-    // The terminal has written `^C` into the current line.
+    // After Ctrl-C, the terminal has written `^C` into the current line.
     let before = if has_terminal { "\n" } else { "" };
-    printer::err(&format!("{before}downhaul stops. Unfinished downloads continue at the next start.\n"));
+    printer::err(&format!(
+        "{before}downhaul stops. Downloads that are not paused continue at the next start.\n"
+    ));
 }
 
 /// Returns the folders below which downloads may be saved.

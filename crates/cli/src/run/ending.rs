@@ -100,8 +100,7 @@ pub(super) fn closing(summary: &Summary, output: &OutputSettings, shared: &Share
     let shows_stop = is_stopped && !output.quiet && output.progress != Shown::Json;
     // If `--max-total` or `--deadline` ended the run and no file can be resumed, [`messages::stopped`] shows
     // the command for another run. The command must not be shown twice.
-    let is_shown_below =
-        shows_stop && args.plan().is_none() && summary.reached.is_some() && summary.resumable == 0;
+    let is_shown_below = shows_stop && summary.reached.is_some() && summary.resumable == 0;
     if shared.suggests_another_run() && !is_shown_below {
         let (label, command) = args.again.to_run_again(summary.finished > 0 || summary.resumable > 0);
         text += &format!("{}{command}\n", Paint(output.color).show(Style::Note, &label));

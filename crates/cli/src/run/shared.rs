@@ -32,7 +32,8 @@ pub(crate) struct Shared {
     ending: Mutex<Option<Exit>>,
     /// True after the first signal that ends the run.
     signalled: AtomicBool,
-    /// True if the program ends soon, without waiting for more commands of `--on-complete`.
+    /// True if the program ends soon, without waiting for more commands of `--on-complete` or
+    /// `--on-error-run`.
     in_a_hurry: Arc<AtomicBool>,
     /// The worst failure outside of the session, such as a list that became unreadable. After such a failure,
     /// the run continues.
@@ -163,8 +164,9 @@ impl Shared {
     }
 
     /// Starts the task that stops the program at each Ctrl-Z, until it is continued. The screen removes the
-    /// bars and the question before that, unless the terminal accepts no bytes. Does nothing if the output
-    /// has no bars and no question, because the system then stops the program.
+    /// bars and the question before that, unless the terminal accepts no bytes. Does nothing if nothing is
+    /// painted again and again, because the system then stops the program. With `TERM=dumb`, the program is
+    /// also stopped in this way at a question, and the shell must restore the settings of the terminal.
     pub(super) fn start_ctrl_z(shared: &Arc<Shared>, args: &Args, output: &OutputSettings) {
         if !output.repaints || output.progress == Shown::Json || args.plan().is_some() {
             return;

@@ -268,10 +268,10 @@ impl Bars {
         }
     }
 
-    /// Returns the speed of the whole run, which is the sum of the speeds in the bars. If some of these
-    /// speeds are unknown (as with many small files), the result is the average speed of the run over the
-    /// last seconds, but at least the sum of the known speeds. Returns `None` if all jobs wait, since no
-    /// bytes arrive then.
+    /// Returns the speed of the whole run, which is the sum of the speeds in the bars. If no job receives
+    /// bytes, or if some of these speeds are unknown (as with many small files), the result is the average
+    /// speed of the run over the last seconds, but at least the sum of the known speeds. Returns `None` if
+    /// all jobs wait, since no bytes arrive then.
     fn speed_of_all(&self, samples: &[Progress]) -> Option<f64> {
         let receiving: Vec<Option<f64>> = samples
             .iter()

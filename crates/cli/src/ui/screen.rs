@@ -123,7 +123,6 @@ impl<'a> Screen<'a> {
         if !platform::stop_until_continued() {
             shared.ignore_next_continue(false);
         }
-        self.is_line_open = false;
         self.prompt.resume();
     }
 

@@ -30,8 +30,9 @@ impl<'w> Advice<'w> {
         }
     }
 
-    /// Returns the lines with the suggestions.
+    /// Returns the lines with the suggestions. Without `folder`, the files were looked for beside the list.
     pub(super) fn text(&self, list: &Path, folder: Option<&Path>) -> String {
+        let folder = folder.or(list.parent()).filter(|folder| !folder.as_os_str().is_empty());
         // If there are wrong files, they must be repaired, wherever the missing files are.
         let elsewhere = if self.wrong.is_empty() { elsewhere(list, folder, &self.missing) } else { None };
         let mut text = elsewhere.unwrap_or_else(|| self.to_mend(list, folder));
@@ -47,7 +48,8 @@ impl<'w> Advice<'w> {
             self.wrong.iter().chain(&self.missing).partition(|one| one.digests.is_empty());
         let mut text = String::new();
         if !with.is_empty() {
-            text += &format!("To repair: {}\n", repair(list, folder));
+            // `downhaul repair` looks for the files in the current folder, unless `-d` is given.
+            text += &format!("To repair: {}\n", command("repair", list, folder));
         }
         if !without.is_empty() {
             text += &without_digest(list, folder);
@@ -66,7 +68,7 @@ fn elsewhere(list: &Path, folder: Option<&Path>, missing: &[&Stated]) -> Option<
             words::path(first)
         ));
     }
-    let there = other_folder(list, folder, missing)?;
+    let there = other_folder(folder, missing)?;
     Some(format!(
         "The missing files were saved in {}. To verify them there: {}\n",
         words::path(there),
@@ -76,7 +78,6 @@ fn elsewhere(list: &Path, folder: Option<&Path>, missing: &[&Stated]) -> Option<
 
 /// Returns the line about wrong and missing files without a digest.
 fn without_digest(list: &Path, folder: Option<&Path>) -> String {
-    let folder = folder.or(list.parent()).filter(|folder| !folder.as_os_str().is_empty());
     let command = command("-i", list, folder);
     format!(
         "Some of these files have no digest. To download all files again: {command} --if-exists overwrite\n"
@@ -85,19 +86,12 @@ fn without_digest(list: &Path, folder: Option<&Path>) -> String {
 
 /// Returns the folder in which the run saved all of the missing files, according to the lock file. Returns
 /// `None` if the files were looked for in this folder, or if the lock file does not state a single folder.
-fn other_folder<'w>(list: &Path, folder: Option<&Path>, missing: &[&'w Stated]) -> Option<&'w Path> {
+fn other_folder<'w>(folder: Option<&Path>, missing: &[&'w Stated]) -> Option<&'w Path> {
     let first = missing.first()?.saved_in.as_deref()?;
     let are_there = missing.iter().all(|one| one.saved_in.as_deref() == Some(first));
-    let looked_in = folder.or(list.parent()).filter(|folder| !folder.as_os_str().is_empty());
-    let looked_in = fs::canonicalize(looked_in.unwrap_or(Path::new("."))).ok();
+    let looked_in = fs::canonicalize(folder.unwrap_or(Path::new("."))).ok();
     let is_other = |there: PathBuf| there.is_dir() && Some(there) != looked_in;
     (are_there && fs::canonicalize(first).is_ok_and(is_other)).then_some(first)
-}
-
-/// Returns the command that repairs wrong files and downloads missing files. `downhaul repair` looks for the
-/// files in the current folder, so `-d` is added for any other folder.
-fn repair(list: &Path, folder: Option<&Path>) -> String {
-    command("repair", list, folder.or(list.parent()).filter(|folder| !folder.as_os_str().is_empty()))
 }
 
 fn command(name: &str, list: &Path, folder: Option<&Path>) -> String {

@@ -19,7 +19,8 @@ pub(super) struct Stated {
     pub(super) digests: Vec<Expected>,
     /// The size in a lock file, in bytes.
     pub(super) size: Option<u64>,
-    /// The folder in which the run saved the file, as a lock file states it.
+    /// The folder below which the run saved the file, or the container that has the file, as a lock file
+    /// states it.
     pub(super) saved_in: Option<PathBuf>,
     /// True if `downhaul repair` may write a file of this name.
     pub(super) can_be_repaired: bool,

@@ -189,6 +189,10 @@ fn a_missing_cookie_file_and_a_missing_program_of_a_hook_are_reported_and_the_do
     let out = aria2c(&place, &["--load-cookies=nofile", "--enable-color=false", &url]);
     place.assert_exact(&out, "a", &content("a", 5000));
     assert!(stdout(&out).contains("[ERROR] Failed to load cookies from nofile"), "{}", stdout(&out));
+    // A file that may exist and cannot be read is a failure.
+    std::os::unix::fs::symlink("loop", place.path().join("loop")).expect("a link");
+    let out = aria2c(&place, &["--load-cookies=loop", "-o", "c", &url]);
+    assert!(out.status != 0 && place.file("c").is_none(), "{}", out.stderr);
     let out = aria2c(&place, &["-q", "--on-download-complete=/nonexist", "-o", "b", &url]);
     place.assert_exact(&out, "b", &content("a", 5000));
     assert!(

@@ -179,9 +179,12 @@ fn a_git_lfs_pointer_instead_of_a_data_file_is_a_failure() {
         "model.safetensors",
         "the server sent a Git LFS pointer instead of the file",
     );
+    for option in ["--accept-html", "--verify=off"] {
+        let place = Place::new();
+        let out = place.run(&[&url, option]);
+        place.assert_exact(&out, "model.safetensors", POINTER.as_bytes());
+    }
     let place = Place::new();
-    let out = place.run(&[&url, "--verify", "off"]);
-    place.assert_exact(&out, "model.safetensors", POINTER.as_bytes());
     let out = place.run(&[&text(&server, "pointer.txt", POINTER, &[])]);
     place.assert_exact(&out, "pointer.txt", POINTER.as_bytes());
 }

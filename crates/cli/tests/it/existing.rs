@@ -522,8 +522,13 @@ fn continue_removes_no_file_that_only_has_the_name_of_a_control_file() {
     let (server, place) = (Server::start(), Place::new());
     place.write("notes.aria2", b"my own notes");
     let urls = ["f.aria2", "f", "notes"].map(|name| server.url(&format!("well_behaved/{SIZE}/{name}")));
-    for _ in 0..2 {
-        let out = place.run(&[&urls[0], &urls[1], &urls[2], "-c", "-j1"]);
+    // Without `-c`, `aria2c` also looks at control files.
+    for command in [&["-c", "-j1"][..], &["-c", "-j1"], &["aria2c", "-j1"], &["aria2c", "-j1"]] {
+        let urls = urls.each_ref().map(String::as_str);
+        let out = match command.split_first() {
+            Some((&"aria2c", options)) => place.run(&[&["aria2c", "-Z"], options, &urls].concat()),
+            _ => place.run(&[&urls[..], command].concat()),
+        };
         assert_eq!(out.status, 0, "{}", out.stderr);
         for name in ["f.aria2", "f", "notes"] {
             assert_eq!(place.file(name), Some(content(name, SIZE)), "{name}");

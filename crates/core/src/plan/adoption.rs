@@ -103,8 +103,8 @@ impl Adoption {
     }
 
     /// Forgets the unfinished file if the failure shows that it does not fit the server's file, and if it may
-    /// be replaced. Returns true if it was forgotten. The download must then start again. A wrong digest
-    /// shows this only if bytes of the unfinished file are a part of the new file.
+    /// be replaced. Returns true if it was forgotten. The download must then start again. A wrong digest or
+    /// signature shows this only if bytes of the unfinished file are a part of the new file.
     pub(super) fn give_up(&mut self, kind: ErrorKind) -> bool {
         let left = match kind {
             ErrorKind::ResumeDamaged => {
@@ -137,15 +137,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wrong_digest_gives_up_only_a_file_whose_bytes_are_a_part_of_the_new_file() {
-        let mut left = Adopted::prefix(1000).expect("a file");
-        left.may_be_replaced = true;
-        let mut adoption = Adoption::default();
-        adoption.adopt(left.clone());
-        assert!(!adoption.give_up(ErrorKind::DigestMismatch));
-        assert!(adoption.give_up(ErrorKind::ResumeDamaged));
-        adoption.keep(Some(left));
-        assert!(adoption.give_up(ErrorKind::DigestMismatch));
-        assert!(!adoption.is_kept());
+    fn a_wrong_digest_or_signature_gives_up_only_a_file_whose_bytes_are_a_part_of_the_new_file() {
+        for wrong in [ErrorKind::DigestMismatch, ErrorKind::SignatureWrong] {
+            let mut left = Adopted::prefix(1000).expect("a file");
+            left.may_be_replaced = true;
+            let mut adoption = Adoption::default();
+            adoption.adopt(left.clone());
+            assert!(!adoption.give_up(wrong));
+            assert!(adoption.give_up(ErrorKind::ResumeDamaged));
+            adoption.keep(Some(left));
+            assert!(adoption.give_up(wrong));
+            assert!(!adoption.is_kept());
+        }
     }
 }

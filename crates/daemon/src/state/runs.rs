@@ -176,8 +176,8 @@ impl State {
                 self.complete(&entry, path.into(), *bytes, reason, None, now)
             }
             EventKind::Skipped { .. } if !is_stopping => {
-                let message = "another run is working on this file".into();
-                self.fail(&entry, (ErrorKind::FileLocked.code().into(), message), now)
+                let locked = ErrorKind::FileLocked;
+                self.fail(&entry, (locked.code().into(), locked.meaning().into()), now)
             }
             EventKind::Failed { error, .. } if !is_stopping && !self.stopping => {
                 let entry = Entry { http_status: error.http_status, ..(*entry).clone() };

@@ -211,16 +211,19 @@ impl Director {
                             Some(there.file.size) == stated && disk.unfinished_by(&path).is_none();
                         there.file.is_finished() || (may_be_replaced && is_of_size)
                     };
-                    let there = if adopts { disk.look(&path)? } else { None };
+                    // A small file without a journal needs no check, because it gets its final name
+                    // immediately.
+                    let checks = (has_journal || opens_old)
+                        && matches!(place, Place::Free { .. })
+                        && !spec.destination.is_in_order();
+                    let there = if adopts || checks { disk.look(&path)? } else { None };
+                    let was_free = checks && there.is_none();
+                    let there = there.filter(|_| adopts);
                     let unfinished = there.as_ref().map_or(0, |there| there.file.size);
                     let (resume, unfinished) = match there.is_some_and(is_whole) {
                         true => (Resume::Auto, 0),
                         false => (resume, unfinished),
                     };
-                    // A small file without a journal needs no check, because it gets its final name
-                    // immediately.
-                    let checks = (has_journal || opens_old) && matches!(place, Place::Free { .. });
-                    let was_free = checks && !spec.destination.is_in_order() && disk.look(&path)?.is_none();
                     let (part, found): (Option<Arc<dyn Part>>, _) = match (&place, &spec.destination) {
                         (Place::Taken(_) | Place::Ask(_), _) => (None, None),
                         (Place::Free { .. }, Destination::Stream(_)) if is_preview => {

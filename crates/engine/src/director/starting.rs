@@ -113,8 +113,8 @@ impl Director {
         if limits == RunLimits::default() || self.queue.is_closed() || !has_more {
             return;
         }
-        let coming: u64 = self.running.values().map(|one| one.plan.expected_transfer()).sum();
-        let bytes = self.received.saturating_add(coming);
+        let coming = self.running.values().map(|one| one.plan.expected_transfer());
+        let bytes = coming.fold(self.received, u64::saturating_add);
         if let Some(reached) = limits.reached(now, bytes, self.queue.has_next()) {
             self.summary.reached = Some(reached);
             self.start_no_more();
@@ -132,7 +132,7 @@ impl Director {
         };
         // An idle job may wait for an answer of the user, so other jobs do not wait for it.
         let mut active = self.running.values().filter(|one| !one.plan.is_idle()).map(expected).peekable();
-        active.peek().is_some() && self.received.saturating_add(active.sum()) >= most
+        active.peek().is_some() && active.fold(self.received, u64::saturating_add) >= most
     }
 
     /// Continues idle jobs, and starts jobs from the queue, as far as the limit of active jobs allows.

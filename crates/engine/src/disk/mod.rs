@@ -211,12 +211,12 @@ pub struct Publishing {
     /// True if an existing file with the same bytes counts as the published one. Another run may have saved
     /// it.
     pub accepts_same: bool,
-    /// True if the run continues files that other tools left unfinished (`--continue`). Unless `replace` is
-    /// true, an existing file is then replaced only by a file that continues it. Such a file has all bytes of
-    /// the existing file. If aria2 left a control file beside the existing file, only the bytes that the
-    /// control file marks as complete are compared. Publishing a file that does not continue the existing one
-    /// fails, usually with `resume.damaged`. When an existing file was replaced, its control file of aria2 is
-    /// removed, if it can be read.
+    /// True if the job continues a file of another tool ([`Resume::Adopt`], [`Resume::AdoptMarked`]). Unless
+    /// `replace` is true, an existing file is then replaced only by a file that continues it. Such a file has
+    /// all bytes of the existing file. If aria2 left a control file beside the existing file, only the bytes
+    /// that the control file marks as complete are compared. Publishing a file that does not continue the
+    /// existing one fails, usually with `resume.damaged`. When an existing file was replaced, its control
+    /// file of aria2 is removed, if it can be read.
     pub continues: bool,
     /// The modification time that the file gets.
     pub modified: Option<SystemTime>,

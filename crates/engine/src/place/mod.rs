@@ -347,9 +347,11 @@ impl Places {
     }
 
     /// Returns true if the job continues the file at this path because of a control file of aria2
-    /// ([`Resume::AdoptMarked`]).
+    /// ([`Resume::AdoptMarked`]). A file that downhaul finished is not continued.
     pub(crate) fn is_marked(&self, path: &Path, spec: &Job) -> bool {
-        self.settings.resume_of(spec) == Resume::AdoptMarked && self.disk.unfinished_by(path) == Some(ARIA2)
+        self.settings.resume_of(spec) == Resume::AdoptMarked
+            && self.disk.unfinished_by(path) == Some(ARIA2)
+            && !matches!(self.disk.look(path), Ok(Some(there)) if there.file.is_finished())
     }
 }
 

@@ -42,6 +42,7 @@ fn each_failure_has_one_decision() {
     let error = |kind| Error::new(kind, "", "");
     let continues = Situation { continues: true, best: 1 << 20, received: 1 << 20, ..NOTHING_WRITTEN };
     let leftovers = Situation { only_leftovers: true, ..NOTHING_WRITTEN };
+    let replaces = Situation { replaces_adopted: true, ..NOTHING_WRITTEN };
     let name = |decision| match decision {
         FailureDecision::Pause { .. } => "pause",
         FailureDecision::StartAgain => "start again",
@@ -70,10 +71,25 @@ fn each_failure_has_one_decision() {
         (error(ErrorKind::HttpLater), OnError::Retry, 1, 1, NOTHING_WRITTEN, "give up"),
         (error(ErrorKind::HttpLater), OnError::Retry, 1, 2, continues, "give up"),
         (error(ErrorKind::FileLocked), OnError::Retry, 1, 1, NOTHING_WRITTEN, "give up"),
+        (error(ErrorKind::ResumeDamaged), OnError::Retry, 0, 1, replaces, "start again"),
     ] {
         let mut policy = policy(retries, on_error);
         let decision = policy.decide(Duration::from_secs(1), &error, situation, &mut sources(mirrors));
         assert_eq!(name(decision), expected, "{error}, {on_error:?}");
+    }
+}
+
+#[test]
+fn an_error_of_a_source_is_not_a_lock_on_the_disk() {
+    let locked = Error::new(ErrorKind::FileLocked, "", "");
+    for if_locked in [IfLocked::Wait, IfLocked::Skip] {
+        for transferring in [false, true] {
+            let mut policy = RetryPolicy { if_locked, ..policy(1, OnError::Retry) };
+            let situation = Situation { transferring, ..NOTHING_WRITTEN };
+            let decision = policy.decide(Duration::ZERO, &locked, situation, &mut sources(1));
+            let gives_up = matches!(decision, FailureDecision::GiveUp { .. });
+            assert_eq!(gives_up, transferring, "{if_locked:?}: {decision:?}");
+        }
     }
 }
 
