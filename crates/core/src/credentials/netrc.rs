@@ -39,7 +39,7 @@ impl Netrc {
     }
 
     /// Reads the text of a netrc file. Returns its logins and its mistakes. An entry with a mistake gives no
-    /// login. An unknown word is a mistake too, but the entry that the word follows is used, as in curl.
+    /// login. An unknown word is such a mistake, because the words after it may belong to another machine.
     pub fn read_what_is_right(text: &str, path: &str) -> (Netrc, Vec<Mistake>) {
         let words = Words { rest: text.trim_start_matches('\u{feff}'), line: 1 };
         let mut reader = Reader { words, entries: Vec::new(), place: Place::Outside, mistakes: Vec::new() };
@@ -177,7 +177,7 @@ impl Reader<'_> {
             }
             // This entry is left out, and its mistake is recorded already.
             _ if self.place == Place::LeftOut => {}
-            _ => self.mistakes.push(Mistake { line, why: UNKNOWN }),
+            _ => return Err(Mistake { line, why: UNKNOWN }),
         }
         Ok(())
     }
@@ -216,6 +216,11 @@ impl Words<'_> {
         self.skip_blanks();
         if self.rest.is_empty() {
             return Err(Mistake { line, why: "the value after the last word of the file is missing" });
+        }
+        // Without this rule, the login of the next machine would be taken for the login of this one.
+        let next = self.rest.split_whitespace().next().unwrap_or_default();
+        if self.line > line && next.eq_ignore_ascii_case("machine") {
+            return Err(Mistake { line, why: "the value after the last word of this line is missing" });
         }
         self.word()
     }
@@ -355,6 +360,9 @@ mod tests {
             ("machine https://git.host/x login a password b\n", 1),
             ("machine other login a port 993 password b\n", 0),
             ("machine other login a unknown word password b\n", 2),
+            ("machine other login\n", 1),
+            ("machine other login a password\n", 1),
+            ("machine\n", 1),
             ("machine other login a password \u{fffd}\n", 1),
             ("machine other login \"a\n", 1),
             ("login a password b\n", 2),
@@ -369,6 +377,8 @@ mod tests {
                 let (netrc, found) = Netrc::read_what_is_right(&text, "netrc");
                 assert_eq!(found.len(), mistakes, "{text}: {found:?}");
                 assert_eq!(login(&netrc, "h", None, true), Some("ann:x machine h in netrc".into()), "{text}");
+                let is_left_out = found.is_empty() || login(&netrc, "other", None, true).is_none();
+                assert!(is_left_out, "{text}");
             }
         }
         let (netrc, _) = Netrc::read_what_is_right(
