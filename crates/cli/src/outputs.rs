@@ -3,7 +3,7 @@
 //!
 //! Invariant: a run replaces an existing file only if it is empty or of the same kind, so a mistyped name
 //! destroys nothing. An output of the run cannot be the same file as another output or an input of the run,
-//! except for the pairs in [`Kind::also`].
+//! except for the pairs in [`Kind::also`]. It cannot have the path of the output folder or of a folder above.
 
 use crate::archive;
 use crate::args::{Args, BodyOption};
@@ -85,6 +85,12 @@ pub(crate) fn check(args: &Args, log: Option<&Path>) -> Result<(), String> {
         let others = others.chain(inputs.iter().filter(|(name, _)| kind.also != Some(name)).cloned());
         if let Some((other, _)) = others.into_iter().find(|(_, other)| is_same(path, other)) {
             return Err(format!("{} {shown}: it is also the file of {other}", kind.option));
+        }
+        if args.output.folder.ancestors().any(|folder| is_same(path, folder)) {
+            return Err(format!(
+                "{} {shown}: it cannot be a file, because -d needs this folder",
+                kind.option
+            ));
         }
         let is_known = kind.is_ours.map_or(Ok(true), |is_ours| is_empty_or_ours(path, is_ours));
         match is_known {

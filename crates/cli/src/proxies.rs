@@ -7,9 +7,9 @@ use crate::logins;
 use crate::settings::variable;
 use downhaul_engine::core::proxy::{NoProxy, Proxies, Proxy};
 
-/// Returns the proxy of `--proxy`, or else the proxies of the environment. The variables are the same as in
-/// curl, and additionally `HTTP_PROXY`, which curl ignores. If a variable has a proxy that cannot be used,
-/// this is an error only for URLs that need the proxy.
+/// Returns the proxy of `--proxy`, or else the proxies of the environment. The variables are those that curl
+/// reads, and `HTTP_PROXY`. (curl ignores `HTTP_PROXY`.) If a variable has a proxy that cannot be used, this
+/// is an error only for URLs that need the proxy.
 ///
 /// # Errors
 /// Returns what is wrong with an option, without its value.

@@ -166,13 +166,15 @@ pub const TABLE: &[Row] = &[
     (None, &["parallel-max"], true, To::Option("parallel")),
     (None, &["no-clobber"], false, To::Words(&["--if-exists=rename"])),
     (None, &["clobber"], false, To::Words(&["--if-exists=overwrite"])),
+    // `--on-error exit` is different: it does not retry after the first failure.
+    (None, &["fail-early"], false, To::LeftOut),
     // downhaul always does what most of these options request. The other options make no difference for the
     // files.
     (Some('L'), &["location"], false, To::Anyway),
     (Some('J'), &["remote-header-name"], false, To::Anyway),
     (None, &["remote-name-all"], false, To::Anyway),
     (Some('R'), &["remote-time"], false, To::Anyway),
-    (Some('f'), &["fail", "fail-with-body", "fail-early"], false, To::Anyway),
+    (Some('f'), &["fail", "fail-with-body"], false, To::Anyway),
     (Some('s'), &["silent"], false, To::Anyway),
     (Some('S'), &["show-error"], false, To::Anyway),
     (Some('#'), &["progress-bar", "no-progress-meter", "no-silent"], false, To::Anyway),

@@ -6,7 +6,7 @@
 
 use crate::job::Headers;
 use crate::proxy::Proxy;
-use crate::public_suffix;
+use crate::public_suffix::is_icann_suffix;
 use crate::secret::{Login, Secret};
 use std::fmt;
 use url::Url;
@@ -55,6 +55,7 @@ impl HostPattern {
         let url = Url::parse(&format!("{}://{host}/", scheme.unwrap_or("https"))).map_err(|_| FORMS)?;
         let port = url.port().or_else(|| host.ends_with(":443").then_some(443));
         let host = url.host_str().ok_or(FORMS)?.to_string();
+        // A suffix of a company, such as `github.io`, is allowed: a limit for all its names is useful.
         if is_below && is_icann_suffix(&host) {
             return Err(format!(
                 "the names below {host} belong to many owners, because {host} is a public suffix"
@@ -88,14 +89,6 @@ impl HostPattern {
     fn precision(&self) -> (bool, usize, bool, bool) {
         (!self.is_below, self.host.len(), self.port.is_some(), self.scheme.is_some())
     }
-}
-
-/// Returns true if this name is in the ICANN section of the Public Suffix List (publicsuffix.org). The names
-/// below it have many owners. The suffixes of companies, such as `github.io`, do not count, because a limit
-/// for all names of a company is useful.
-fn is_icann_suffix(host: &str) -> bool {
-    public_suffix::of(host)
-        .is_some_and(|suffix| suffix.typ() == Some(psl::Type::Icann) && suffix.as_bytes() == host.as_bytes())
 }
 
 impl fmt::Display for HostPattern {

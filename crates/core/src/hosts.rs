@@ -46,7 +46,7 @@ struct Entry {
     /// The time when the limits were found, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     at: Option<u64>,
-    /// The numbers with which a run starts.
+    /// The numbers that were best, and the HTTP version that was used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     start: Option<Start>,
 }

@@ -1,13 +1,57 @@
 //! The Public Suffix List (publicsuffix.org): names below which many owners have names, such as `co.uk`.
 //!
-//! Invariant: only this file calls the functions of the crate `psl`. These functions are compiled again for
-//! each file that calls them, which takes a fifth of the build time of this crate.
+//! The list is in the crate `psl`, whose functions are compiled again in each crate that calls them. The
+//! crate `addr` calls them once. Here, they took a third of the build time, because this crate is optimised
+//! for the tests too.
 
-use psl::Suffix;
+use addr::dns::Name;
+use addr::parse_dns_name;
 
-/// Returns the public suffix of a host name, such as `co.uk` for `www.example.co.uk`. If no rule of the list
-/// applies to the name, the result is the last label, and its type is `None`.
-#[inline(never)]
-pub(crate) fn of(host: &str) -> Option<Suffix<'_>> {
-    psl::suffix(host.as_bytes())
+/// Returns true if this host name is a public suffix. A name of one label, such as `localhost`, is one, even
+/// if it is not on the list. A name that is too long for the DNS, or that has an empty label, counts as one,
+/// since no host can have it.
+pub(crate) fn is_suffix(host: &str) -> bool {
+    parse_dns_name(host).map_or(true, |name| is_whole(&name))
+}
+
+/// Returns true if this host name is a public suffix of the ICANN section of the list. The other section has
+/// suffixes of companies, such as `github.io`.
+pub(crate) fn is_icann_suffix(host: &str) -> bool {
+    parse_dns_name(host).is_ok_and(|name| name.is_icann() && is_whole(&name))
+}
+
+/// Returns true if the suffix of the name is the whole name.
+fn is_whole(name: &Name) -> bool {
+    name.suffix() == Some(name.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_has_suffixes_of_registries_and_of_companies() {
+        for (host, is_public, is_icann) in [
+            ("com", true, true),
+            ("co.uk", true, true),
+            ("example.co.uk", false, false),
+            // `*.ck` is a rule of the list, with the exception `www.ck`.
+            ("anything.ck", true, true),
+            ("www.ck", false, false),
+            ("github.io", true, false),
+            ("someone.github.io", false, false),
+            // Names that no rule of the list applies to.
+            ("localhost", true, false),
+            ("server.local-network", false, false),
+            ("_service.example.com", false, false),
+        ] {
+            assert_eq!((is_suffix(host), is_icann_suffix(host)), (is_public, is_icann), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_for_the_dns_is_a_public_suffix() {
+        let long = format!("{}.example.com", "a".repeat(64));
+        assert_eq!((is_suffix(&long), is_icann_suffix(&long)), (true, false));
+    }
 }

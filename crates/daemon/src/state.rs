@@ -168,8 +168,8 @@ impl State {
         self.globals.all()
     }
 
-    /// Returns all options of a download: its own options, and those options with which the daemon was
-    /// started that the download does not set itself.
+    /// Returns all options of a download: its own options, and for all others, the values of the command line
+    /// of the daemon and of its current configuration.
     pub fn options_of(&self, entry: &Entry) -> Options {
         entry.options.above(self.globals.given())
     }

@@ -7,7 +7,8 @@
 mod beside;
 
 use crate::fetch_text;
-use crate::signed::{Signature, Trusted};
+use crate::known::Known;
+use crate::signed::Trusted;
 use crate::source::{GivenBy, Sources, slice};
 use downhaul_core::digest::{Algorithm, Digest, Expected};
 use downhaul_core::error::{Error, ErrorKind};
@@ -28,24 +29,6 @@ use url::Url;
 /// The longest Metalink document that is fetched because a server names it, in bytes. A hundred mirrors and
 /// the SHA-256 of a thousand chunks take about 100 KiB.
 const DOCUMENT_MOST: usize = 1024 * 1024;
-
-/// The facts about a file's content that are known before it arrives.
-#[derive(Clone, Default)]
-pub(crate) struct Known {
-    pub(crate) findings: Findings,
-    /// The file's own signature, made with one of the keys in the settings.
-    pub(crate) signature: Option<Arc<Signature>>,
-    /// The mirrors that the file's server names.
-    pub(crate) mirrors: Vec<Url>,
-}
-
-impl Known {
-    /// Returns the algorithms of the digests that must be computed.
-    pub(crate) fn algorithms(&self) -> impl Iterator<Item = Algorithm> {
-        let listed = self.findings.expected.iter().map(|one| one.digest.algorithm);
-        listed.chain(self.findings.signed.iter().filter_map(|signed| signed.digest))
-    }
-}
 
 /// Fetches checksum lists and signatures, and remembers them.
 pub(crate) struct ChecksumDiscovery {

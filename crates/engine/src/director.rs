@@ -15,8 +15,9 @@
 //!
 //! The methods of [`Director`] are in several files: [`starting`] decides which jobs start, [`lending`] lends
 //! jobs with small files to other threads, and [`ending`] ends jobs and the session. [`control`] carries out
-//! commands. [`connections`] opens connections, [`placing`] chooses names and opens partial files, and
-//! [`verifying`] verifies bytes.
+//! commands. [`connections`] opens connections, [`placing`] looks at names and opens partial files, and
+//! [`verifying`] verifies bytes. [`reports`] passes reports to the plans, and [`preview`] ends the jobs of a
+//! preview.
 
 mod beginning;
 mod closing;
@@ -25,6 +26,7 @@ mod control;
 mod ending;
 mod job_facts;
 mod lending;
+mod placement;
 mod placing;
 pub(crate) mod preview;
 mod queue;

@@ -193,6 +193,7 @@ mod hashers;
 mod hashing;
 mod host_memory;
 mod journal_check;
+mod known;
 mod limit;
 mod networks;
 pub mod options;

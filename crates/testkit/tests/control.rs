@@ -7,7 +7,7 @@ mod other_runs;
 mod small_files;
 
 use bytes::Bytes;
-use downhaul_engine::options::{ByteRange, ChecksumList, Keys};
+use downhaul_engine::options::{ByteRange, ChecksumList, Dedup, Keys};
 use downhaul_engine::source::{GivenBy, Opened, Pause, Remote, Request, Source, Sources, Validator, Why};
 use downhaul_engine::{
     Algorithm, AsyncWriter, Blame, Builder, Digest, Error, ErrorKind, Event, EventKind, Events, IfExists,
@@ -711,6 +711,25 @@ fn a_writer_is_shut_down_once_when_its_file_is_complete_and_not_when_it_is_wrong
             assert_eq!(ends.load(Ordering::Relaxed), times);
         }
     });
+}
+
+#[test]
+fn a_writer_gets_its_file_although_this_run_has_an_equal_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ends = Arc::new(AtomicUsize::new(0));
+    run(async {
+        let settings = Settings::default().with_dedup(Dedup::Hardlink);
+        let mut world = World::with(FakeDisk::failing(0, 1), settings, |settings, sources| {
+            Session::builder(settings.with_output(folder.path())).sources(sources).seed(1)
+        });
+        let first = world.add("file", SPEED).await;
+        world.until(first, |kind| matches!(kind, EventKind::Finished { .. })).await;
+        let job = world.job("file", SPEED).to_writer(AsyncWriter::new(Counted(ends.clone())));
+        world.session.add(job).await.expect("is open");
+        assert_eq!(world.end().await.0.finished, 2);
+    });
+    assert_eq!(ends.load(Ordering::Relaxed), 1, "the writer is shut down");
+    assert!(!Path::new("-").exists(), "no file is named as the output");
 }
 
 #[test]

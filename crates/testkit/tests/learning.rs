@@ -31,10 +31,10 @@ const SECONDS: f64 = 10.0;
 /// The seeds of the first and the second run. They differ, because chance differs between two downloads.
 const SEEDS: (u64, u64) = (1, 2);
 
-/// A round trip from which a host counts as far away, in seconds.
+/// A host counts as far away if its round trip takes at least this time, in seconds.
 const FAR: f64 = 0.01;
 
-/// A run is as good as another one if it has at least this share of its goodput.
+/// A run is as good as another run if its goodput is at least this share of the other run's goodput.
 const AS_GOOD: f64 = 0.9;
 
 fn lines() -> Vec<Line> {

@@ -148,9 +148,9 @@ pub struct Ending {
 
     /// Continue if the program that reads the events of --progress json ends
     ///
-    /// Without this option, the end of that program stops the run in the same way as SIGTERM. If all files
-    /// are complete, the exit status is then 0. If some files are unfinished, the exit status is 1 in most
-    /// cases.
+    /// Without this option, the end of that program stops the run: no more requests are sent, and the
+    /// received bytes are kept. If all files are complete, the exit status is then 0. If some files are
+    /// unfinished, the exit status is 1 in most cases.
     #[arg(long, hide_short_help = true)]
     pub keep_going: bool,
 }
@@ -171,8 +171,8 @@ pub struct Verification {
     ///
     /// LIST is a file or a URL. If LIST has no digest for a file of the run, a warning is printed. With
     /// --verify listed or require, the download of this file fails, unless an option, the URL of the file or
-    /// the list of -i has a digest for it. With --verify require, that digest must be strong, such as a
-    /// SHA-256.
+    /// the list of -i has a digest for it. With --verify listed, a CRC does not count. With --verify require,
+    /// that digest must be strong, such as a SHA-256.
     #[arg(long, value_name = "LIST", value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub checksum_file: Option<String>,
 

@@ -15,7 +15,7 @@ pub struct Checked {
     kept: Option<Vec<AtLine>>,
 }
 
-/// The number of the jobs of a list in the shard of this run.
+/// How many jobs of a list belong to the shard of this run.
 #[derive(Debug, Clone)]
 pub(crate) enum Count {
     Known(u64),

@@ -1,10 +1,14 @@
 //! Tests of existing files at the path of a download or beside it: which files are accepted, and which are
 //! never changed.
 
-use crate::common::Place;
+use crate::common::tcp::read_head;
+use crate::common::{Out, Place};
 use downhaul_testkit::server::Server;
 use downhaul_testkit::{content, sha256};
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread;
 
 const SIZE: u64 = 3000;
 
@@ -402,6 +406,53 @@ fn continue_does_not_download_a_complete_file_again() {
     let out = place.run(&[&url, "-c", "-o", "g", "--checksum", &digest]);
     assert!(out.status == 3 && out.stderr.contains("the existing file does not match"), "{}", out.stderr);
     assert_eq!(place.file("g"), wrong, "the file is not changed");
+}
+
+/// Runs downhaul for a file of 10 MB whose body never arrives. When the server gets the request, another
+/// program saves a file named `f` in the folder of the run. So a run that waits for the body fails.
+fn run_while_a_file_appears(place: &Place, args: &[&str]) -> Out {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/f", listener.local_addr().expect("an address"));
+    let path = place.path().join("f");
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        read_head(&mut stream).expect("a request");
+        fs::write(path, OF_ANOTHER).expect("a file");
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\nETag: \"1\"\r\n\r\n";
+        stream.write_all(head.as_bytes()).expect("is sent");
+        let _ = stream.read(&mut [0]);
+    });
+    let out = place.run(&[&[url.as_str(), "--timeout", "5", "--retries", "0"], args].concat());
+    server.join().expect("the server ends");
+    assert!(!out.stderr.contains("timeout"), "{args:?}: {}", out.stderr);
+    assert_eq!(place.file("f").as_deref(), Some(OF_ANOTHER), "{args:?}");
+    assert!(!place.files().iter().any(|name| name.ends_with(".part")), "{args:?}: {:?}", place.files());
+    out
+}
+
+const OF_ANOTHER: &[u8] = b"of another program";
+
+#[test]
+fn a_file_that_appears_before_the_response_is_noticed_before_the_body_arrives() {
+    for name in [&[][..], &["-o", "f"]] {
+        for (if_exists, status) in [("skip", 0), ("error", 1), ("check", 1)] {
+            let out = run_while_a_file_appears(&Place::new(), &[name, &["--if-exists", if_exists]].concat());
+            assert_eq!(out.status, status, "{name:?}, {if_exists}: {}", out.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_file_that_appears_before_the_response_is_compared_with_a_checksum_list() {
+    for name in [&[][..], &["-o", "f"]] {
+        for (digest, status) in [(sha256(OF_ANOTHER), 0), (sha256(b"the wanted file"), 3)] {
+            let place = Place::new();
+            place.write("SHA256SUMS", format!("{digest}  f\n"));
+            let args = [name, &["--if-exists", "skip", "--checksum-file", "SHA256SUMS"]].concat();
+            let out = run_while_a_file_appears(&place, &args);
+            assert_eq!(out.status, status, "{name:?}: {}", out.stderr);
+        }
+    }
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn a_stopped_download_is_never_continued_from_another_url_of_the_same_name_size_
     assert_eq!(out.status, 130, "{}", out.stderr);
     let out = place.run(&[&server.url(&other), "-o", "mask.nii"]);
     assert_eq!(out.status, 0, "{}", out.stderr);
-    assert!(place.file("mask.nii") == Some(content("two", SIZE)), "not a byte of the other file");
+    assert!(place.file("mask.nii") == Some(content("two", SIZE)), "the file has no byte of the other file");
     // The partial file of the first URL is still there.
     assert!(place.files().contains(&"mask.nii.part".to_string()), "{:?}", place.files());
     fs::rename(place.path().join("mask.nii"), place.path().join("two.nii")).expect("renames");

@@ -172,8 +172,8 @@ fn two_runs_at_once_lose_nothing() {
     for run in runs {
         assert_eq!(finish(run).status, 0);
     }
-    assert!(number(&place, &one) > 1);
-    assert!(number(&place, &other) > 1);
+    assert!(number(&place, &one) >= 1);
+    assert!(number(&place, &other) >= 1);
 }
 
 #[test]

@@ -45,6 +45,14 @@ fn an_output_replaces_no_file_of_another_kind_and_no_input() {
         (&["--failed", "same", "--save-cookies", "same"], "it is also the file of --failed"),
         (&["--failed", "same", "--log", "./same"], "it is also the file of --failed"),
         (&["--record", "new", "-H", "@new"], "it is also the file of -H"),
+        (
+            &["--record", "out", "-d", "out"],
+            "--record out: it cannot be a file, because -d needs this folder",
+        ),
+        (&["--archive", "./out", "-d", "out"], "because -d needs this folder"),
+        (&["--failed", "out", "-d", "./out/"], "because -d needs this folder"),
+        (&["--save-cookies", "out", "-d", "out/of/many"], "because -d needs this folder"),
+        (&["--log", "out", "-d", "out"], "--log out: it cannot be a file, because -d needs this folder"),
     ] {
         let out = place.run(&[&[url.as_str()], args].concat());
         assert_eq!(out.status, 2, "{args:?}: {}", out.stderr);

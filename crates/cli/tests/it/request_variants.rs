@@ -109,7 +109,7 @@ fn bytes_of_two_sites_at_one_url_are_never_joined() {
     finish(child);
     let out = finish(start("Host: site-b"));
     assert_eq!(out.status, 0, "{}", out.stderr);
-    assert!(place.file("w") == Some(content("site-b", SIZE)), "not a byte of the other site");
+    assert!(place.file("w") == Some(content("site-b", SIZE)), "the file has no byte of the other site");
     assert!(
         place.files().contains(&"w.part".to_string()),
         "the other partial file is kept: {:?}",

@@ -239,9 +239,10 @@ fn a_file_that_became_shorter_starts_again() {
 }
 
 #[test]
-fn only_damaged_bytes_of_a_partial_file_are_fetched_again() {
+fn only_bytes_that_the_journal_does_not_confirm_are_fetched_again() {
     let server = Server::start();
-    for damage in ["flip", "truncate", "journal_cut", "journal_flip", "journal_gone", "part_gone", "swap"] {
+    for damage in ["flip", "truncate", "journal_cut", "journal_flip", "journal_gone", "part_gone", "reverse"]
+    {
         let place = Place::new();
         let url = server.url(&format!("capped/{SIZE}/file?rate=8000000&{damage}"));
         interrupted(&place, &[&url, "-o", "f"], "f", 5_000_000, Signal::KILL);
@@ -255,7 +256,7 @@ fn only_damaged_bytes_of_a_partial_file_are_fetched_again() {
                 let middle = journal.len() / 2;
                 journal[middle] ^= 1;
             }
-            "swap" => part.reverse(),
+            "reverse" => part.reverse(),
             _ => {}
         }
         place.write("f.part", part);

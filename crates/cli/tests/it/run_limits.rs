@@ -64,12 +64,12 @@ fn after_the_deadline_no_file_starts() {
     assert_eq!(place.files(), ["f0", "list"], "the first file is completed: {}", out.stderr);
     assert_eq!(suggested(&out), ["-i", "list", "-j", "1", "--deadline", "1s"]);
 
-    // A date is over when the command is repeated, so it is left out.
+    // This date has passed, so the suggested command does not have the option.
     let out = place.run(&["-i", "list", "--deadline", "2001-01-01T00:00"]);
     assert_eq!((out.status, place.files()), (75, vec!["f0".to_string(), "list".into()]), "{}", out.stderr);
     assert!(out.took < Duration::from_secs(20), "{:?}", out.took);
     assert_eq!(suggested(&out), ["-i", "list"]);
-    // Some of these files may be complete already.
+    // `f0` is complete, but it counts too, because this run has looked at no file.
     assert!(out.stderr.contains("Stopped by --deadline: 4 files not started."), "{}", out.stderr);
     // A run may be over before its first file is known.
     assert_eq!(place.run(&["-i", "list", "--deadline", "1ms", "--progress", "json"]).status, 75);

@@ -348,7 +348,7 @@ fn a_login_for_a_server_of_no_given_url_is_suggested_in_a_way_that_reaches_it() 
         }
         assert!(!out.stderr.contains("Log in with --user"), "{}", out.stderr);
     }
-    // A login of a netrc file is not sent to a server that does not require a login.
+    // With the status 403, the server does not ask for a login, so the advice names no login.
     let forbids: String = other.url("status/1/f?status=403").replace('?', "%3F").replace('=', "%3D");
     let out = place.run(&[&server.url(&format!("redirect/1/f?to={forbids}")), "--on-error", "skip"]);
     place.assert_failed(&out, 1, &header);
@@ -357,7 +357,8 @@ fn a_login_for_a_server_of_no_given_url_is_suggested_in_a_way_that_reaches_it() 
     let header = ["--header-for", &host, "Authorization: Basic bWU6aHVzaA=="];
     let out = place.run(&[&[redirect.as_str()][..], &header].concat());
     place.assert_exact(&out, "f", &content("f", 1000));
-    // No such header is sent to an http URL that only a document names.
+    // No header of --header-for is sent to an http URL that only a document names, so the advice names a
+    // section of the configuration.
     let list = server.put("/list", other.url("login/1000/g?as=basic") + "\n");
     let place = Place::new();
     let out = place.run(&["-i", &list, "--on-error", "skip"]);

@@ -2,8 +2,8 @@
 //! runs end.
 
 use crate::common::{Place, events, finish, poll, send, wait_until};
-use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
+use downhaul_testkit::{content, sha256};
 use rustix::process::Signal;
 use std::fs;
 use std::process::Stdio;
@@ -208,6 +208,34 @@ fn a_run_waits_for_a_file_whose_name_comes_from_the_server() {
         assert_eq!(saved, ["s/srv.csv"], "{}", first.stderr);
         std::fs::remove_file(place.path().join("s/srv.csv")).expect("removes");
     }
+}
+
+#[test]
+fn the_file_of_another_run_is_compared_with_the_checksum_list_of_the_run_that_waited_for_it() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url(&format!("capped/{SIZE}/file?rate=2000000"));
+    let right = sha256(&content("file", SIZE));
+    for (digest, status) in [(right.as_str(), 0), (&"ab".repeat(32), 3)] {
+        let first = place.start(&[&url, "-o", "f", "-x1"]);
+        place.wait_for_bytes("f.part", 500_000);
+        place.write("SHA256SUMS", format!("{digest}  f\n"));
+        let args = ["-o", "f", "--if-locked", "wait", "--checksum-file", "SHA256SUMS"];
+        let out = place.run(&[&[url.as_str()], &args[..]].concat());
+        assert_eq!(out.status, status, "{}", out.stderr);
+        place.assert_exact(&finish(first), "f", &content("file", SIZE));
+        std::fs::remove_file(place.path().join("f")).expect("removes");
+    }
+}
+
+#[test]
+fn a_file_that_another_run_has_just_updated_is_not_downloaded_again() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url(&format!("capped/{SIZE}/file?rate=2000000"));
+    let first = place.start(&[&url, "-o", "f", "-x1"]);
+    place.wait_for_bytes("f.part", 500_000);
+    let out = place.run(&[&url, "-o", "f", "--if-locked", "wait", "--if-exists", "update"]);
+    assert!(out.status == 0 && out.stderr.contains("is up to date"), "{}", out.stderr);
+    place.assert_exact(&finish(first), "f", &content("file", SIZE));
 }
 
 #[test]

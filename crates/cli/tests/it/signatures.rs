@@ -103,7 +103,7 @@ fn signatures_of_lists_are_verified() {
         let out = place.run(&[&url, "--checksum-file", "SHA256SUMS", "--signed-by", &signer.key()]);
         assert!(out.status == 0 && out.stderr.contains(proof), "{}", out.stderr);
     }
-    // The list is signed, but has another digest.
+    // The list was changed after it was signed.
     let bad = format!("{}  file\n", wrong(SHA256.0));
     server.put("/d/SHA256SUMS", bad.as_str());
     let signed = |args: &[&str]| over_old(&url, &[&["--signed-by", &signer.key()], args].concat());
@@ -111,6 +111,7 @@ fn signatures_of_lists_are_verified() {
     assert_untouched(&place, &out, "the content is not what was signed");
     let (place, out) = signed(&["--verify", "find"]);
     assert_untouched(&place, &out, "the content is not what was signed");
+    // The changed list is signed, but it has a wrong digest.
     server.put("/d/SHA256SUMS.minisig", signer.sign(bad.as_bytes()));
     let (place, out) = signed(&["--checksum-file", &list]);
     assert_untouched(&place, &out, "but SHA256SUMS, signed by 0101010101010101 says");

@@ -1,6 +1,7 @@
 //! Protection spaces. A protection space is a set of paths at one origin (scheme, host and port) that need
-//! the same login (user name and password). After the server has accepted the login for one of these paths,
-//! every request for one of them carries the login at once: the client does not wait for a challenge.
+//! the same login (user name and password). A list of beginnings describes the set: it has every path that
+//! starts with one of the beginnings. After the server has accepted the login for one of these paths, every
+//! request for one of them carries the login at once: the client does not wait for a challenge.
 
 use url::{Position, Url};
 
@@ -19,17 +20,18 @@ pub fn common_folder<'p>(one: &'p str, other: &str) -> &'p str {
     slash.map_or("/", |slash| &one[..=slash])
 }
 
-/// Returns the paths of the protection space of a Digest challenge (RFC 7616, section 3.3). `at` is the URL
-/// that the server sent the challenge for, and `domain` has the URIs that the challenge names. URIs of other
-/// origins are left out, because a server must not decide that a login is sent to another origin. If `domain`
-/// is empty, the space is the whole origin.
+/// Returns the beginnings of the paths in the protection space of a Digest challenge (RFC 7616, section 3.3).
+/// `at` is the URL that the server sent the challenge for, and `domain` has the URIs that the challenge
+/// names. URIs of other origins are left out, because a server must not decide that a login is sent to
+/// another origin. If `domain` is empty, the space is the whole origin.
 pub fn of_domain(domain: &[String], at: &Url) -> Vec<String> {
     if domain.is_empty() {
         return vec!["/".into()];
     }
     let here = domain.iter().filter_map(|uri| at.join(uri).ok()).filter(|url| url.origin() == at.origin());
     let mut paths: Vec<String> = here.map(|url| url.path().to_string()).collect();
-    // The server requires the login for `at`, so the space includes the folder of `at` in any case.
+    // The server requires the login for `at`, so `at` must be in the space. If its path starts with none of
+    // the beginnings, the folder of the path is added.
     if !paths.iter().any(|path| at.path().starts_with(path.as_str())) {
         paths.push(folder(at.path()).into());
     }

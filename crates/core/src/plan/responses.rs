@@ -44,8 +44,7 @@ impl Plan {
     ) {
         match place {
             Ok(Place::Free { path, .. }) => self.path = Some(path),
-            // A response will show if the existing file is the wanted one. The response has arrived already,
-            // or an ordinary request follows.
+            // The response to an ordinary request will show if the existing file is the wanted one.
             Ok(Place::Ask(_)) => {}
             Ok(Place::Taken(kept)) => {
                 self.drop_workers();

@@ -53,9 +53,10 @@ pub(crate) struct Nonce {
     count: u32,
 }
 
-/// A protection space: paths of an origin for which a login was accepted.
+/// A protection space of an origin. The login was accepted for a path in it.
 struct Space {
     origin: String,
+    /// The beginnings of the paths in the space.
     paths: Vec<String>,
     login: Login,
     scheme: Scheme,

@@ -4,7 +4,7 @@
 //! Invariant: this module writes no bytes of a file, with one exception. A small file that arrived completely
 //! is written as soon as its partial file was started.
 
-use super::placing::Written;
+use super::placement::Written;
 use super::verifying::{look_at, promises_data};
 use crate::clock;
 use crate::disk::{Beginning, Disk, Found, Generation, Part};

@@ -5,10 +5,10 @@
 
 use super::Director;
 use super::job_facts::name_of;
-use super::placing::Placement;
+use super::placement::Placement;
 use super::running::add_mirrors;
-use crate::checksum_discovery::Known;
 use crate::disk::Generation;
+use crate::known::Known;
 use downhaul_core::concurrency::Observation;
 use downhaul_core::dedup::MadeFrom;
 use downhaul_core::error::Error;
@@ -41,7 +41,7 @@ impl Director {
             Report::Gone => return self.on_gone(id),
             Report::Input(input) => input,
             Report::Known(known) => {
-                running.on_known(known.signature);
+                running.on_known(known.clone());
                 let sources = self.networks.get(running.spec.network).sources;
                 let more = add_mirrors(running, &sources, known.mirrors);
                 let more = more.iter().map(|url| self.places.origin(&running.spec, url)).collect();

@@ -1,10 +1,11 @@
 //! Describes a running job: its plan, its workers, and its partial file.
 
 use super::connections::AtWork;
-use super::placing::{Placement, Written};
+use super::placement::{Placement, Written};
 use super::preview::Previewed;
 use crate::disk::{Generation, Part};
 use crate::hashing::Verifier;
+use crate::known::Known;
 use crate::limit::Limits;
 use crate::report::Meter;
 use crate::signed::Signature;
@@ -93,10 +94,8 @@ pub(super) enum Stage {
 /// Facts that are known before there is a partial file.
 #[derive(Default)]
 pub(super) struct Placing {
-    /// True once the facts about the file from checksum lists and signatures have arrived.
-    pub(super) has_facts: bool,
-    /// The signature of the file itself, if there is one. It is not the signature of a checksum list.
-    pub(super) signature: Option<Arc<Signature>>,
+    /// The facts about the file from checksum lists and signatures, once they have arrived.
+    pub(super) known: Option<Known>,
     /// The final path, if it was already chosen.
     pub(super) path: Option<PathBuf>,
     /// True once the partial file is being opened.
@@ -228,12 +227,10 @@ impl Running {
         self.stage = to(std::mem::replace(&mut self.stage, Stage::Over));
     }
 
-    /// Records that the facts about the file from checksum lists and signatures have arrived. `signature` is
-    /// the signature of the file itself.
-    pub(super) fn on_known(&mut self, signature: Option<Arc<Signature>>) {
+    /// Records facts about the file from checksum lists, signatures and documents.
+    pub(super) fn on_known(&mut self, known: Known) {
         if let Stage::Placing(placing) = &mut self.stage {
-            placing.has_facts = true;
-            placing.signature = signature.or(placing.signature.take());
+            placing.known = Some(placing.known.take().unwrap_or_default().and(known));
         }
     }
 
@@ -291,14 +288,16 @@ impl Running {
     /// Records the result of choosing a path. From now on there is a partial file, unless the file is skipped
     /// or only the server can say if the existing file is the wanted one.
     pub(super) fn on_placed(&mut self, placement: Placement) {
-        let Placing { has_facts, signature, size, .. } = match &mut self.stage {
+        let Placing { known, size, .. } = match &mut self.stage {
             Stage::Placing(placing) => std::mem::take(placing),
             _ => Placing::default(),
         };
-        let Placement { path, part, generation, journaled, written, .. } = placement;
+        let Placement { path, place, part, generation, journaled, written, .. } = placement;
         self.stage = match part {
             None => {
-                Stage::Placing(Placing { has_facts, signature, path: Some(path), is_opening: false, size })
+                // The response to the next request shows if the existing file is the wanted one.
+                let path = Some(path).filter(|_| !matches!(place, Place::Ask(_)));
+                Stage::Placing(Placing { known, path, is_opening: false, size })
             }
             Some(part) => Stage::Transferring(OpenFile {
                 path,
@@ -310,7 +309,7 @@ impl Running {
                 verifier: None,
                 checker: None,
                 modified: None,
-                signature,
+                signature: known.and_then(|known| known.signature),
                 came: None,
             }),
         };

@@ -161,15 +161,20 @@ impl Director {
         let quick = !file.journaled && self.settings.sync != Sync::Always && !duplicates.is_on();
         self.block(id, quick, move || {
             how.continues |= places.is_marked(&path, &spec);
-            let _alone = duplicates.publish_alone(&digests);
-            let made_from = made_from(&duplicates, &path, &digests, &identity, &how);
+            let is_file = !spec.destination.is_in_order();
+            let _alone = is_file.then(|| duplicates.publish_alone(&digests));
+            let made_from =
+                is_file.then(|| made_from(&duplicates, &path, &digests, &identity, &how)).flatten();
             let published = match &made_from {
                 Some(_) => {
                     part.discard();
                     Ok(())
                 }
-                None => part.publish(&path, how).inspect(|()| duplicates.add(&path, &digests)),
+                None => part.publish(&path, how),
             };
+            if published.is_ok() && made_from.is_none() && is_file {
+                duplicates.add(&path, &digests);
+            }
             let located = disk.location(&path).to_string_lossy().into_owned();
             Report::Published(published.map(|()| (located, made_from)))
         });
@@ -232,12 +237,13 @@ pub(crate) fn about(disk: &dyn Disk, spec: &Job, plan: &Plan, now: Duration) -> 
     })
 }
 
-/// Returns true if the content must be checked, because a name promises something other than an HTML page:
+/// Returns true if the first bytes of a file must be examined, because an HTML page or a Git LFS pointer
+/// under its name would be an error. The name of the file (`at`) and the first URL of the job decide this:
 ///
-/// - If the name of the file promises data (such as `.zip`), returns true.
+/// - If the name promises data (such as `.zip`), returns true.
 /// - If the user or a list chose the name, and the name promises a page or a text, returns false.
-/// - In all other cases, the URL that was given decides: returns true if the URL promises data. If the name
-///   of the file promises a page (`.html`), a URL that promises a text (`.txt`) is enough.
+/// - In all other cases, the URL decides: returns true if it promises data. If the name promises a page
+///   (`.html`), a URL that promises a text (`.txt`) is enough.
 ///
 /// With `--accept-html` or `--verify off`, returns false.
 pub(crate) fn promises_data(at: &str, spec: &Job, settings: &Settings) -> bool {

@@ -22,6 +22,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+/// Why an existing file is not compared with the response to a POST or a similar request.
+const ONLY_GET: &str = "only a file that a plain GET downloads can be compared with the server's file";
+
 impl Places {
     /// Returns what to do with a path. The path may be free, the existing file may be kept, or the response
     /// to a request must decide. With [`Resume::Adopt`] and [`Resume::AdoptMarked`], an unfinished file is
@@ -199,9 +202,7 @@ impl Places {
         }
         let Some(remote) = wanted.remote else {
             return match wanted.spec.sends {
-                Some(_) => exists(
-                    "only a file that a plain GET downloads can be compared with the server's file".into(),
-                ),
+                Some(_) => exists(ONLY_GET.into()),
                 None => Ok(Place::Ask(Conditions::default())),
             };
         };
@@ -294,7 +295,7 @@ impl Places {
             Err(error) if is_other_content(error.kind) => return Ok(None),
             other => other?,
         };
-        let is_kept = same || verified.is_some();
+        let is_kept = verified.is_some() || (same && wanted.spec.sends.is_none());
         let digests = verified.map(|verified| verified.digests).unwrap_or_default();
         Ok(up_to_date(digests).filter(|_| is_kept))
     }
@@ -315,6 +316,10 @@ impl Places {
         wanted: &Wanted<'_>,
         remote: &Remote,
     ) -> Option<&'static str> {
+        // A server often computes the response to another request than a plain GET.
+        if wanted.spec.sends.is_some() {
+            return Some(ONLY_GET);
+        }
         // The files of several URLs often have the same name, size and modification time.
         let named_by_url = self.paths.wished(wanted.spec).as_deref() == Some(path);
         if there.file.record.is_none() && !named_by_url && self.paths.taken.has_several() {

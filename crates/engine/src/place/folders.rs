@@ -3,7 +3,8 @@
 //!
 //! Invariant: a path that is reported as free was free when its folder was read, and no job has found since
 //! then that another run uses it. If a file appears there later, publishing the new file fails, unless
-//! existing files are replaced, or the options accept an equal file.
+//! existing files are replaced, or the options accept an equal file. For a file with a journal, the path is
+//! looked at again when the response arrives.
 
 use super::taken::{MOST_NUMBERED, numbered};
 use crate::disk::Disk;

@@ -6,8 +6,8 @@
 
 use super::existing::stays_verified;
 use super::{Places, Wanted};
-use crate::checksum_discovery::Known;
 use crate::disk::{self, Standing};
+use crate::known::Known;
 use downhaul_core::digest::{self, Digest, Expected};
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::identity;
@@ -16,9 +16,10 @@ use downhaul_core::settings::Verify;
 use std::path::Path;
 
 impl Places {
-    /// Compares an existing file with everything that is known before a response: the required size,
-    /// digests, the signature, and, if none of these is strong, the hashes of its chunks. Returns `None` if
-    /// there was nothing to compare except the size, or if nothing is verified in this run.
+    /// Compares an existing file with everything that is known without a response to a request for the file:
+    /// the required size, the digests and the signature. If there is neither a strong digest nor a signature,
+    /// the hashes of its chunks are compared too. Returns `None` if there was nothing to compare except the
+    /// size, or if nothing is verified in this run.
     ///
     /// # Errors
     /// Returns `digest.mismatch` or `signature.wrong` if the file does not match, and the error of the disk

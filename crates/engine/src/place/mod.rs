@@ -21,8 +21,8 @@ mod taken;
 pub use run_names::RunNames;
 pub(crate) use taken::Reserved;
 
-use crate::checksum_discovery::Known;
 use crate::disk::{ARIA2, Disk, Standing};
+use crate::known::Known;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::JobId;
 use downhaul_core::identity::{self, Identity, Origin, Variant};

@@ -5,11 +5,11 @@
 //! before that call.
 
 use super::{Finished, Lent, Response, Returned, Tools};
-use crate::checksum_discovery::Known;
 use crate::clock;
 use crate::director::{about, headers_of, listed_size, promises_data, publishing};
 use crate::explain::{self, Spent};
 use crate::hashers::Hashers;
+use crate::known::Known;
 use crate::place::Wanted;
 use crate::report::Meter;
 use crate::source::{self, Body, Opened, Request};

@@ -21,7 +21,7 @@ const CUBIC: (f64, f64) = (0.4, 0.7);
 /// acknowledgements, a loss is noticed only by a timeout.
 const TIMEOUT: f64 = 0.2;
 
-/// The length of the queue before the line, in seconds. The line needs this time to carry a full queue.
+/// The length of the queue in front of the line, in seconds. The line needs this time to carry a full queue.
 pub(super) const QUEUE: f64 = 0.1;
 
 /// The congestion control of one connection. Windows are in packets.

@@ -25,7 +25,7 @@ fn the_number_of_connections_of_a_file_has_a_limit() {
     let most_open = |start: &[&str], options: serde_json::Value| {
         let (server, place) = (Server::start(), Place::new());
         let daemon = Daemon::start_with(&place, start);
-        let gid = daemon.add(&server.url("capped/60000000/a?rate=500000"), options);
+        let gid = daemon.add(&server.url("capped/15000000/a?rate=125000"), options);
         daemon.wait_for(&gid, "complete");
         server.most_open()
     };

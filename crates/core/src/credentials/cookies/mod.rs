@@ -14,7 +14,6 @@ pub use jar::Jar;
 pub use netscape::{LONGEST, read, write};
 
 use super::SecretKind;
-use crate::public_suffix;
 use crate::secret::Secret;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use url::{Host, Url};
@@ -43,7 +42,7 @@ pub struct Cookie {
     pub secure: bool,
     /// True if scripts of web pages must not see the cookie. This field matters only in cookie files.
     pub http_only: bool,
-    /// The time when the cookie expires. With `None`, it expires at the end of the run.
+    /// The time when the cookie expires. With `None`, it does not expire during the run (a session cookie).
     pub expires: Option<Time>,
     /// Says if a server or a cookie file gave the cookie: [`SecretKind::CookieOfServer`] or
     /// [`SecretKind::CookieFile`].
@@ -111,10 +110,4 @@ fn is_below(host: &str, domain: &str) -> bool {
 fn is_path(path: &str, cookie: &str) -> bool {
     path.strip_prefix(cookie)
         .is_some_and(|rest| rest.is_empty() || cookie.ends_with('/') || rest.starts_with('/'))
-}
-
-/// Returns true if this domain is a public suffix. A cookie for such a domain would be sent to hosts of
-/// different owners.
-fn is_public_suffix(domain: &str) -> bool {
-    public_suffix::of(domain).is_some_and(|suffix| suffix.trim().as_bytes() == domain.as_bytes())
 }

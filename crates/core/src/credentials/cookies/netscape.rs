@@ -3,8 +3,9 @@
 //!
 //! Invariant: an error names the line of the mistake, and contains no text of this line.
 
-use super::{Cookie, PAIR_MOST, SecretKind, Time, is_public_suffix};
+use super::{Cookie, PAIR_MOST, SecretKind, Time};
 use crate::credentials::Mistake;
+use crate::public_suffix;
 use crate::secret::Secret;
 use std::fmt::Write;
 use url::Host;
@@ -73,7 +74,7 @@ fn cookie(text: &str, http_only: bool) -> Result<Cookie, &'static str> {
     Ok(Cookie {
         name: name.into(),
         value: Secret::new(value),
-        host_only: !below || !is_name || is_public_suffix(&domain),
+        host_only: !below || !is_name || public_suffix::is_suffix(&domain),
         domain,
         path: Some(path).filter(|path| path.starts_with('/')).unwrap_or("/").into(),
         secure: flag(secure).ok_or("the fourth field must be TRUE or FALSE")?,

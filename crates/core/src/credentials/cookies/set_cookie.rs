@@ -1,6 +1,7 @@
 //! Reads `Set-Cookie` headers (RFC 6265bis, sections 5.6 and 5.7).
 
-use super::{Cookie, PAIR_MOST, SecretKind, Time, date, is_below, is_public_suffix, is_secure};
+use super::{Cookie, PAIR_MOST, SecretKind, Time, date, is_below, is_secure};
+use crate::public_suffix;
 use crate::secret::Secret;
 use url::{Host, Url};
 
@@ -109,11 +110,11 @@ fn domain(attribute: Option<&str>, url: &Url) -> Option<(String, bool)> {
     }
     match Host::parse(bare).ok()? {
         Host::Domain(domain) if domain == host => {
-            let host_only = is_public_suffix(&domain);
+            let host_only = public_suffix::is_suffix(&domain);
             Some((domain, host_only))
         }
         Host::Domain(domain) => {
-            (is_below(&host, &domain) && !is_public_suffix(&domain)).then_some((domain, false))
+            (is_below(&host, &domain) && !public_suffix::is_suffix(&domain)).then_some((domain, false))
         }
         address => (address.to_string() == host).then_some((host, true)),
     }

@@ -93,7 +93,7 @@ fn the_digest_header_of_rfc_3230_is_read() {
 }
 
 #[test]
-fn headers_with_a_single_digest_are_read_only_from_a_200() {
+fn digests_of_the_stored_file_are_read_only_from_a_200() {
     for (line, says) in [
         ("Content-MD5: 1B2M2Y8AsgTpgAmY7PhCfg==", "Content-MD5 md5"),
         ("X-Checksum-MD5: d41d8cd98f00b204e9800998ecf8427e", "X-Checksum-MD5 md5"),

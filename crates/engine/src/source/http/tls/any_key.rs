@@ -15,8 +15,8 @@ const P384: usize = 97;
 const P521: usize = 133;
 
 /// The sizes of RSA keys in bits for which aws-lc-rs verifies signatures. Most schemes, such as those of TLS
-/// 1.3 (PSS), need a key of at least [`RSA_LEAST_OF_MOST_SCHEMES`]. Only PKCS #1 signatures with SHA-256 or
-/// SHA-512 are verified with keys from [`RSA_LEAST`] on.
+/// 1.3 (PSS), need a key of at least [`RSA_LEAST_OF_MOST_SCHEMES`]. Of the schemes that are used here, only
+/// PKCS #1 signatures with SHA-256 or SHA-512 are verified with keys from [`RSA_LEAST`] on.
 const RSA_LEAST: usize = 1024;
 const RSA_LEAST_OF_MOST_SCHEMES: usize = 2048;
 const RSA_MOST: usize = 8192;

@@ -1,0 +1,40 @@
+//! The facts about a file that checksum lists, signatures and documents state.
+//!
+//! Invariant: a digest that has arrived is never lost when more facts arrive.
+
+use crate::signed::Signature;
+use downhaul_core::digest::Algorithm;
+use downhaul_core::plan::Findings;
+use std::sync::Arc;
+use url::Url;
+
+/// The facts about a file's content that are known before it arrives.
+#[derive(Clone, Default)]
+pub(crate) struct Known {
+    pub(crate) findings: Findings,
+    /// The file's own signature, made with one of the keys in the settings.
+    pub(crate) signature: Option<Arc<Signature>>,
+    /// The mirrors that the file's server names.
+    pub(crate) mirrors: Vec<Url>,
+}
+
+impl Known {
+    /// Returns the algorithms of the digests that must be computed.
+    pub(crate) fn algorithms(&self) -> impl Iterator<Item = Algorithm> {
+        let listed = self.findings.expected.iter().map(|one| one.digest.algorithm);
+        listed.chain(self.findings.signed.iter().filter_map(|signed| signed.digest))
+    }
+
+    /// Returns these facts together with facts that arrived later. Notes and mirrors are not kept.
+    pub(crate) fn and(self, later: Known) -> Known {
+        let (first, more) = (self.findings, later.findings);
+        let findings = Findings {
+            expected: [first.expected, more.expected].concat(),
+            chunks: more.chunks.or(first.chunks),
+            size: more.size.or(first.size),
+            signed: more.signed.or(first.signed),
+            ..Findings::default()
+        };
+        Known { findings, signature: later.signature.or(self.signature), mirrors: Vec::new() }
+    }
+}
