@@ -3,11 +3,12 @@
 //!
 //! Without nginx these tests print a note and are skipped, except in CI, which installs nginx.
 
+use crate::common::daemon::free_port;
 use crate::common::{Place, events, finish, is_installed, wait_until};
 use downhaul_testkit::content;
 use downhaul_testkit::server::tls::Authority;
 use std::collections::HashSet;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
 /// The number of files. Their sizes go from 0 to some MiB.
@@ -116,11 +117,6 @@ impl Drop for Nginx {
         let _ = Command::new("kill").arg(self.process.id().to_string()).status();
         let _ = self.process.wait();
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
 }
 
 #[test]

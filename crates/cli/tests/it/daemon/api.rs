@@ -131,7 +131,7 @@ fn the_parts_of_a_file_that_are_on_the_disk_are_shown() {
     // Two connections fetch two parts, because one connection is too slow. A piece has the shortest
     // possible length, 1 MiB.
     let gid =
-        daemon.add(&server.url("slow/60000000/f?rate=6000000"), json!({ "piece-length": PIECE.to_string() }));
+        daemon.add(&server.url("slow/60000000/f?rate=2000000"), json!({ "piece-length": PIECE.to_string() }));
     let whole = |[from, to]: &[u64; 2]| *from > 0 && from.div_ceil(PIECE) < to / PIECE;
     let found = poll(SOON, || {
         let download = daemon.api("GET", &format!("/downloads/{gid}"), "").1;
