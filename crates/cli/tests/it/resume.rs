@@ -215,7 +215,7 @@ fn a_file_without_a_validator_starts_again_unless_a_digest_is_known() {
 fn a_complete_partial_file_needs_no_request() {
     let server = Server::start();
     let place = Place::new();
-    let url = server.url(&format!("capped/{SIZE}/file?rate=40000000"));
+    let url = server.url(&format!("capped/{SIZE}/file?rate=8000000"));
     // Because a folder has the final name, all bytes arrive but the rename fails.
     let child = place.start(&[&url, "-o", "f"]);
     place.wait_for_bytes("f.part", 1);

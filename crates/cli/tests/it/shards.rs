@@ -470,8 +470,9 @@ fn a_signal_while_the_list_is_fetched_has_the_status_of_a_stopped_run() {
     let (server, place) = (Server::start(), Place::new());
     let list = server.url("slow/100000/list?rate=1000");
     for (signal, status) in [(Signal::TERM, 75), (Signal::INT, 130)] {
+        let before = server.requests().len();
         let run = place.start(&["-i", &list, "-d", "all"]);
-        wait_until("the list is requested", || !server.requests().is_empty());
+        wait_until("the list is requested", || server.requests().len() > before);
         std::thread::sleep(Duration::from_millis(300));
         send(signal, &run);
         assert_eq!(finish(run).status, status);

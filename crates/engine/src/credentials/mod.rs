@@ -175,7 +175,9 @@ impl Store {
             return After::Refused(match kind {
                 SecretKind::Bearer => "the server did not accept the token of --bearer".into(),
                 SecretKind::JobHeader => {
-                    "the server did not accept the Authorization header of this file".into()
+                    "the server did not accept the Authorization header of this file, which is one of its headers \
+                     or comes from its credentials"
+                        .into()
                 }
                 kind => format!("the server did not accept the Authorization header of {}", kind.name()),
             });
