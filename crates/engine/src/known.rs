@@ -25,6 +25,12 @@ impl Known {
         listed.chain(self.findings.signed.iter().filter_map(|signed| signed.digest))
     }
 
+    /// Returns true if there is nothing to compare an existing file with, except a size.
+    pub(crate) fn is_empty(&self) -> bool {
+        let Findings { expected, chunks, .. } = &self.findings;
+        expected.is_empty() && chunks.is_none() && self.signature.is_none()
+    }
+
     /// Returns these facts together with facts that arrived later. Notes and mirrors are not kept.
     pub(crate) fn and(self, later: Known) -> Known {
         let (first, more) = (self.findings, later.findings);

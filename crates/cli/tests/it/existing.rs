@@ -456,6 +456,33 @@ fn a_file_that_appears_before_the_response_is_compared_with_a_checksum_list() {
 }
 
 #[test]
+fn a_checksum_list_is_searched_for_the_name_that_the_server_gives_to_an_existing_file() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url(&format!("named/{SIZE}/dl?disposition=attachment;filename=srv.iso"));
+    let right = content("dl", SIZE);
+    let mut damaged = right.clone();
+    damaged[7] ^= 1;
+    place.write("SHA256SUMS", format!("{}  srv.iso\n", sha256(&right)));
+    place.write("dl", "of another program");
+    for (existing, status) in [(&right, 0), (&damaged, 3)] {
+        place.write("srv.iso", existing);
+        let out = place.run(&[&url, "--checksum-file", "SHA256SUMS"]);
+        assert_eq!(out.status, status, "{}", out.stderr);
+        assert_eq!(place.file("srv.iso").as_ref(), Some(existing));
+    }
+}
+
+#[test]
+fn an_existing_file_of_the_size_of_the_response_to_a_post_is_not_accepted() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url(&format!("named/{SIZE}/dl?disposition=attachment;filename=export.csv"));
+    place.write("export.csv", content("yesterday", SIZE));
+    let out = place.run(&[&url, "--data", "day=today"]);
+    assert!(out.status == 1 && out.stderr.contains("only a file that a plain GET"), "{}", out.stderr);
+    assert_eq!(place.file("export.csv"), Some(content("yesterday", SIZE)));
+}
+
+#[test]
 fn continue_does_what_if_exists_says() {
     let (server, place) = (Server::start(), Place::new());
     let url = server.url(&format!("well_behaved/{SIZE}/f"));

@@ -32,10 +32,10 @@ fn get(place: &Place, server: &Server, name: &str, more: &[&str]) -> Out {
     out
 }
 
-/// Returns a list of eight small files of a host that allows five requests a second. A run always learns this
-/// limit, also on a busy machine.
+/// Returns a list of eight small files of a host that allows three requests, and then one each second. A run
+/// learns that there is a limit, also on a busy machine.
 fn limited(server: &Server, name: &str) -> String {
-    let url = |n| server.url(&format!("limits_requests/2000/{name}{n}?rate=5&burst=3&token=secret"));
+    let url = |n| server.url(&format!("limits_requests/2000/{name}{n}?rate=1&burst=3&token=secret"));
     (0..8).map(|n| url(n) + "\n").collect()
 }
 
@@ -164,7 +164,7 @@ fn the_file_has_the_origin_and_no_other_text() {
     assert_eq!(place.run(&["-i", "list", "-j", "8"]).status, 0);
     let text = fs::read_to_string(place.hosts()).expect("a file");
     assert!(text.contains(server.url("").trim_end_matches('/')), "{text}");
-    for secret in ["someone", "word", "secret", "capped", "first", "token"] {
+    for secret in ["someone", "word", "secret", "limits_requests", "first", "token"] {
         assert!(!text.contains(secret), "{secret}: {text}");
     }
     let mode = fs::metadata(place.hosts()).expect("a file").permissions().mode();

@@ -25,6 +25,7 @@ fn running_files_have_bars_and_the_total_has_a_line() {
         text.contains("%|█")
             && text.contains("[00:0")
             && !text.contains("[00:00")
+            && text.contains("<00:0")
             && text.lines().filter(|line| has_rate(line)).count() == 2
     });
     let bars: Vec<&str> = screen.lines().collect();

@@ -102,7 +102,7 @@ struct Opened {
     found: Option<Found>,
     /// The size in bytes of the unfinished file that is continued under the final name, or 0.
     unfinished: u64,
-    /// True if a look at the path found nothing before the partial file was opened. False if nobody looked.
+    /// True if a look at the path found nothing before the partial file was opened. False without a look.
     was_free: bool,
 }
 
@@ -178,8 +178,8 @@ impl PlacementTask {
         Ok(opened)
     }
 
-    /// Returns the path that was chosen before. Returns `None` if it must be chosen again: another program may
-    /// have saved a file there since its folder was read, which matters for a file with a journal. With
+    /// Returns the path that was chosen before. Returns `None` if it must be chosen again: another program
+    /// may have saved a file there since its folder was read, which matters for a file with a journal. With
     /// `looks`, any file at the path matters, because another run may have completed it.
     fn chosen_path(&self, looks: bool) -> Result<Option<PathBuf>, Error> {
         match &self.chosen {

@@ -36,7 +36,7 @@ impl Director {
         let is_known = !preliminary || (!self.seeks_facts && !may_be_renamed(&spec, &self.settings.naming));
         let (duplicates, settings) = (self.duplicates.clone(), self.settings.clone());
         let demands = running.plan.demands();
-        let (job, by_name) = (spec.clone(), (places.clone(), identity.clone()));
+        let (job, by_name, response) = (spec.clone(), (places.clone(), identity.clone()), remote.clone());
         let work = move |known: Result<Known, Error>| {
             Report::Looked((|| {
                 let (known, sure) = match known {
@@ -72,7 +72,8 @@ impl Director {
             if let Ok(Some((path, place))) = free {
                 return drop(reports.send((id, Report::Looked(Ok((path, place))))));
             }
-            let known = checksums.about(&job, None).await;
+            // The response may give the file a name that a checksum list has.
+            let known = checksums.about(&job, response.as_deref()).await;
             tokio::task::spawn_blocking(move || drop(reports.send((id, span.in_scope(|| work(known))))));
         });
     }
@@ -160,6 +161,8 @@ impl Director {
             .filter(|remote| self.settings.mirrors && remote.links != Links::default())
             .cloned();
         if !needs_facts && offers.is_none() {
+            // To compare an existing file with the facts may take a long time.
+            let quick = quick && before.is_empty();
             return self.block(id, quick, move || work(Ok(before)));
         }
         let checksums = self.networks.get(running.spec.network).checksums;

@@ -83,14 +83,14 @@ pub fn open_to_all(path: &Path) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).expect("it is ours");
 }
 
-/// Returns a port on which nothing listens. No other test of this process gets the same port. The system gives
-/// connections and test servers other ports, from 32768 on.
+/// Returns a port on which nothing listens. No other test of this process gets the same port. The system
+/// gives connections and test servers other ports, from 32768 on.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     const FIRST: u16 = 20_000;
     const COUNT: u16 = 12_000;
     // Tests of another process begin with other ports.
-    let begin = (std::process::id() % u32::from(COUNT)) as u16;
+    let begin = (std::process::id().wrapping_mul(100) % u32::from(COUNT)) as u16;
     (0..COUNT)
         .map(|_| FIRST + (begin + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT) % COUNT)
         .find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok())
