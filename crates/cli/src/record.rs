@@ -8,6 +8,7 @@
 //! once, or by the next run if this run was killed. Only one run at a time writes a lock file.
 
 mod folders;
+mod mend;
 mod tidy;
 
 use crate::args::Args;
@@ -15,6 +16,7 @@ use crate::outputs;
 use crate::platform;
 use crate::ui::{AT_ONCE, EventReader, Next};
 use downhaul_engine::Containers;
+use downhaul_engine::core::error::ErrorKind;
 use downhaul_engine::core::event::{Event, EventKind, Failure, JobId};
 use downhaul_engine::core::lock_file::{Entry, Status, by_key, csv};
 use folders::Folders;
@@ -159,7 +161,7 @@ impl Record {
         let form = Form::of(path);
         outputs::create_folder(path, folders.output())?;
         let mut target = platform::open_to_append(path)?;
-        let length = mend(&mut target, form)?;
+        let length = mend::mend(&mut target, form)?;
         let had_lines = length > 0;
         let (aside, file, length) = match is_input {
             true => {
@@ -293,6 +295,16 @@ impl Record {
     fn entry(&self, running: Running, event: &Event) -> Option<Entry> {
         let Running { url, name, path: named, answered, validator, retries } = running;
         let entry = Entry { date: event.at, ..Entry::default() };
+        let failed = |code: &str, http_status, tries, extra: &serde_json::Map<String, Value>| Entry {
+            date: event.at,
+            status: Some(Status::Failed),
+            path: named.clone(),
+            error: Some(code.into()),
+            http_status,
+            tries: Some(tries),
+            extra: extra.clone(),
+            ..Entry::default()
+        };
         let entry = match &event.kind {
             EventKind::Finished { path, bytes, fetched, seconds, digests, extra, .. } => Entry {
                 status: Some(Status::Finished),
@@ -306,6 +318,9 @@ impl Record {
                 validator,
                 ..entry
             },
+            EventKind::Skipped { extra, .. } if !event.kind.has_nothing_left() => {
+                failed(ErrorKind::FileLocked.code(), None, 0, extra)
+            }
             EventKind::Skipped { path, bytes, digests, extra, .. } => Entry {
                 status: Some(Status::Skipped),
                 path: path.clone(),
@@ -315,15 +330,9 @@ impl Record {
                 extra: extra.clone(),
                 ..entry
             },
-            EventKind::Failed { error: Failure { code, http_status, .. }, extra, .. } => Entry {
-                status: Some(Status::Failed),
-                path: named.clone(),
-                error: Some(code.clone()),
-                http_status: *http_status,
-                tries: Some(retries + 1),
-                extra: extra.clone(),
-                ..entry
-            },
+            EventKind::Failed { error: Failure { code, http_status, .. }, extra, .. } => {
+                failed(code, *http_status, retries + 1, extra)
+            }
             _ => return None,
         };
         let out = self.folders.name_of(&entry, &name, &named);
@@ -362,37 +371,6 @@ impl Record {
         }
         tidy::tidy(self.file, &self.path, self.form, self.had_lines, &self.order)
     }
-}
-
-/// Makes the last line of a lock file whole. An incomplete line, which a power failure may leave, is removed.
-/// A missing line end is added. Returns the length of the file.
-fn mend(file: &mut File, form: Form) -> io::Result<u64> {
-    let length = file.metadata()?.len();
-    let last = length.saturating_sub(1);
-    file.seek(SeekFrom::Start(last))?;
-    let mut end = Vec::new();
-    file.read_to_end(&mut end)?;
-    if length == 0 || end == b"\n" {
-        return Ok(length);
-    }
-    file.seek(SeekFrom::Start(0))?;
-    let (mut before, mut tail) = (0, Vec::new());
-    for row in rows(&mut *file, form) {
-        before += tail.len() as u64;
-        tail = row?;
-    }
-    let text = String::from_utf8_lossy(&tail);
-    let is_incomplete = match form {
-        Form::Lines => text.trim_start().starts_with('{') && serde_json::from_str::<Value>(&text).is_err(),
-        Form::Table => form.read(&text).is_none(),
-    };
-    if is_incomplete {
-        file.set_len(before)?;
-        return Ok(before);
-    }
-    // An editor may have removed the last line end.
-    file.write_all(b"\n")?;
-    Ok(length + 1)
 }
 
 fn cannot_be_written(path: &Path, e: &io::Error) -> String {

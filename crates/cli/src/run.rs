@@ -287,7 +287,8 @@ async fn download(
     write_last_output(move || printer::err(&closing), LAST_OUTPUT_LIMIT, (&shared, args), &mut signals).await;
     let early = shared.ending().or(shared.failure());
     let is_shard = args.lists.shard.is_some();
-    if let Some(list) = streamed.filter(|_| summary.files == 0 && early.is_none() && !is_shard) {
+    let is_ended = early.is_some() || summary.reached.is_some();
+    if let Some(list) = streamed.filter(|_| summary.files == 0 && !is_ended && !is_shard) {
         return Err(usage(&format!("the list {list} is empty: {}", input::HAS_NO_URL)));
     }
     // The program that reads the events may have ended before the whole input was read.

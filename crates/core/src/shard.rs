@@ -73,8 +73,8 @@ impl Shard {
     }
 }
 
-/// A digest of all jobs of a list. The digests of two lists differ if a URL, a name, a header, a size or a
-/// digest in the lists differs, or if the order of the jobs differs.
+/// A digest of all jobs of a list. The digests of two lists differ if a URL, a name, a folder, a header, a
+/// size or a digest in the lists differs, or if the order of the jobs differs.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct ListDigest([u8; 32]);
 
@@ -95,6 +95,12 @@ impl ListDigest {
             hasher.update(&job.size.unwrap_or(u64::MAX).to_le_bytes());
             for expected in &job.expected {
                 hasher.update(expected.digest.to_string().as_bytes()).update(b"\n");
+            }
+            if let Some(folder) = &job.folder {
+                hasher.update(folder.as_str().as_bytes()).update(b"\n");
+            }
+            for digest in job.chunks.iter().flat_map(|chunks| &chunks.digests) {
+                hasher.update(digest.to_string().as_bytes()).update(b"\n");
             }
         }
         self.0 = *hasher.finalize().as_bytes();

@@ -78,6 +78,16 @@ fn after_the_deadline_no_file_starts() {
 }
 
 #[test]
+fn a_list_that_sends_nothing_before_the_deadline_is_not_called_empty() {
+    let place = Place::new();
+    let (input, to) = std::io::pipe().expect("a pipe");
+    let run = place.command(&["-i", "-", "--deadline", "1s"]).stdin(input).spawn().expect("it starts");
+    let out = crate::common::finish(run);
+    assert!(out.status == 75 && !out.stderr.contains("is empty"), "{}: {}", out.status, out.stderr);
+    drop(to);
+}
+
+#[test]
 fn a_deadline_ends_a_run_that_waits_for_its_input() {
     let (server, place) = (Server::start(), Place::new());
     let mut run = place.command(&["-i", "-", "--deadline", "1s"]);

@@ -244,8 +244,10 @@ fn a_run_leaves_the_file_of_another_run_alone() {
     let url = server.url(&format!("capped/{SIZE}/file?rate=2000000"));
     let first = place.start(&[&url, "-o", "f", "-x1"]);
     place.wait_for_bytes("f.part", 500_000);
-    let out = place.run(&[&url, "-o", "f", "--if-locked", "skip"]);
+    let out = place.run(&[&url, "-o", "f", "--if-locked", "skip", "--record", "lock.jsonl"]);
     assert_eq!(out.status, 1, "{}", out.stderr);
+    let lock = String::from_utf8(place.file("lock.jsonl").expect("a lock file")).expect("text");
+    assert!(lock.contains(r#""status":"failed""#) && lock.contains("file.locked"), "{lock}");
     place.assert_exact(&finish(first), "f", &content("file", SIZE));
 }
 

@@ -5,12 +5,12 @@
 //! With `skip`, an existing file is kept, unless files are verified in this run and it does not match a given
 //! digest, signature, size or chunk hashes.
 
-use super::matching::{Verified, has_strong};
+use super::matching::{Verified, has_strong, stays, stays_verified};
 use super::{Places, Wanted};
 use crate::director::promises_data;
 use crate::disk::{self, NoFile, Standing};
 use downhaul_core::content::{self, Look};
-use downhaul_core::digest::Digest;
+use downhaul_core::digest::Expected;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::Kept;
 use downhaul_core::identity::{self, Compared, Conditions, IS_FINISHED};
@@ -371,7 +371,12 @@ impl Places {
     /// wrong. Also returns this error if there are no chunk hashes and nothing is verified in this run.
     /// Returns the error of the disk if the file cannot be read.
     fn repair(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
+        let is_strong = |one: &Expected| one.digest.algorithm.is_strong();
         match self.verify(path, there, wanted, &[]) {
+            // The hashes of the chunks prove more than a digest that is not strong.
+            Ok(Some(_)) if wanted.spec.chunks.is_some() && !wanted.spec.expected.iter().any(is_strong) => {
+                Ok(None)
+            }
             Ok(Some(verified)) => Ok(Some(verified.stays(path, there, "is correct"))),
             Ok(None) if wanted.spec.chunks.is_none() => {
                 let why = "so downhaul does not know which part of the file is wrong";
@@ -387,14 +392,4 @@ impl Places {
 /// Returns true if a failure says that a file has other bytes than expected.
 fn is_other_content(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::DigestMismatch | ErrorKind::SignatureWrong)
-}
-
-fn stays(path: &Path, there: &Standing, reason: &str) -> Place {
-    stays_verified(path, there, reason, Vec::new())
-}
-
-/// Returns the place of a file that is kept. `digests` are the digests of the file that are known.
-pub(super) fn stays_verified(path: &Path, there: &Standing, reason: &str, digests: Vec<Digest>) -> Place {
-    let (path, reason) = (path.to_string_lossy().into_owned(), reason.into());
-    Place::Taken(Kept { path, reason, bytes: Some(there.file.size), digests, ..Kept::default() })
 }

@@ -4,12 +4,12 @@
 //! Invariant: a file that does not match is an error here, for every value of `--if-exists`. The caller
 //! decides what happens to the file.
 
-use super::existing::stays_verified;
 use super::{Places, Wanted};
 use crate::disk::{self, Standing};
 use crate::known::Known;
 use downhaul_core::digest::{self, Digest, Expected};
 use downhaul_core::error::{Error, ErrorKind};
+use downhaul_core::event::Kept;
 use downhaul_core::identity;
 use downhaul_core::plan::Place;
 use downhaul_core::settings::Verify;
@@ -119,4 +119,15 @@ pub(super) fn has_strong(wanted: &Wanted<'_>, stated: &[Expected]) -> bool {
     about.signed.is_some()
         || expected.any(|one| one.digest.algorithm.is_strong())
         || chunks.any(|chunks| chunks.algorithm.is_strong())
+}
+
+/// Returns the place of a file that is kept.
+pub(super) fn stays(path: &Path, there: &Standing, reason: &str) -> Place {
+    stays_verified(path, there, reason, Vec::new())
+}
+
+/// Returns the place of a file that is kept. `digests` are the digests of the file that are known.
+pub(super) fn stays_verified(path: &Path, there: &Standing, reason: &str, digests: Vec<Digest>) -> Place {
+    let (path, reason) = (path.to_string_lossy().into_owned(), reason.into());
+    Place::Taken(Kept { path, reason, bytes: Some(there.file.size), digests, ..Kept::default() })
 }
