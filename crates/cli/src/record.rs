@@ -318,8 +318,8 @@ impl Record {
                 validator,
                 ..entry
             },
-            EventKind::Skipped { extra, .. } if !event.kind.has_nothing_left() => {
-                failed(ErrorKind::FileLocked.code(), None, 0, extra)
+            EventKind::Skipped { path, extra, .. } if !event.kind.has_nothing_left() => {
+                Entry { path: path.clone(), ..failed(ErrorKind::FileLocked.code(), None, 0, extra) }
             }
             EventKind::Skipped { path, bytes, digests, extra, .. } => Entry {
                 status: Some(Status::Skipped),

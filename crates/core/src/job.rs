@@ -405,7 +405,7 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Headers {
 }
 
 /// The digests of all chunks of a file, in order.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChunkHashes {
     /// The length of each chunk in bytes, at least 1. The last chunk may be shorter.
     pub length: u64,

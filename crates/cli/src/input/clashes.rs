@@ -131,7 +131,8 @@ pub(super) fn download_hash(hasher: &RandomState, job: &Job) -> u64 {
     }
     let urls: Vec<&str> = job.urls.iter().map(Url::as_str).collect();
     let digests: Vec<String> = job.expected.iter().map(|one| one.digest.to_string()).collect();
-    hasher.hash_one((urls, digests, job.size, &job.chunks)).max(1)
+    let chunks = job.chunks.as_ref().map(|chunks| (chunks.length, &chunks.digests));
+    hasher.hash_one((urls, digests, job.size, chunks)).max(1)
 }
 
 /// Returns the name that the user gave the file of a job.

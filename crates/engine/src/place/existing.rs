@@ -10,7 +10,6 @@ use super::{Places, Wanted};
 use crate::director::promises_data;
 use crate::disk::{self, NoFile, Standing};
 use downhaul_core::content::{self, Look};
-use downhaul_core::digest::Expected;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::Kept;
 use downhaul_core::identity::{self, Compared, Conditions, IS_FINISHED};
@@ -371,12 +370,7 @@ impl Places {
     /// wrong. Also returns this error if there are no chunk hashes and nothing is verified in this run.
     /// Returns the error of the disk if the file cannot be read.
     fn repair(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
-        let is_strong = |one: &Expected| one.digest.algorithm.is_strong();
         match self.verify(path, there, wanted, &[]) {
-            // The hashes of the chunks prove more than a digest that is not strong.
-            Ok(Some(_)) if wanted.spec.chunks.is_some() && !wanted.spec.expected.iter().any(is_strong) => {
-                Ok(None)
-            }
             Ok(Some(verified)) => Ok(Some(verified.stays(path, there, "is correct"))),
             Ok(None) if wanted.spec.chunks.is_none() => {
                 let why = "so downhaul does not know which part of the file is wrong";

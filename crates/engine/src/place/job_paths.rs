@@ -95,6 +95,7 @@ impl JobPaths {
         let urls: Vec<&str> = spec.urls.iter().map(url::Url::as_str).collect();
         let digests: Vec<String> = spec.expected.iter().map(|one| one.digest.to_string()).collect();
         let variants: Vec<_> = spec.urls.iter().map(|url| Variant::of(&self.settings, spec, url)).collect();
-        self.hasher.hash_one((urls, digests, spec.size, &spec.chunks, variants))
+        let chunks = spec.chunks.as_ref().map(|chunks| (chunks.length, &chunks.digests));
+        self.hasher.hash_one((urls, digests, spec.size, chunks, variants))
     }
 }
