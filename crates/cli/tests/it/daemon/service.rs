@@ -202,7 +202,8 @@ fn an_answer_that_the_client_has_not_read_yet_is_sent_whole_before_the_daemon_en
         let head =
             format!("POST /jsonrpc HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {}\r\n\r\n", call.len());
         client.write_all((head + &call).as_bytes()).expect("a request");
-        std::thread::sleep(Duration::from_millis(400));
+        // The daemon waits for a second for its clients.
+        std::thread::sleep(Duration::from_millis(100));
         let mut answer = String::new();
         client.read_to_string(&mut answer).expect("an answer that is not cut off");
         assert!(answer.len() > 5 << 20 && answer.ends_with(r#"["OK"]]}"#), "{} bytes", answer.len());
