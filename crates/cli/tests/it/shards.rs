@@ -6,7 +6,7 @@ use downhaul_testkit::server::Server;
 use downhaul_testkit::{content, sha256};
 use rustix::process::Signal;
 use std::fs;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 /// The time within which a stopped run must have ended, even on a busy machine.
@@ -161,12 +161,18 @@ fn values_that_are_no_shard_are_usage_errors() {
 
 const SIZE: u64 = 6_000_000;
 
+/// Starts a run that downloads a file to `f`, and waits until a part of it is on the disk.
+fn begun(place: &Place, url: &str) -> Child {
+    let run = place.start(&[url, "-o", "f", "-x1"]);
+    place.wait_for_bytes("f.part", 500_000);
+    run
+}
+
 #[test]
 fn a_run_waits_for_the_file_of_another_run_and_skips_it() {
     let (server, place) = (Server::start(), Place::new());
     let url = server.url(&format!("capped/{SIZE}/file?rate=2000000"));
-    let first = place.start(&[&url, "-o", "f", "-x1"]);
-    place.wait_for_bytes("f.part", 500_000);
+    let first = begun(&place, &url);
     let out = place.run(&[&url, "-o", "f", "--if-locked", "wait", "--progress", "json"]);
     assert_eq!(out.status, 0, "{}", out.stderr);
     let kinds: Vec<_> =
@@ -181,8 +187,7 @@ fn a_run_waits_for_the_file_of_another_run_and_skips_it() {
 fn a_run_that_waits_continues_the_file_if_the_other_run_is_killed() {
     let (server, place) = (Server::start(), Place::new());
     let url = server.url(&format!("capped/{SIZE}/file?rate=2000000"));
-    let first = place.start(&[&url, "-o", "f", "-x1"]);
-    place.wait_for_bytes("f.part", 500_000);
+    let first = begun(&place, &url);
     let second = place.start(&[&url, "-o", "f", "--if-locked", "wait"]);
     std::thread::sleep(Duration::from_millis(500));
     send(Signal::KILL, &first);
@@ -216,8 +221,7 @@ fn the_file_of_another_run_is_compared_with_the_checksum_list_of_the_run_that_wa
     let url = server.url(&format!("capped/{SIZE}/file?rate=2000000"));
     let right = sha256(&content("file", SIZE));
     for (digest, status) in [(right.as_str(), 0), (&"ab".repeat(32), 3)] {
-        let first = place.start(&[&url, "-o", "f", "-x1"]);
-        place.wait_for_bytes("f.part", 500_000);
+        let first = begun(&place, &url);
         place.write("SHA256SUMS", format!("{digest}  f\n"));
         let args = ["-o", "f", "--if-locked", "wait", "--checksum-file", "SHA256SUMS"];
         let out = place.run(&[&[url.as_str()], &args[..]].concat());
@@ -231,8 +235,7 @@ fn the_file_of_another_run_is_compared_with_the_checksum_list_of_the_run_that_wa
 fn a_file_that_another_run_has_just_updated_is_not_downloaded_again() {
     let (server, place) = (Server::start(), Place::new());
     let url = server.url(&format!("capped/{SIZE}/file?rate=2000000"));
-    let first = place.start(&[&url, "-o", "f", "-x1"]);
-    place.wait_for_bytes("f.part", 500_000);
+    let first = begun(&place, &url);
     let out = place.run(&[&url, "-o", "f", "--if-locked", "wait", "--if-exists", "update"]);
     assert!(out.status == 0 && out.stderr.contains("is up to date"), "{}", out.stderr);
     place.assert_exact(&finish(first), "f", &content("file", SIZE));
@@ -242,8 +245,7 @@ fn a_file_that_another_run_has_just_updated_is_not_downloaded_again() {
 fn a_run_leaves_the_file_of_another_run_alone() {
     let (server, place) = (Server::start(), Place::new());
     let url = server.url(&format!("capped/{SIZE}/file?rate=2000000"));
-    let first = place.start(&[&url, "-o", "f", "-x1"]);
-    place.wait_for_bytes("f.part", 500_000);
+    let first = begun(&place, &url);
     let out = place.run(&[&url, "-o", "f", "--if-locked", "skip", "--record", "lock.jsonl"]);
     assert_eq!(out.status, 1, "{}", out.stderr);
     let lock = String::from_utf8(place.file("lock.jsonl").expect("a lock file")).expect("text");

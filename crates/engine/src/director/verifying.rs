@@ -161,20 +161,20 @@ impl Director {
         let quick = !file.journaled && self.settings.sync != Sync::Always && !duplicates.is_on();
         self.block(id, quick, move || {
             how.continues |= places.is_marked(&path, &spec);
-            let is_file = !spec.destination.is_in_order();
-            let _alone = is_file.then(|| duplicates.publish_alone(&digests));
+            // An output that is written in order is never made from another file.
+            let duplicates = Some(duplicates).filter(|_| !spec.destination.is_in_order());
+            let _alone = duplicates.as_ref().map(|all| all.publish_alone(&digests));
             let made_from =
-                is_file.then(|| made_from(&duplicates, &path, &digests, &identity, &how)).flatten();
+                duplicates.as_ref().and_then(|all| made_from(all, &path, &digests, &identity, &how));
             let published = match &made_from {
                 Some(_) => {
                     part.discard();
                     Ok(())
                 }
-                None => part.publish(&path, how),
+                None => part.publish(&path, how).inspect(|()| {
+                    duplicates.iter().for_each(|all| all.add(&path, &digests));
+                }),
             };
-            if published.is_ok() && made_from.is_none() && is_file {
-                duplicates.add(&path, &digests);
-            }
             let located = disk.location(&path).to_string_lossy().into_owned();
             Report::Published(published.map(|()| (located, made_from)))
         });
