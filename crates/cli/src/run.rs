@@ -292,8 +292,8 @@ async fn download(
         return Err(usage(&format!("the list {list} is empty: {}", input::HAS_NO_URL)));
     }
     // The program that reads the events may have ended before the whole input was read.
-    let is_short = || shared.total().more || summary.files < shared.total().files;
-    let unread = Some(Exit::Failed).filter(|_| shared.ending() == Some(Exit::Success) && is_short());
+    let unread =
+        Some(Exit::Failed).filter(|_| shared.ending() == Some(Exit::Success) && shared.is_stopped(&summary));
     let all = [Some(Exit::of(&summary)), shared.ending(), shared.failure(), unread];
     Ok(all.into_iter().flatten().min().unwrap_or(Exit::Success))
 }

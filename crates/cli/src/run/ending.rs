@@ -78,8 +78,8 @@ pub(super) fn end_of_containers(
     summary: &Summary,
     shared: &Arc<Shared>,
 ) -> impl FnOnce() + Send + use<> {
-    let is_stopped = summary.stopped_on_error || summary.reached.is_some();
-    let no_more_files = !is_stopped && shared.ending().or(shared.failure()).is_none();
+    let is_stopped = summary.stopped_on_error || summary.reached.is_some() || shared.is_stopped(summary);
+    let no_more_files = !is_stopped && shared.failure().is_none();
     let shared = shared.clone();
     move || {
         if let Err(exit) = containers::end(&containers, no_more_files) {

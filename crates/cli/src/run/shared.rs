@@ -9,6 +9,7 @@ use crate::platform::{self, CtrlZ, Signal};
 use crate::settings::{OutputSettings, Shown};
 use crate::ui::bars::Total;
 use crate::ui::trace::Trace;
+use downhaul_engine::Summary;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -191,6 +192,16 @@ impl Shared {
 
     pub(super) fn ending(&self) -> Option<Exit> {
         *self.ending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns true if the run was ended before every file of the input was tried. If only the program that
+    /// reads the events has ended, the run may have tried every file before that.
+    pub(super) fn is_stopped(&self, summary: &Summary) -> bool {
+        let total = self.total();
+        match self.ending() {
+            Some(Exit::Success) => total.more || summary.files < total.files,
+            ending => ending.is_some(),
+        }
     }
 
     pub(super) fn failure(&self) -> Option<Exit> {

@@ -130,6 +130,31 @@ fn a_digest_without_a_name_belongs_to_the_only_file_or_to_the_file_in_the_name_o
     assert!(out.status == 3 && out.stderr.contains("but digest says"), "{}", out.stderr);
 }
 
+/// The first file of a folder is looked at before its response arrives, and the second one is not. A list
+/// that has only the name at the end of the redirect counts for both.
+#[test]
+fn a_list_may_have_the_name_at_the_end_of_a_redirect_for_files_with_given_names() {
+    let server = Server::start();
+    let url = put_file(&server);
+    let redirect = |name: &str| server.url(&format!("redirect/0/{name}?to={url}"));
+    for (digest, status) in [(SHA256.to_string(), 0), (wrong(SHA256), 3)] {
+        for more in [&[][..], &["--verify", "require"], &["--verify", "listed"]] {
+            let place = Place::new();
+            place.write("sums", format!("{digest}  file\n"));
+            place.write("list", format!("{} one\n{} two\n", redirect("x"), redirect("y")));
+            let out = place.run(&[&["-i", "list", "--checksum-file", "sums", "-j", "1"], more].concat());
+            assert_eq!(out.status, status, "{more:?}: {}", out.stderr);
+            let names = ["one", "two"].map(|name| place.file(name).is_some());
+            assert_eq!(names, [status == 0; 2], "{more:?}: {}", out.stderr);
+            // A file that exists is compared with this digest, too.
+            place.write("one", "something else");
+            let out = place
+                .run(&[&[redirect("x").as_str(), "-o", "one", "--checksum-file", "sums"], more].concat());
+            assert_ne!(out.status, 0, "{more:?}: {}", out.stderr);
+        }
+    }
+}
+
 #[test]
 fn checksum_accepts_a_digest_without_an_algorithm_and_other_separators() {
     let server = Server::start();

@@ -37,6 +37,28 @@ fn only_a_wrong_chunk_is_fetched_again() {
     assert!(refused_in_all > 0, "no chunk was wrong");
 }
 
+/// With one connection, the response has the whole part. With several, each response has a chunk of the part.
+#[test]
+fn the_digests_of_ranges_are_compared_if_only_a_part_of_the_file_is_wanted() {
+    let server = Server::start();
+    const LARGE: u64 = 12_000_000;
+    let whole = content("file", LARGE);
+    let part = ["--range", "1000-7999999", "-o", "f", "--retries", "1"];
+    for (wrong, connections, status) in [
+        ("bad=99", "1", 0),
+        ("bad=99", "4", 0),
+        ("bad=0&always=1", "1", 3),
+        ("bad=0&always=1", "4", 3),
+    ] {
+        let url = server.url(&format!("part_digests/{LARGE}/file?{wrong}&{connections}{status}"));
+        let place = Place::new();
+        let out = place.run(&[&[url.as_str(), "-x", connections], &part[..]].concat());
+        assert_eq!(out.status, status, "{wrong} -x{connections}: {}", out.stderr);
+        let expected = Some(whole[1000..8_000_000].to_vec()).filter(|_| status == 0);
+        assert!(place.file("f") == expected, "{wrong} -x{connections}: {}", out.stderr);
+    }
+}
+
 #[test]
 fn a_job_fails_if_a_chunk_is_wrong_again_and_again() {
     let server = Server::start();

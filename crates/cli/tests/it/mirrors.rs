@@ -301,6 +301,38 @@ fn mirrors_that_a_server_offers_are_used_only_on_request_and_with_a_digest() {
     assert_eq!((out.status, place.file("f")), (3, None), "{}", out.stderr);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_run_that_resumes_reads_the_document_that_the_server_names() {
+    let server = Server::start();
+    let mirror = server.url(&format!("capped/{SIZE}/f?rate=4000000"));
+    let at = server.put("/d/f.meta4", metalink(&whole(), std::slice::from_ref(&mirror)));
+    let described = format!("<{at}>; rel=describedby; type=\"application/metalink4+xml\"");
+    let wrong = metalink(&format!("<hash type='sha-256'>{}</hash>", "0".repeat(64)), &[mirror]);
+    let url = offering(&server, "", &described);
+    for (name, document, status) in
+        [(&["-o", "f"][..], None, 0), (&[], None, 0), (&["-o", "f"], Some(wrong), 3)]
+    {
+        let place = Place::new();
+        let args = [&[url.as_str(), "--mirrors", "auto", "--retries", "0", "-x", "2"], name].concat();
+        let run = place.start(&args);
+        crate::common::wait_until("some chunks are there", || {
+            place.file("f.part").is_some_and(|part| right_chunks(&part, &content("f", SIZE)) > 3)
+        });
+        crate::common::send(rustix::process::Signal::TERM, &run);
+        assert_eq!(crate::common::finish(run).status, 75);
+        document.map(|document| server.put("/d/f.meta4", document));
+        let out = place.run(&[&args[..], &["--progress", "json"]].concat());
+        let ends = [events(&out, "finished"), events(&out, "failed")].concat();
+        assert_eq!(out.status, status, "{name:?}: {ends:?}");
+        assert!(status != 0 || fetched(&out) < 0.95, "nothing was resumed: {ends:?}");
+        if status == 0 {
+            assert_exact(&place, &out);
+            assert!(ends[0]["proven"].to_string().contains("the Metalink file"), "{ends:?}");
+        }
+    }
+}
+
 #[test]
 fn a_mirror_with_several_wrong_chunks_is_named_once() {
     let (liar, good) = (Server::start(), Server::start());

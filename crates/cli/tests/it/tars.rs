@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::time::Duration;
 
 pub const TO_TAR: [&str; 6] = ["-i", "list", "-d", "out", "--to-tar", "set-{shard:03}.tar"];
@@ -69,6 +69,25 @@ pub fn assert_tidy(place: &Place) {
         place.files().into_iter().filter(|name| !name.ends_with(".tar") && name != "list").collect();
     assert_eq!(left, Vec::<String>::new());
     assert!(!place.path().join("out/.downhaul-tars").exists());
+}
+
+/// The program that reads the events may end when all files are there.
+#[test]
+fn a_run_with_exit_status_0_gives_each_tar_its_name_if_the_reader_of_events_ends() {
+    let server = Server::start();
+    for last in ["started", "finished"] {
+        let place = Place::new();
+        list(&place, &server, &small(1));
+        let mut run = place.start(&[&TO_TAR[..], &["--progress", "json"]].concat());
+        let mut events = BufReader::new(run.stdout.take().expect("a pipe")).lines();
+        let reads = events.any(|line| line.expect("a line").contains(&format!("\"kind\":\"{last}\"")));
+        drop(events);
+        let out = crate::common::finish(run);
+        assert!(reads, "{last}: {}", out.stderr);
+        assert!(out.status == 0 || last == "started", "{last}: {} {}", out.status, out.stderr);
+        let has_tar = place.files().iter().any(|name| name == "out/set-000.tar");
+        assert_eq!(has_tar, out.status == 0, "{last}: {}", out.stderr);
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::place::Wanted;
 use downhaul_core::error::Error;
 use downhaul_core::event::JobId;
 use downhaul_core::identity::Conditions;
-use downhaul_core::job::{Destination, IfLocked};
+use downhaul_core::job::{Destination, IfLocked, Job};
 use downhaul_core::plan::{Begin, Place};
 use downhaul_core::preview::may_be_renamed;
 use downhaul_core::remote::{Links, Remote};
@@ -31,49 +31,58 @@ impl Director {
         let quick =
             spec.expected.is_empty() && remote.as_ref().is_none_or(|remote| remote.digests.is_empty());
         // The server may give the file another name later, and a list may have another digest for that name.
-        let preliminary = spec.destination == Destination::Server;
-        // Without checksum lists, the facts about the file can change only if the server names the file.
-        let is_known = !preliminary || (!self.seeks_facts && !may_be_renamed(&spec, &self.settings.naming));
+        let (is_named, seeks_facts) = (spec.destination != Destination::Server, self.seeks_facts);
+        let is_settled = (is_named || !seeks_facts) && !may_be_renamed(&spec, &self.settings.naming);
+        // The response may name mirrors and a document with digests, so it must arrive before a partial file
+        // is continued.
+        let needs_response = self.settings.mirrors && remote.is_none();
         let (duplicates, settings) = (self.duplicates.clone(), self.settings.clone());
         let demands = running.plan.demands();
         let (job, by_name, response) = (spec.clone(), (places.clone(), identity.clone()), remote.clone());
         let work = move |known: Result<Known, Error>| {
             Report::Looked((|| {
-                let (known, sure) = match known {
-                    Err(_) if preliminary && remote.is_none() => (Known::default(), false),
-                    known => (known?, true),
-                };
+                let sure = !seeks_facts || remote.is_some() || is_sure(&spec, known.as_ref());
+                let known = if sure { known? } else { Known::default() };
                 let remote = remote.as_deref();
                 let wanted = Wanted { job: id, spec: &spec, identity: &identity, remote, known: &known };
                 let (path, place) = places.choose(&wanted)?;
-                let place = match is_known {
+                let place = match is_settled && sure {
                     true => duplicates.instead(&path, place, &wanted, (&demands, &settings))?,
                     false => place,
                 };
                 let place = match place {
-                    Place::Free { path, left } => Place::Free { path, left: left && sure },
+                    Place::Free { path, left } => Place::Free { path, left: left && sure && !needs_response },
                     // Without the facts from checksum lists, it is not known if the existing file is the
-                    // wanted one. These facts are looked up again when the response has given the name.
+                    // wanted one. These facts are looked up again when the response has arrived.
                     Place::Taken(_) if !sure => Place::Ask(Conditions::default()),
                     place => place,
                 };
                 Ok((path, place))
             })())
         };
-        if !preliminary || !self.seeks_facts {
-            return self.block_knowing(id, None, !preliminary, quick, work);
+        let known = running.known();
+        if !seeks_facts || known.is_some() {
+            let known = known.unwrap_or_default();
+            // To compare an existing file with the facts may take a long time.
+            return self.block(id, quick && known.is_empty(), move || work(Ok(known)));
         }
-        // If there is no file at the path, no checksum list is needed, because there is nothing to compare.
         let checksums = self.networks.get(running.spec.network).checksums;
         let (reports, span) = (self.reports.clone(), running.span.clone());
         tokio::spawn(async move {
+            // If there is no file at the path, no checksum list is needed, because there is nothing to
+            // compare.
             let (places, identity) = by_name;
             let free = tokio::task::spawn_blocking(move || places.nothing_stands(id, &identity)).await;
             if let Ok(Some((path, place))) = free {
                 return drop(reports.send((id, Report::Looked(Ok((path, place))))));
             }
-            // The response may give the file a name that a checksum list has.
             let known = checksums.about(&job, response.as_deref()).await;
+            if let Ok(known) = &known
+                && is_named
+                && (response.is_some() || is_sure(&job, Ok(known)))
+            {
+                let _ = reports.send((id, Report::Known(known.clone())));
+            }
             tokio::task::spawn_blocking(move || drop(reports.send((id, span.in_scope(|| work(known))))));
         });
     }
@@ -119,7 +128,7 @@ impl Director {
         if self.settings.if_locked == IfLocked::Fail && !work.is_preview && !quick {
             work.lock_waits = WAITS;
         }
-        self.block_knowing(id, remote, true, quick, move |known| {
+        self.block_knowing(id, remote, quick, move |known| {
             Report::Placed(known.and_then(|known| work.place(&known)))
         });
     }
@@ -138,22 +147,18 @@ impl Director {
     }
 
     /// Runs work on the disk that needs the facts about the file from checksum lists and signatures. The
-    /// facts are fetched, unless they have arrived before. `remote` is the response about the file. Without
-    /// a response, only the facts that need no response are used. If the facts are final (`is_final`), they
-    /// are also passed to the plan, once. `quick` is as for [`Director::block`].
-    pub(super) fn block_knowing(
+    /// facts are fetched and passed to the plan, unless they have arrived before. `remote` is the response
+    /// about the file. Without a response, only the facts that need no response are used. `quick` is as for
+    /// [`Director::block`].
+    fn block_knowing(
         &self,
         id: JobId,
         remote: Option<Remote>,
-        is_final: bool,
         quick: bool,
         work: impl FnOnce(Result<Known, Error>) -> Report + Send + 'static,
     ) {
         let Some(running) = self.running.get(&id) else { return };
-        let before = match &running.stage {
-            Stage::Placing(placing) => placing.known.clone(),
-            _ => Some(Known::default()),
-        };
+        let before = running.known();
         let needs_facts = self.seeks_facts && before.is_none();
         let before = before.unwrap_or_default();
         let offers = remote
@@ -176,13 +181,18 @@ impl Director {
             if let (Ok(known), Some(remote)) = (&mut known, &offers) {
                 checksums.add_offers(known, remote).await;
             }
-            if let Ok(known) = &known
-                && is_final
-            {
+            if let Ok(known) = &known {
                 let _ = reports.send((id, Report::Known(known.clone())));
             }
             let known = known.map(|known| before.and(known));
             tokio::task::spawn_blocking(move || drop(reports.send((id, span.in_scope(|| work(known))))));
         });
     }
+}
+
+/// Returns true if these facts, which were looked up without a response, are those of the file under any
+/// name: they are a digest or a signature, or the job itself has a digest. Otherwise, the response may give
+/// the file a name that a list has.
+fn is_sure(spec: &Job, known: Result<&Known, &Error>) -> bool {
+    known.is_ok_and(|known| !known.is_empty() || !spec.expected.is_empty())
 }

@@ -234,6 +234,15 @@ impl Running {
         }
     }
 
+    /// Returns the facts about the file from checksum lists, signatures and documents, if they have arrived.
+    /// After the partial file was opened, no facts are returned.
+    pub(super) fn known(&self) -> Option<Known> {
+        match &self.stage {
+            Stage::Placing(placing) => placing.known.clone(),
+            _ => Some(Known::default()),
+        }
+    }
+
     /// Records a path that was chosen, if it is final. If the server may still name the file, the path is
     /// final only if a partial file of an earlier run is there, or if the job needs no download. The path is
     /// not final if only the server can say whether the existing file is the wanted one.

@@ -2,6 +2,7 @@
 //! beginning of the part, and sizes are those of the part.
 //!
 //! Invariant: facts that hold only for the whole file, such as its digests, are not passed on for the part.
+//! The digests of the range in a response are passed on.
 
 use super::{Opened, Request, Source};
 use downhaul_core::error::{Error, ErrorKind};
@@ -91,10 +92,13 @@ impl Slice {
                 }
             }
         };
+        // If the range of the response is the whole part, the digests of the range are digests of the part.
+        remote.digests = match (&remote.span, &span) {
+            (Span::Range(_), Span::Whole) => std::mem::take(&mut remote.range_digests),
+            _ => Vec::new(),
+        };
         remote.span = span;
         remote.size = size;
-        remote.digests.clear();
-        remote.range_digests.clear();
         remote.stated_size = None;
         remote.links = Links::default();
         // The HTTP messages in the transcript have the offsets and the size of the whole file, so the
