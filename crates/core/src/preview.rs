@@ -8,7 +8,7 @@
 
 use crate::concurrency::{FILE_COUNTS, Learned};
 use crate::job::{Destination, Job};
-use crate::name::{NameSource, Naming};
+use crate::name::{NameSource, Naming, Template};
 use crate::settings::{Settings, Verify};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -46,7 +46,8 @@ impl Preview {
 
 /// Returns true if the server may give the file of this job another name.
 pub fn may_be_renamed(job: &Job, naming: &Naming) -> bool {
-    job.destination == Destination::Server && naming.source != NameSource::Url
+    let needs_name = naming.template.as_deref().is_none_or(Template::needs_name);
+    job.destination == Destination::Server && naming.source != NameSource::Url && needs_name
 }
 
 /// The step that a run would take for a file.

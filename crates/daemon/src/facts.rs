@@ -41,6 +41,9 @@ pub struct Facts {
     priority: i32,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notes: Vec<String>,
+    /// The name that the file has unless the server names it, in a line of a list of `--failed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url_name: Option<String>,
     /// True if the first URL was given without a scheme, and https was assumed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     assumed_https: bool,
@@ -106,6 +109,10 @@ impl Facts {
         }
         if let Some(folder) = &self.folder {
             job.folder = Some(SafeName::from_person(folder).map_err(|why| Fault::refused(why.to_string()))?);
+        }
+        if let Some(name) = &self.url_name {
+            let name = SafeName::from_person(name).map_err(|why| Fault::refused(why.to_string()))?;
+            job.url_name = Some(name);
         }
         if let Some(what) = &self.if_exists {
             job.if_exists = Some(IfExists::from_name(what).ok_or_else(unknown)?);
@@ -183,6 +190,7 @@ pub fn item_of(job: &Job) -> Result<Item, Fault> {
         if_exists: job.if_exists.map(|what| what.name().into()),
         priority: job.priority,
         notes: job.notes.clone(),
+        url_name: job.url_name.as_ref().map(|name| name.as_str().to_string()),
         assumed_https: job.assumed_https,
     };
     let facts = Some(facts).filter(|facts| *facts != Facts::default());
@@ -236,6 +244,17 @@ mod tests {
         assert_eq!((&again.chunks, again.size), (&job.chunks, Some(5)));
         assert_eq!(again.expected, job.expected);
         assert_eq!(item.options.get("out"), Some("d/f"));
+    }
+
+    #[test]
+    fn the_name_in_a_line_of_failed_jobs_is_kept() {
+        let line = br#"{"listed_by":"--failed","url":"http://h/a","url_name":"b (1)"}"#;
+        let job = downhaul_engine::core::list::line(line).expect("readable").expect("a job");
+        assert!(job.url_name.is_some());
+        let facts = item_of(&job).expect("it can be kept").facts.expect("facts");
+        let facts = Facts::from_json(&facts.to_json()).expect("readable");
+        let again = facts.apply(Job::given("http://h/a").expect("a URL")).expect("no contradiction");
+        assert_eq!(again.url_name, job.url_name);
     }
 
     #[test]

@@ -172,7 +172,7 @@ fn with_headers(mut job: Job, options: &Options) -> Result<Job, Fault> {
         let (name, value) = checked.map_err(|why| of_option(option, &why))?;
         job.user_headers.add(name, value);
     }
-    match options.get("http-user") {
+    match options.get("http-user").filter(|_| !job.user_headers.has("Authorization")) {
         Some(user) => {
             let login = format!("{user}:{}", options.get("http-passwd").unwrap_or_default());
             job.user_headers.add("Authorization", format!("Basic {}", BASE64_STANDARD.encode(login)));

@@ -84,10 +84,11 @@ impl Tracker {
                 warnings: warnings.clone(),
                 ..Row::default()
             },
-            EventKind::Skipped { path, reason, .. } => Row {
+            EventKind::Skipped { path, reason, digests, .. } => Row {
                 status: "skipped",
                 is_complete: event.kind.is_complete(),
                 path: Some(path.clone()),
+                digests: digests.clone(),
                 reason: Some(reason.clone()),
                 ..Row::default()
             },

@@ -260,7 +260,7 @@ impl Run<'_> {
         tokio::pin!(ended);
         let mut signals = Signals::listen(false);
         let mut tick = tokio::time::interval(Duration::from_secs(1));
-        let (mut is_stopping, mut saved) = (false, Instant::now());
+        let (mut is_stopping, mut is_signalled, mut saved) = (false, false, Instant::now());
         tick.tick().await;
         loop {
             tokio::select! {
@@ -270,9 +270,9 @@ impl Run<'_> {
                 () = &mut ended => break,
                 signal = signals.next() => match signal {
                     Signal::Continue => {}
-                    _ if is_stopping => return false,
+                    _ if is_signalled => return false,
                     _ => {
-                        is_stopping = true;
+                        (is_stopping, is_signalled) = (true, true);
                         let text = "Shutdown sequence commencing... Press Ctrl-C again for emergency shutdown.";
                         self.screen.notice(text);
                         self.daemon.stop();

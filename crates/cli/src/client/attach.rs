@@ -108,6 +108,9 @@ impl Screen {
                 self.drop_bar(&download);
                 Some(format!("{}: {}", download.shown_name(), download.state))
             }
+            Some("missed") => {
+                Some("some events were missed, so some of the downloads that ended are not counted".into())
+            }
             _ => None,
         }
     }

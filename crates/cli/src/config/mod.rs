@@ -87,6 +87,7 @@ impl Config {
     /// Returns what is wrong, in one line for the user.
     pub(crate) fn read(command: &Command, matches: &ArgMatches) -> Result<Config, String> {
         let mut config = Config::default();
+        let is_off = given(matches, "config").is_some_and(|path| path == "none");
         let file = match named(matches, "config", "DOWNHAUL_CONFIG") {
             Some(path) if path == "none" => None,
             Some(path) => {
@@ -102,7 +103,11 @@ impl Config {
                 file.and_then(|(file, _)| file)
             }
         };
-        let profile = named(matches, "profile", "DOWNHAUL_PROFILE");
+        let profile = match named(matches, "profile", "DOWNHAUL_PROFILE") {
+            // A program that turns the file off does not know about the variable.
+            profile if is_off => given(matches, "profile").and(profile),
+            profile => profile,
+        };
         let file = file.unwrap_or_default();
         let variables = config.variables(command)?;
         let (profile, top) = config.layers_of(command, &file, profile.as_deref())?;
@@ -293,8 +298,13 @@ impl Config {
 
 /// Returns the value of `--config` or `--profile`, or else the value of the environment variable.
 fn named(matches: &ArgMatches, id: &str, variable: &str) -> Option<String> {
-    let given = matches.try_get_raw(id).ok().flatten().and_then(Iterator::last);
-    given.map(|value| value.to_string_lossy().into_owned()).or_else(|| settings::variable(variable))
+    given(matches, id).or_else(|| settings::variable(variable))
+}
+
+/// Returns the value of an option on the command line.
+fn given(matches: &ArgMatches, id: &str) -> Option<String> {
+    let value = matches.try_get_raw(id).ok().flatten().and_then(Iterator::last);
+    value.map(|value| value.to_string_lossy().into_owned())
 }
 
 fn default_path() -> Option<PathBuf> {

@@ -44,12 +44,9 @@ fn the_digests_of_ranges_are_compared_if_only_a_part_of_the_file_is_wanted() {
     const LARGE: u64 = 12_000_000;
     let whole = content("file", LARGE);
     let part = ["--range", "1000-7999999", "-o", "f", "--retries", "1"];
-    for (wrong, connections, status) in [
-        ("bad=99", "1", 0),
-        ("bad=99", "4", 0),
-        ("bad=0&always=1", "1", 3),
-        ("bad=0&always=1", "4", 3),
-    ] {
+    for (wrong, connections, status) in
+        [("bad=99", "1", 0), ("bad=99", "4", 0), ("bad=0&always=1", "1", 3), ("bad=0&always=1", "4", 3)]
+    {
         let url = server.url(&format!("part_digests/{LARGE}/file?{wrong}&{connections}{status}"));
         let place = Place::new();
         let out = place.run(&[&[url.as_str(), "-x", connections], &part[..]].concat());

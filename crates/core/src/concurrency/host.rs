@@ -146,7 +146,7 @@ impl Host {
     /// before the request, and may be used for further files. `http` is the HTTP version, if downhaul chose
     /// it. It is `None` if the user chose the version, or if the URL is not https.
     pub fn on_small_file(&mut self, sent: Duration, done: Duration, http: Option<Spoke>) {
-        self.http = if self.http == Some(Spoke::Http2) { self.http } else { http };
+        self.http = if self.http == Some(Spoke::Http2) { self.http } else { http.or(self.http) };
         self.requests.on_served(done);
         self.bans.on_bytes_of_small_file(sent, self.controller.in_use());
     }

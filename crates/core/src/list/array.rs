@@ -111,24 +111,33 @@ impl<R: BufRead> Iterator for Array<R> {
         if self.over {
             return None;
         }
-        match self.read_element() {
-            Ok(element) => {
-                self.over = element.is_none();
-                element.map(|(line, element)| (line, job(&element, &self.addresses).map(Box::new)))
-            }
-            Err(e) => {
-                self.over = true;
-                let why = format!("line {}: {e}", self.line);
-                Some((0, Err(Error::new(ErrorKind::ListUnreadable, "", why))))
+        loop {
+            match self.read_element() {
+                Ok(Some((line, element))) => match job(&element, &self.addresses) {
+                    Ok(None) => {}
+                    Ok(Some(job)) => return Some((line, Ok(Box::new(job)))),
+                    Err(error) => return Some((line, Err(error))),
+                },
+                Ok(None) => {
+                    self.over = true;
+                    return None;
+                }
+                Err(e) => {
+                    self.over = true;
+                    let why = format!("line {}: {e}", self.line);
+                    return Some((0, Err(Error::new(ErrorKind::ListUnreadable, "", why))));
+                }
             }
         }
     }
 }
 
-fn job(element: &[u8], addresses: &Addresses) -> Result<Job, Error> {
+/// Returns the job of an element. Returns `None` for a line of a lock file about a job that failed.
+fn job(element: &[u8], addresses: &Addresses) -> Result<Option<Job>, Error> {
     match unique_keys::read(element) {
-        Ok(Value::Object(keys)) => jsonl::job(keys, addresses),
-        Ok(Value::String(url)) => addresses.job(url.trim()),
+        Ok(Value::Object(keys)) if jsonl::has_failed(&keys) => Ok(None),
+        Ok(Value::Object(keys)) => jsonl::job(keys, addresses).map(Some),
+        Ok(Value::String(url)) => addresses.job(url.trim()).map(Some),
         Ok(_) => Err(bad("an element of the array must be an object or a string")),
         Err(e) => Err(bad(e.to_string())),
     }
@@ -158,6 +167,19 @@ mod tests {
         assert_eq!((read("[]"), read(" [ ] ")), (Vec::new(), Vec::new()));
         let mut empty = Array::new("[]".as_bytes(), Addresses::default());
         assert!(empty.next().is_none() && empty.next().is_none());
+    }
+
+    #[test]
+    fn lines_of_a_lock_file_about_failures_are_no_jobs() {
+        let line = |status: &str, url: &str| {
+            let entry = format!(r#"{{"url":"{url}","out":"a","path":"a","size":1,"status":"{status}"}}"#);
+            assert_eq!(crate::list::line(entry.as_bytes()).expect("readable").is_some(), status != "failed");
+            entry
+        };
+        let text =
+            [line("failed", "http://h/a"), line("finished", "http://h/b"), line("failed", "http://h/c")];
+        let urls: Vec<_> = read(&format!("[{}]", text.join(","))).into_iter().map(|(_, url)| url).collect();
+        assert_eq!(urls, [Ok("http://h/b".into())]);
     }
 
     #[test]

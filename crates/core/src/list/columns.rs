@@ -13,7 +13,7 @@ pub(super) const SIZE: &str = "size";
 /// Keys of JSON lines, each with the names of columns that stand for the key. The names have the form that
 /// [`form`] returns. If a table has columns with several of these names, only the column whose name comes
 /// first here stands for the key. The columns with the other names are read like any column with an unknown
-/// name.
+/// name, but a column `urls` is then ignored, because a JSON line cannot have both `url` and `urls`.
 const NAMES: &[(&str, &[&str])] = &[
     (URL, &["url", "urls", "uri", "downloadurl", "fileurl", "link", "downloadlink", "downloadpath", "href"]),
     (OUT, &["out", "filename", "file", "path", "name"]),
@@ -89,7 +89,7 @@ impl Columns {
         let is_unused = |key: &str| self.0.iter().any(|(unused, column)| column.is_empty() && unused == key);
         let column = |(key, is_given): (String, bool)| match is_given {
             true => Column { is_option: option_keys::is_option(&key), key },
-            false if is_unused(&key) => Column { key: String::new(), is_option: false },
+            false if is_unused(&key) || key == jsonl::URLS => Column { key: String::new(), is_option: false },
             false => Column { key, is_option: false },
         };
         (keys.into_iter().zip(given).map(column).collect(), lacking)
@@ -173,6 +173,14 @@ mod tests {
     fn no_column_stands_for_a_key_without_a_column() {
         let found = keys("url=u,name=", &["u", "name", "out"]);
         assert_eq!(found, [("url".into(), false), ("name".into(), false), (String::new(), false)]);
+    }
+
+    /// A JSON line must not have both `url` and `urls`.
+    #[test]
+    fn a_column_urls_beside_the_column_of_the_urls_is_ignored() {
+        let found = keys("size=s", &["url", "urls", "s"]);
+        assert_eq!(found, [("url".into(), false), (String::new(), false), ("size".into(), false)]);
+        assert_eq!(keys("size=s", &["urls", "s"])[0], ("url".into(), false));
     }
 
     #[test]

@@ -80,7 +80,7 @@ fn resource(number: u64, resource: &Value, addresses: &Addresses) -> Vec<Result<
         Some(path) if path.is_string() => std::slice::from_ref(path),
         // The resource contains its data, so there is no file to download.
         None if resource.get("data").is_some() => return Vec::new(),
-        None => return vec![wrong("it has neither `path` nor `data`")],
+        None => return vec![wrong("it has neither `path`, `url` nor `data`")],
         Some(_) => return vec![wrong("`path` must be a string or an array of strings")],
     };
     let is_single = paths.len() == 1;

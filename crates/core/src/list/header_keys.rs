@@ -12,13 +12,21 @@ use serde_json::{Map, Value};
 /// # Errors
 /// Returns `list.line` if a key or a header has a form that is not allowed.
 pub(super) fn take(keys: &mut Map<String, Value>, job: &mut Job) -> Result<(), Error> {
-    for key in keys.keys().cloned().collect::<Vec<_>>() {
-        let name = match super::bare(&key).as_str() {
-            "headers" | "header" | "httpheaders" => None,
-            "referer" | "referrer" => Some("Referer"),
-            "useragent" => Some("User-Agent"),
-            _ => continue,
-        };
+    let header = |key: &String| {
+        Some((
+            key.clone(),
+            match super::bare(key).as_str() {
+                "headers" | "header" | "httpheaders" => None,
+                "referer" | "referrer" => Some("Referer"),
+                "useragent" => Some("User-Agent"),
+                _ => return None,
+            },
+        ))
+    };
+    let mut headers: Vec<(String, Option<&str>)> = keys.keys().filter_map(header).collect();
+    // The keys for one header come last, so that a second value of the same header is noticed.
+    headers.sort_by_key(|(_, name)| name.is_some());
+    for (key, name) in headers {
         let wrong = |why: String| Error::new(ErrorKind::ListLine, "", format!("`{key}`: {why}"));
         match (name, keys.remove(&key)) {
             (_, None | Some(Value::Null)) => {}
@@ -90,6 +98,8 @@ mod tests {
     #[test]
     fn a_malformed_header_is_an_error_without_its_value() {
         for keys in [
+            r#""headers":{"Referer":"http://hush/"},"Referer":"http://hush/2""#,
+            r#""headers":["User-Agent: hush"],"User-Agent":"hush""#,
             r#""headers":{"X-A":"hush\r\nX-B: hush"}"#,
             r#""headers":{"":"hush"}"#,
             r#""headers":{"X A":"hush"}"#,

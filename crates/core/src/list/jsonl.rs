@@ -237,9 +237,12 @@ fn looks_like_a_digest(name: &str) -> bool {
     is_sha || ["md5", "blake", "digest", "checksum", "hash"].iter().any(|word| bare.contains(word))
 }
 
+/// The key of an array of URLs, which a JSON line may have in place of `url`.
+pub(super) const URLS: &str = "urls";
+
 /// Returns a job for the URLs in `url` or `urls`.
 fn urls(keys: &mut Map<String, Value>, addresses: &Addresses) -> Result<Job, Error> {
-    let urls = match (keys.remove("url"), keys.remove("urls")) {
+    let urls = match (keys.remove("url"), keys.remove(URLS)) {
         (Some(url), None) => vec![url],
         (None, Some(Value::Array(urls))) => urls,
         _ => Vec::new(),
@@ -322,8 +325,9 @@ fn digest(name: &str, value: Option<&Value>) -> Result<Option<Digest>, Error> {
         Some(_) => return Err(bad(format!("`{name}` must be a string"))),
     };
     let digest = match algorithm {
-        Some(algorithm) => Digest::from_text(algorithm, text)
-            .ok_or_else(|| bad(format!("`{name}` must be {} hexadecimal digits", algorithm.size() * 2)))?,
+        Some(algorithm) => Digest::from_text(algorithm, text).ok_or_else(|| {
+            bad(format!("`{name}` must be {} hexadecimal digits, or base64", algorithm.size() * 2))
+        })?,
         None if uncheckable => {
             return Err(bad(format!("`{name}` is not supported; use one of {}", Algorithm::names())));
         }

@@ -225,7 +225,9 @@ pub async fn change(
     delete,
     path = "/downloads/{id}",
     params(("id" = String, Path), Removal),
-    responses((status = 200, body = Stays), (status = 204), (status = 404, body = Problem))
+    responses(
+        (status = 200, body = Stays), (status = 204), (status = 400, body = Problem), (status = 404, body = Problem)
+    )
 )]
 pub async fn remove(
     State(web): State<Web>,
@@ -259,14 +261,19 @@ pub async fn retry(State(web): State<Web>, Path(id): Path<String>) -> Result<Jso
 }
 
 /// Removes all downloads that are over from the list. Their files are kept.
-#[utoipa::path(delete, path = "/downloads", responses((status = 204)))]
+#[utoipa::path(delete, path = "/downloads", responses((status = 204), (status = 400, body = Problem)))]
 pub async fn clear(State(web): State<Web>) -> Result<StatusCode, Problem> {
     web.daemon.change(DaemonState::forget_all)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Pauses or resumes all downloads.
-#[utoipa::path(patch, path = "/downloads", request_body = ChangeAll, responses((status = 204)))]
+#[utoipa::path(
+    patch,
+    path = "/downloads",
+    request_body = ChangeAll,
+    responses((status = 204), (status = 400, body = Problem))
+)]
 pub async fn change_all(
     State(web): State<Web>,
     Json(change): Json<ChangeAll>,

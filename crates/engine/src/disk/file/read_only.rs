@@ -39,6 +39,10 @@ impl Disk for ReadOnlyFiles {
         Files.unfinished_by(path)
     }
 
+    fn may_lack_bytes(&self, path: &Path) -> Result<bool, Error> {
+        Files.may_lack_bytes(path)
+    }
+
     fn names(&self, folder: &Path, most: usize) -> Option<Vec<String>> {
         Files.names(folder, most)
     }
