@@ -95,7 +95,8 @@ pub enum EventKind {
     /// again, there is another event of this kind.
     #[non_exhaustive]
     Started {
-        /// The URL of the response, without secrets.
+        /// The URL of the response, without secrets. If a partial file of an earlier run is resumed, this is
+        /// the URL of the response in that run.
         url: String,
         /// The path that the file will have.
         path: String,
@@ -214,7 +215,7 @@ pub enum EventKind {
         path: String,
         /// The reason, such as `already exists` or `is up to date`.
         reason: String,
-        /// The size of the file, if it is known.
+        /// The size of the file in bytes, if it is known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         bytes: Option<u64>,
         /// The digests of the file that are known, in hexadecimal. The keys are the names of the algorithms.

@@ -70,8 +70,8 @@ pub struct Job {
     /// Headers (name, value) of the user for this job. Unlike `headers`, they are sent only to the URLs of
     /// the job that the user gave ([`Job::is_given`]). The other URLs may come from a document.
     pub user_headers: Headers,
-    /// If `named_by` says that the URLs come from a document, the user may still have given some of them.
-    /// These are the origins of those URLs, such as `https://host:8443`.
+    /// The origins, such as `https://host:8443`, of the URLs of this job that the user gave although
+    /// `named_by` says that the URLs come from a document.
     pub given_origins: BTreeSet<String>,
     /// The value of `credentials` in the line of a list. It is the name of a section for hosts in the
     /// configuration, or of an entry in the netrc file. The command-line program adds the login in this
@@ -106,7 +106,7 @@ pub struct Job {
     pub is_left_over: bool,
     /// The name of the file below the output folder if the server states no other name. An earlier run chose
     /// this name, for example because another file of that run had the name that the URL gives. If the
-    /// server states another name, the folders of the file still get the numbers that they have in this name.
+    /// server states another name, each folder that has a number in this name gets the same number again.
     pub url_name: Option<SafeName>,
     /// The facts about the file, if an earlier run fetched it. The job is then skipped without a request.
     pub done: Option<Kept>,
@@ -519,18 +519,18 @@ impl Destination {
 /// The handling of an existing file that has the final name (`--if-exists`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IfExists {
-    /// Keep the file if a given digest, the record of the file, or the server's answer shows that it is the
-    /// wanted file. Otherwise fail.
+    /// Keep the file if a given digest or signature, the record of the file, or the server's answer shows
+    /// that it is the wanted file. Otherwise fail.
     Check,
     /// Keep the existing file and do not download, even if it may have other content than the wanted file.
-    /// Fail if the file does not match a digest, a size or chunk hashes that were given.
+    /// Fail if the file does not match a digest, a signature, a size or chunk hashes that were given.
     Skip,
     /// Download, and replace the file when the new one is complete.
     Overwrite,
     /// If the name is taken, download to the next free name, such as `name (1).ext`.
     Rename,
-    /// Download and replace the file, unless a given digest or the server's answer shows that it is the
-    /// wanted file. An equal size alone is not enough.
+    /// Download and replace the file, unless a given digest or signature, or the server's answer, shows that
+    /// the existing file is the wanted file. An equal size alone is not enough.
     Update,
     /// Fail, and change nothing.
     Error,
@@ -633,10 +633,10 @@ pub fn parse_given(text: &str) -> Result<(Url, bool), Error> {
 }
 
 /// Returns the URL that a text without a scheme stands for. The text must begin with `localhost`, an IP
-/// address, or a name with a dot, and `:port`, `/` or both must follow. A name alone (`file.txt`) is more
-/// often the name of a file. The scheme is https, with two exceptions. For a host that is this machine, the
-/// scheme is http, because almost no local server has a certificate. For port 80, the scheme is http too,
-/// because 80 is the port of http.
+/// address (IPv6 in brackets), or a name with a dot, and `:port`, `/` or both must follow. A name alone
+/// (`file.txt`) is more often the name of a file. The scheme is https, with two exceptions. For a host that
+/// is this machine, the scheme is http, because almost no local server has a certificate. For port 80, the
+/// scheme is http too, because 80 is the port of http. Returns `None` for any other text.
 pub fn without_scheme(text: &str) -> Option<Url> {
     let end = text.find(['/', '?', '#']).unwrap_or(text.len());
     let (authority, path) = text.split_at(end);

@@ -179,7 +179,8 @@ fn take(rest: &mut &[u8]) -> Option<Entry> {
     postcard::from_bytes(payload).ok()
 }
 
-/// Returns the claims in order, with adjacent claims joined. Of two equal claims, only one is returned.
+/// Returns the claims in order. Adjacent claims are joined, up to the length [`JOINED_MOST`]. Of two equal
+/// claims, usually only one is returned.
 fn joined(claims: &[Claim]) -> Vec<Claim> {
     let mut sorted = claims.to_vec();
     sorted.sort_unstable_by_key(|claim| (claim.start, claim.end));

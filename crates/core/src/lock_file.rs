@@ -27,7 +27,7 @@ pub enum Status {
     Finished,
     /// The file was not downloaded, because a download was not necessary.
     Skipped,
-    /// The file could not be downloaded.
+    /// The file could not be downloaded, or it was left to another run (`--if-locked skip`).
     Failed,
 }
 
@@ -89,8 +89,8 @@ pub struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
     /// The number of tries of the job in this run: the first try, and each try that used up one of the
-    /// allowed retries. When new bytes arrive, all retries are allowed again, but this number is not reset.
-    /// It is 0 for a file that was skipped.
+    /// allowed retries. After 64 KiB of new bytes, all retries are allowed again, but this number is not
+    /// reset. It is 0 for a file that was skipped or left to another run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tries: Option<u32>,
     /// The record by which a later run recognises the file ([`crate::identity::Record`]), in hexadecimal.

@@ -66,7 +66,7 @@ pub struct Settings {
     pub limits: RunLimits,
     /// The highest number of connections for one file. With `None`, the number is chosen automatically.
     pub connections: Option<usize>,
-    /// The highest number of connections to one host over all files. 0 counts as 1.
+    /// The highest number of connections to one host over all files. A proxy counts as a host. 0 counts as 1.
     pub max_per_host: usize,
     /// The highest number of connections in total. 0 counts as 1. Each connection takes a file descriptor.
     /// The memory for all connections together is limited.
@@ -93,7 +93,8 @@ pub struct Settings {
     /// again.
     pub retries: u32,
     /// The shortest wait before a job is continued or retried after a failure. There is no wait if the job
-    /// continues with another mirror, if the user was asked, or if only bytes of an earlier run are lost.
+    /// continues with another mirror, if the user was asked, or if only bytes of an earlier run or of another
+    /// tool are lost.
     /// Waits become longer with each retry, up to a random time between 15 and 45 seconds. If this setting is
     /// longer, waits are as long as this setting.
     pub retry_wait: Duration,
@@ -162,7 +163,8 @@ pub struct Settings {
     /// The addresses of a host that connections may use.
     pub family: Family,
     /// The file in which runs store the facts that they learned about hosts: the limits of the hosts, and the
-    /// numbers of connections with which later runs start. With `None`, nothing is stored or used.
+    /// values with which later runs start, such as numbers of connections. With `None`, nothing is stored or
+    /// used.
     pub hosts: Option<PathBuf>,
     /// Paths that no download may write to, such as the path of the log.
     pub reserved: Vec<PathBuf>,
@@ -170,8 +172,9 @@ pub struct Settings {
     pub lists: Vec<PathBuf>,
     /// True if a job may use the path of an earlier job that has ended, and may fetch the same file again. A
     /// program that adds jobs for days needs this, and so does a program that adds failed jobs again.
-    /// Otherwise each path belongs to one job, unless the job was removed. If several jobs have the same
-    /// request, only the first of these jobs downloads the file, even if this first job has failed already.
+    /// Otherwise each path belongs to one job, unless the job was removed. If several jobs have the same name
+    /// and the same request, only the first of these jobs downloads the file, even if this first job has
+    /// failed already.
     pub releases_names: bool,
     /// The names of all jobs that will be added, if there are very many jobs. They show which names only one
     /// job has, so the session can forget such a name when its job has ended. As long as these names are not
@@ -207,7 +210,7 @@ pub struct Settings {
     pub unix_socket: Option<PathBuf>,
     /// True if addresses of private networks and of this machine are refused in three cases: a redirect from
     /// a public host leads to the address, a document or a server named the URL, or the host had a public
-    /// address before. The command-line program sets this field only with `--no-private`, because some users
+    /// address before. In the command-line program, this is true only with `--no-private`, because some users
     /// need such addresses for VPNs and private name servers.
     pub refuse_private: bool,
     /// True if a host is reached over https only, after the host requested this in the session
@@ -413,9 +416,14 @@ setters! {
     with_hsts hsts bool,
 }
 
-/// The reaction to a failure of a job (`--on-error`). In two cases, the job continues with any of these
-/// values, and the user is not asked. First, the failure may pass, at least 64 KiB of new bytes arrived since
-/// all retries last became available, and these bytes can be kept. Second, the host of the job needs a pause.
+/// The reaction to a failure of a job (`--on-error`). In these cases, the job continues with any of the
+/// values, and the user is not asked:
+/// - The failure may pass, at least 64 KiB of new bytes arrived since all retries last became available, and
+///   these bytes can be kept.
+/// - The host of the job needs a pause.
+/// - Another mirror may deliver the file.
+/// - Only bytes of an earlier run or of another tool are lost.
+/// - Another run is working on the file (`--if-locked wait`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnError {
     /// The user is asked after each failure that may be retried, while retries are left. The job waits for
@@ -449,7 +457,7 @@ pub enum Resume {
     /// The partial file is not used, and the download starts at the first byte (`--no-resume`).
     Forget,
     /// The partial file is resumed. A file that another tool left unfinished under the final name is
-    /// continued too (`--continue`).
+    /// continued too (`--continue`), unless [`IfExists`] is `Skip`, `Rename` or `Error`.
     Adopt,
     /// The partial file is resumed. A file under the final name is continued too, whatever
     /// [`IfExists`] says, if a control file shows that aria2 left it unfinished.
@@ -475,8 +483,8 @@ pub enum Sync {
 pub enum Verify {
     /// The file is compared with every known digest.
     Auto,
-    /// The file is compared with every known digest, and the session searches for checksum lists beside the
-    /// file on the server.
+    /// The file is compared with every known digest. If no strong digest was given, or if a signature is
+    /// required, the session searches for checksum lists beside the file on the server.
     Find,
     /// Like [`Verify::Find`], but a job fails if no checksum list has a usable digest of its file. The user
     /// may give the checksum list, or it may be beside the file on the server. A digest from the user or from

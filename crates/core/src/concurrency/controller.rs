@@ -33,8 +33,9 @@ pub(super) const FAR_TARGET: usize = 8;
 
 /// At the beginning, the number of files at once doubles up to this number, without measurements. It doubles
 /// when as many files have arrived as may be downloaded at once. If it starts at 4, it is 8 after 4 files,
-/// and 16 after 8 more files. If the host refuses requests because there are too many, only a few files fail.
-/// People usually set this number for aria2 (`-j16`), and curl uses 50 by default (`--parallel-max`).
+/// and 16 after 8 more files. The number is low enough that only a few files fail if the host refuses
+/// requests because there are too many. People usually set this number for aria2 (`-j16`), and curl uses 50
+/// by default (`--parallel-max`).
 const FILES_QUICKLY: usize = 16;
 
 /// The number of steps that are kept for `--explain`. If there are more steps, steps in the middle are
@@ -220,7 +221,7 @@ impl Controller {
     }
 
     /// Counts `bytes` more bytes from a host that needs `latency` for the first byte of a response. Changes
-    /// the target if a measurement is complete.
+    /// the target if there is a reason, such as the end of a measurement.
     pub fn on_progress(&mut self, now: Duration, bytes: u64, latency: Duration) {
         self.usage.bytes = self.usage.bytes.saturating_add(bytes);
         self.set_first_target(now, latency);

@@ -40,15 +40,15 @@
 //! to fill a line that loses no packets. If further connections took over a part of its response, the first
 //! connection would be closed before the end of the response. The further connections would need many round
 //! trips to become as fast as the first one. The round trip that TCP measures shows if the line is full
-//! (`queue.rs`). Only Linux reports this round trip to programs. On other systems, 8 connections start a
+//! (`queue.rs`). downhaul reads this round trip only on Linux. On other systems, 8 connections start a
 //! tenth of a second after the first bytes. If the first byte needed 150 ms or more, 8 connections start at
 //! once on every system.
 //!
 //! Steps down (trials of fewer connections) follow each other without a hold in two cases. In the first case,
 //! the target for a far host was set to 8 without a comparison. In the second case, the target started at a
 //! number of an earlier run, and the first measurement did not confirm this number. In both cases, smaller
-//! targets were not measured yet. These steps follow after a `Recheck` too. If the first step down lost
-//! goodput and more connections were never tried, more connections are tried next.
+//! targets were not measured yet. In these cases, a step down also follows a `Recheck`, instead of a hold. If
+//! the first step down lost goodput and more connections were never tried, more connections are tried next.
 //!
 //! The time from a request to its response shows if packets wait in a queue before the line (`queue.rs`). If
 //! packets wait, the line is full. In the two cases above, the first trial at a far host then tries fewer

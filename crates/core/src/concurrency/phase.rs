@@ -37,9 +37,9 @@ const MUCH_WORSE: f64 = 0.7;
 /// that loses packets, the first seconds are faster than the rest.
 const FELL: f64 = 0.9;
 
-/// If the first connections to a far host leave room on the line, this many times as many are tried next. The
-/// room shows that each connection has a speed limit of its own, or loses packets. Several doublings would
-/// take longer, because each doubling takes a second or more.
+/// If the first connections to a far host leave room on the line, the next target is this many times as high.
+/// The room shows that each connection has a speed limit of its own, or loses packets. Several doublings
+/// would take longer, because each doubling takes a second or more.
 const FROM_AFAR: usize = 4;
 
 /// After a trial of a larger target that gained too little, the smaller target is measured again. If its

@@ -35,7 +35,8 @@ pub enum Recognised<'r> {
     /// The file was downloaded by the same request for a URL of this job, and has not changed since.
     Ours(&'r Record),
     /// The file was downloaded from a URL of this job that had other signing parameters (a signed URL), or by
-    /// a request with another login, token or cookie. Only the server can say if this is the same file.
+    /// a request with other facts about who sends it, such as another token or cookie. Only the server can
+    /// say if this is the same file.
     SignedDifferently(&'r Record),
     /// The file was downloaded from another URL, or by another request.
     OtherUrl,

@@ -1,10 +1,11 @@
-//! Decides if a file that already exists on the disk is the wanted file. No other code decides this. The file
-//! may be a partial file, a finished file, or a file of another tool.
+//! Has the rules that show if a file that already exists on the disk is the wanted file. The engine applies
+//! these rules. The file may be a partial file, a finished file, or a file of another tool.
 //!
 //! A validator applies to one URL only (RFC 9110, section 8.8.3). On many servers, two files with the same
 //! size and date have the same entity tag. Headers such as `Host` and options such as `--connect-to` change
 //! which file a URL means ([`Variant`]). Therefore a partial file is resumed only for the URL and the request
-//! that it came from, or if a strong digest is known ([`Identity::may_resume`]). A finished file is
+//! that it came from, or if a strong digest is known ([`Identity::may_resume`]). The signature of the URL and
+//! the facts about who sends the request may differ, because they change often. A finished file is
 //! recognised only by the record that was attached to it ([`ExistingFile::recognise`]). Any other file is
 //! compared with the facts that the server states ([`compare`]).
 //!

@@ -184,8 +184,8 @@ impl Origin {
     }
 
     /// Returns a hash that is the same for all URLs that differ only in the parameters of their signature,
-    /// and for all users who request them. Returns `None` if this URL is not signed and the request does not
-    /// show who sends it.
+    /// and for all requests that differ only in who sends them. Returns `None` if this URL is not signed and
+    /// the request does not show who sends it.
     pub fn signed_file(self) -> Option<[u8; 8]> {
         Some(self.hashes.file).filter(|file| *file != self.hashes.url)
     }

@@ -14,8 +14,8 @@ use url::Url;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Variant {
     /// A hash of the facts that choose the content: the server, the method, the body, the range of the job,
-    /// the user name, and the headers that do not show who sends the request. Requests with different hashes
-    /// may get different files.
+    /// a user name in the settings, and the headers that do not show who sends the request. Requests with
+    /// different hashes may get different files.
     pub(super) content: Option<String>,
     /// A hash of the facts that show who sends the request, such as tokens, the cookies of `--cookie`, and
     /// the headers `Authorization` and `User-Agent`. These facts may change from day to day, so only the
@@ -26,8 +26,8 @@ pub struct Variant {
 impl Variant {
     /// Returns the variant of the request that a job sends to this URL. A redirect may lead to any host in
     /// [`Settings::headers_for`], so the variant includes all of these headers. It does not include the
-    /// headers of rules for hosts to which only a redirect leads, since these hosts are not known before the
-    /// request.
+    /// headers that [`Settings::for_hosts`] has for hosts to which only a redirect leads, since these hosts
+    /// are not known before the request.
     pub fn of(settings: &Settings, job: &Job, url: &Url) -> Variant {
         let (mut content, mut visitor) = (Facts::new(&settings.key), Facts::new(&settings.key));
         add_server(&mut content, settings, url);

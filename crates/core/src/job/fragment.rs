@@ -3,9 +3,9 @@
 //!
 //! Invariant: a part of a fragment that is meant as a digest is never ignored. `&` separates the parts. A
 //! part is meant as a digest if it begins with the name of an algorithm, followed by `=`, by `:`, or by `-`
-//! and a text that looks like a digest. A name of only two letters does not count here. If such a part is not
-//! a valid digest, the result is an error. Any other part is used if it is a valid digest, and is ignored
-//! otherwise. A fragment of forty hexadecimal digits alone is ignored too, but the user gets a note.
+//! and a text that looks like a digest. A name of only two characters (`b2`) does not count here. If such a
+//! part is not a valid digest, the result is an error. Any other part is used if it is a valid digest, and is
+//! ignored otherwise. A fragment of forty hexadecimal digits alone is ignored too, but the user gets a note.
 
 use crate::digest::{Algorithm, Digest};
 use percent_encoding::percent_decode_str;
@@ -63,14 +63,15 @@ fn digest(part: &str) -> Result<Option<Digest>, String> {
     })
 }
 
-/// Returns true if a text is meant as the name of an algorithm. A name of two letters (`b2`) does not count,
-/// because it may mean something else.
+/// Returns true if a text is meant as the name of an algorithm. A name of two characters (`b2`) does not
+/// count, because it may mean something else.
 fn is_meant(name: &str) -> bool {
     Algorithm::is_uncheckable(name) || (name.len() > 2 && Algorithm::from_name(name).is_some())
 }
 
-/// Returns the name of the algorithm in a malformed `ALGORITHM-BASE64`, as in Subresource Integrity. Returns
-/// `None` for a text such as `md5-sums` or `MD5-Sums`, because it may be the name of a section of a page.
+/// Returns the name of the algorithm in a text of the form `ALGORITHM-BASE64`, as in Subresource Integrity,
+/// or `ALGORITHM-HEX`. Returns `None` for a text such as `md5-sums` or `MD5-Sums`, because it may be the name
+/// of a section of a page.
 fn name_in_integrity(part: &str) -> Option<&str> {
     // No name of an algorithm has more than three hyphens.
     let mut pairs = part.match_indices('-').take(4).map(|(at, _)| (&part[..at], &part[at + 1..]));

@@ -326,7 +326,8 @@ pub struct Rules {
     pub retries: u32,
     /// The shortest wait before a retry.
     pub retry_wait: Duration,
-    /// True if a failed request may go to another source only if the failed source did nothing with it.
+    /// True if the request of the job may have an effect on the server, and no retries are allowed. Then the
+    /// request is sent again only if the server refused it or did nothing with it.
     pub sends_once: bool,
     /// The reaction to a failure.
     pub on_error: OnError,
@@ -363,7 +364,7 @@ pub struct Sizes {
     pub segment_least: u64,
     /// A segment is usually split only if at least this many bytes are taken from it.
     pub split_least: u64,
-    /// Files below this size are fetched over one connection at a time.
+    /// Files below this size, and files of unknown size, are fetched over one connection at a time.
     pub single_below: u64,
     /// Files of this size or larger, and files of unknown size, have a journal. With `None`, no file has a
     /// journal.

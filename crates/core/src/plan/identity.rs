@@ -171,9 +171,9 @@ impl Identity {
         self.joined_unproven |= file.start.validator == Validator::Unknown;
     }
 
-    /// Records two facts about a response: the size that it states, and whether it is a web page. Does this
-    /// only for the first response of the run, and if `again` is true. `again` is true if the response begins
-    /// the file at its first byte.
+    /// Records two facts about a response: the size that it states, and whether it is a web page. If this is
+    /// not the first response of the run, does this only if `again` is true. `again` is true if the response
+    /// begins the file at its first byte.
     pub(super) fn remember_response(&mut self, remote: &Remote, again: bool) {
         if again || self.first.is_none() {
             let before = self.first.replace(FirstResponse::of(remote));

@@ -143,7 +143,7 @@ enum State {
         /// place of this one during the wait.
         for_host: bool,
     },
-    /// Another run is working on the file. The job looks at the file again at this time.
+    /// Another run is working on the file. At this time, the job tries again to open the partial file.
     Locked {
         until: Duration,
     },
@@ -314,9 +314,9 @@ impl Plan {
         }
     }
 
-    /// Returns the algorithms whose digests `Verify` needs, as far as they are known now. The first of these
-    /// algorithms are known when `Accept` or `CheckJournal` is returned. A later response or a later `Found`
-    /// may add algorithms. All of them are known when `Verify` is returned.
+    /// Returns the algorithms whose digests `Verify` needs, as far as they are known now. Some of them are
+    /// known when `Accept` or `CheckJournal` is returned. A later response or a later `Found` may add
+    /// algorithms. All of them are known when `Verify` is returned.
     pub fn algorithms(&self) -> Vec<Algorithm> {
         self.verification.algorithms()
     }
@@ -413,8 +413,8 @@ impl Plan {
         waits || self.is_paused()
     }
 
-    /// Returns true if the job is paused and has no connections left. A pause does not interrupt the placing,
-    /// verifying or publishing of a file.
+    /// Returns true if the job is paused and has no connections left. Returns false while a question is open,
+    /// and during the steps that a pause does not interrupt, such as placing, verifying and publishing.
     pub fn is_paused(&self) -> bool {
         let halted = matches!(self.state, State::Transferring | State::Waiting { .. } | State::Locked { .. });
         self.paused.is_some() && halted && !self.transfer.is_active()
@@ -425,10 +425,12 @@ impl Plan {
         self.transfer.received() > 0
     }
 
-    /// Returns true if a host that serves other connections refused the last request for this file (see
-    /// [`Why::Shared`]), and no byte of the file has arrived since then.
+    /// Returns true if the last pause of this job was for the reason [`Why::Shared`], and no byte of the file
+    /// has arrived since then. Pauses for the reason [`Why::Known`] do not count, because no request was sent
+    /// then.
     ///
     /// [`Why::Shared`]: crate::error::Why::Shared
+    /// [`Why::Known`]: crate::error::Why::Known
     pub fn is_refused_again(&self) -> bool {
         self.retry.is_refused_again(self.transfer.received())
     }
@@ -441,7 +443,8 @@ impl Plan {
         runs && is_missing && !self.transfer.is_active()
     }
 
-    /// Returns true if the job can use a further connection, now or later.
+    /// Returns true if the job is transferring and not paused, and can use a further connection, now or
+    /// later.
     pub fn takes_more(&self) -> bool {
         let (joinable, mixes) = (self.is_joinable(), self.mixes());
         let terms = Terms { joinable, mixes, sources: &self.sources };
@@ -519,8 +522,8 @@ impl Plan {
         self.transfer.schedule(now, allowances, self.identity.adoption.first_byte(), terms, actions)
     }
 
-    /// Waits because another run is working on the file. After the wait, the job looks at the file again.
-    /// Only the first wait is reported.
+    /// Waits because another run is working on the file. After the wait, the job tries again to open the
+    /// partial file. Only the first wait is reported.
     fn wait_for_lock(&mut self, now: Duration, error: &Error, wait: Duration) {
         self.state = State::Locked { until: now.saturating_add(wait) };
         if !self.was_locked {
@@ -648,8 +651,9 @@ impl Plan {
     }
 
     /// Returns the time when `--max-time` ends the job. The time in which a question is open, another run is
-    /// working on the file, or the job is paused does not count. During such a time, and while the file is
-    /// verified or published, this function returns `None`.
+    /// working on the file, or the job is paused does not count. During such a time, this function returns
+    /// `None`. It also returns `None` before the first request, while the job looks for an existing file, and
+    /// while the file is verified or published.
     fn deadline(&self) -> Option<Duration> {
         let runs = match self.state {
             State::Transferring | State::Placing(_) | State::Beginning { .. } | State::Waiting { .. } => true,

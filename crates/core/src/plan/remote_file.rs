@@ -17,8 +17,9 @@ const FAR_SMALLER: u64 = 16;
 #[derive(Debug)]
 pub(super) struct RemoteFile {
     pub(super) start: Start,
-    /// True if ranges of the file can be requested. Ranges are joined only if a validator or a digest also
-    /// shows that they belong together.
+    /// True if ranges of the file can be requested, and if ranges with equal validators belong together
+    /// ([`Remote::can_resume`]). Ranges without a validator are joined only if a digest shows that they
+    /// belong together.
     pub(super) joinable: bool,
     pub(super) warnings: Vec<String>,
     /// True if the response with which the download began says that the file is a web page. A journal does

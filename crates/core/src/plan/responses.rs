@@ -194,8 +194,8 @@ impl Plan {
         Err(Error::new(ErrorKind::HttpRangeIgnored, show::url(&remote.url), ""))
     }
 
-    /// Begins the file with this response. Bytes that were written before are discarded, unless another tool
-    /// left them.
+    /// Begins the file with this response. Bytes that were written before are discarded. There is one
+    /// exception: another tool's unfinished file that must still be compared with the server's file.
     fn start_with(&mut self, now: Duration, assignment: &Assignment, remote: &Remote) {
         let (worker, source) = (assignment.worker, assignment.source);
         if self.transfer.present() > 0 {

@@ -16,8 +16,8 @@ use budget::{Budget, Verdict};
 use pauses::Pauses;
 use std::time::Duration;
 
-/// While another run is working on the file, the job looks at the file again after this time. Each look takes
-/// only a few system calls.
+/// While another run is working on the file, the job tries again to open the partial file after this time.
+/// Each attempt takes only a few system calls.
 const LOCK_WAIT: Duration = Duration::from_secs(1);
 
 /// The reaction to a failure of the job, unless the dropped mirrors are used again
@@ -33,7 +33,8 @@ pub(super) enum FailureDecision {
     Continue { wait: Duration },
     /// Start again with the next mirror. This costs no retry.
     NextMirror,
-    /// Wait because another run is working on the file, and then look at the file again. This costs no retry.
+    /// Wait because another run is working on the file, and then try again to open the partial file. This
+    /// costs no retry.
     WaitForLock { wait: Duration },
     /// Leave the file to the other run that is working on it. The job counts as skipped.
     LeaveToOtherRun,
@@ -55,7 +56,7 @@ pub(super) enum FailureDecision {
 pub(super) struct Situation {
     /// True if there are written bytes, they stay valid, and the next request continues after them.
     pub(super) continues: bool,
-    /// True if all written bytes are from an earlier run.
+    /// True if there are written bytes, and no byte was received in this run.
     pub(super) only_leftovers: bool,
     /// The highest number of valid bytes from this run so far.
     pub(super) best: u64,

@@ -32,8 +32,8 @@ pub(super) struct Pauses {
 }
 
 impl Pauses {
-    /// Returns true if the last request that was sent led to a pause for [`Why::Shared`], and no byte has
-    /// arrived since then. `received` is the number of bytes that were received so far.
+    /// Returns true if the last pause, apart from pauses for [`Why::Known`], was for [`Why::Shared`], and no
+    /// byte has arrived since then. `received` is the number of bytes that were received so far.
     pub(super) fn is_refused_again(&self, received: u64) -> bool {
         self.why == Some(Why::Shared) && received <= self.received
     }

@@ -195,7 +195,8 @@ impl Assignment {
     }
 
     /// Returns the present rate in bytes a second. `latency` is the time of a round trip. Reports come about
-    /// ten times a second. So a silence that is longer than two [`SPAN`]s and a round trip lowers the rate.
+    /// ten times a second. So only a silence that is longer than two [`SPAN`]s, and also longer than a round
+    /// trip, lowers the rate.
     pub(super) fn rate_by_now(&self, now: Duration, latency: Duration) -> f64 {
         let (span, silence) = ((SPAN * 2).max(latency), self.silence(now));
         if silence <= span {

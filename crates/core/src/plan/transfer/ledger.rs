@@ -273,9 +273,9 @@ impl SegmentLedger {
         }
     }
 
-    /// Releases a worker. Its unwritten bytes become free, or its hedge gets them. Returns its assignment. If
-    /// the released worker has finished, also returns the other worker with the same segment, which must be
-    /// dropped.
+    /// Releases a worker, and returns its assignment. Unless the worker is a hedge, its unwritten bytes
+    /// become free, or its hedge gets them. If the released worker has finished, also returns the other
+    /// worker with the same segment, which must be dropped.
     pub(super) fn release(&mut self, worker: WorkerId) -> Option<(Assignment, Option<WorkerId>)> {
         let index = self.assignments.iter().position(|one| one.worker == worker)?;
         let assignment = self.assignments.swap_remove(index);

@@ -199,7 +199,7 @@ impl Transfer {
         let Some(assignment) = self.ledger.get(worker) else { return false };
         let (from, source) = (assignment.from, assignment.source);
         if assignment.at >= end {
-            // The worker began as a hedge, and the other worker delivered the same bytes before it failed.
+            // The worker began as a hedge. The other worker delivered the same bytes, and then failed.
             return false;
         }
         if assignment.probes {

@@ -21,9 +21,9 @@ pub const SEGMENT_ROUND_TRIPS: f64 = 20.0;
 /// longer segments, hashing would have to wait too long for the first missing segment.
 pub const SEGMENT_SECONDS: (f64, f64) = (0.01, 1.5);
 
-/// The number of segments in the window for each connection. One of these segments is being fetched, and the
-/// others are a reserve, so that a slow connection at the first missing byte does not stop the other
-/// connections at once.
+/// The window has at least this many segments for each connection, unless it is kept in memory. One of these
+/// segments is being fetched, and the others are a reserve, so that a slow connection at the first missing
+/// byte does not stop the other connections at once.
 const SEGMENTS_AHEAD: u64 = 4;
 
 /// The bytes that are fetched twice on purpose are at most the size of the file divided by this number.
@@ -40,7 +40,7 @@ pub(in crate::plan) enum NextAssignment {
     Fetch(Range<u64>),
     /// End this worker's segment at this offset. The rest of the segment becomes free.
     Cut(WorkerId, u64),
-    /// Drop this worker. Unless it is a hedge, the rest of its segment becomes free.
+    /// Drop this worker. Unless the worker is a hedge or has a hedge, the rest of its segment becomes free.
     Drop(WorkerId),
     /// Fetch these bytes of this worker's segment with a second worker.
     Hedge(WorkerId, Range<u64>),

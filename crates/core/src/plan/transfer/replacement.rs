@@ -14,9 +14,9 @@ use std::ops::Range;
 use std::time::Duration;
 
 impl SegmentLedger {
-    /// Returns a silent worker to replace, and the first of its bytes to request. Returns `None` if a worker
-    /// delivers bytes or waits for a response, or if each silent worker has a hedge or a segment without a
-    /// known end.
+    /// Returns a silent worker to replace, and the range to request, which begins at the worker's first
+    /// missing byte. Returns `None` if a worker delivers bytes or waits for a response, or if each silent
+    /// worker is a hedge, has a hedge, or has a segment without a known end.
     pub(super) fn replacement(&self, now: Duration, sizes: &Sizes) -> Option<(WorkerId, Range<u64>)> {
         if !self.has_stopped(now) {
             return None;

@@ -2,8 +2,8 @@
 //! `--verify`.
 //!
 //! Invariant: all digests of the whole file that are used, from the user, from lists and from servers, are
-//! kept here. Digests from servers are removed only when the download starts or starts again. With
-//! `--verify off`, no digests are kept.
+//! kept here. Digests from servers are removed only when the download starts, starts again or continues a
+//! partial file. With `--verify off`, no digests are kept.
 
 use crate::content::Look;
 use crate::digest::{self, Algorithm, Digest, Expected};

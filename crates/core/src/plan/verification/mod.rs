@@ -343,9 +343,9 @@ impl Verification {
     }
 
     /// Decides what to fetch again if the digest of the whole file is wrong and bytes of several mirrors may
-    /// be mixed. First, the bytes whose source is unknown are replaced. After that, the bytes of one mirror
-    /// after the other are replaced. Returns `None` if all mirrors that sent bytes were suspected already, or
-    /// if no other mirror is left. Also returns `None` if all chunks are right, because then the digest of
+    /// be mixed. First, the bytes whose source is unknown are replaced. After that, each call chooses one
+    /// mirror whose bytes are replaced. Returns `None` if all mirrors that sent bytes were suspected already,
+    /// or if no other mirror is left. Also returns `None` if all chunks are right, because then the digest of
     /// the whole file itself is wrong.
     pub(super) fn replace_suspicious(
         &mut self,

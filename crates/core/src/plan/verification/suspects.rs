@@ -1,7 +1,7 @@
 //! Finds the mirror that sent wrong bytes. This is needed if a digest of the whole file is known, but no
 //! chunk hashes are known.
 //!
-//! The bytes of one mirror after the other are replaced by bytes of other mirrors, until the digest is right.
+//! In each step, the bytes of one mirror are replaced by bytes of other mirrors, until the digest is right.
 //!
 //! Invariant: a mirror counts as one that sent wrong bytes only if the digest matches as soon as the bytes of
 //! this mirror, and no other bytes, are replaced.
