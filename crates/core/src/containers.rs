@@ -62,8 +62,8 @@ const DIGITS_MOST: usize = 18;
 /// The number of bytes at the end of a tar: two empty blocks (POSIX, `pax`, "ustar Interchange Format").
 pub const TAR_END: u64 = 1024;
 
-/// The highest bound for the size of a container. With this bound, the offset at which a file begins in a
-/// container has at most 40 bits, which is the space that the engine's index has for an offset.
+/// The highest bound for the size of a container, in bytes. With this bound, the offset at which a file
+/// begins in a container has at most 40 bits, which is the space that the engine's index has for an offset.
 pub const LARGEST: u64 = 1 << 40;
 
 /// A pattern for the names of containers, such as `train/shard-{shard:05}.tar`. All containers whose names

@@ -54,9 +54,10 @@ const TABLE: [(Algorithm, &[&str], usize); 10] = [
     (Algorithm::Sha512, &["sha-512", "sha2-512"], 64),
 ];
 
-/// Algorithms that occur in lists and URLs but are not supported. Their names are in the [`bare`] form. A
-/// digest of one of these algorithms is refused or reported, unless another digest of the same file can be
-/// verified. If such a digest were ignored silently, a wrong file could be accepted.
+/// Algorithms that occur in lists and URLs but are not supported. Their names are in the [`bare`] form. If a
+/// list or a URL has a digest of one of these algorithms, the digest is refused or reported. It may be
+/// ignored silently only if another digest of the same file can be verified. Otherwise, a wrong file could be
+/// accepted.
 const UNCHECKABLE: [&str; 25] = [
     "sha224",
     "sha2224",

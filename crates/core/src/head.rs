@@ -211,7 +211,7 @@ impl<'h> Reader<'h> {
         Ok(())
     }
 
-    /// Adds a line that continues the value of the previous one (obsolete folding, RFC 9112, section 5.2). A
+    /// Adds a line that continues the value of the previous line (obsolete folding, RFC 9112, section 5.2). A
     /// blank separates the two parts of the value.
     fn folded(&mut self, line: &'h [u8]) -> Result<(), Refused> {
         self.changed = true;

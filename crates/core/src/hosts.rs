@@ -177,8 +177,8 @@ impl Entry {
     }
 
     /// Returns the numbers with which the next run starts, after a run that found the numbers in `learned`.
-    /// If these are about the same as the stored numbers, the stored date stays for a day. Otherwise, every
-    /// run would write the file.
+    /// If these are about the same as the stored numbers, the stored date stays for a day. If each run wrote
+    /// a new date, every run would write the file.
     fn start_after(self, learned: Learned, now: SystemTime) -> Option<Start> {
         let old = self.start.unwrap_or_default();
         let level = |old: Option<Level>, new: Option<Level>| match (old, new) {

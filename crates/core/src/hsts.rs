@@ -42,7 +42,7 @@ impl SecureHosts {
         }
     }
 
-    /// Returns true if no host asked for https.
+    /// Returns true if no host is remembered.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -2,7 +2,7 @@
 //!
 //! The engine's HTTP source calls these functions. They are in this crate so that property tests and fuzzing
 //! can call them without a network. The plan gets a [`Remote`] and no headers. A response that is not usable
-//! HTTP is refused here, such as one with an unreadable range, or with several ranges in one body. Two
+//! HTTP is refused here, such as a response with an unreadable range, or with several ranges in one body. Two
 //! different lengths are found in [`crate::head`].
 
 mod digests;
@@ -62,8 +62,8 @@ pub fn failure_of_status(status: u16, asked_for_range: bool) -> Option<ErrorKind
 ///
 /// # Errors
 /// - `http.malformed`: the head contradicts itself or cannot be read.
-/// - `http.range_wrong`: the range of a 206 is missing, cannot be read or contradicts the length of the body,
-///   or the body has several ranges.
+/// - `http.range_wrong`: the range of a 206 is missing, cannot be read, or contradicts another stated range
+///   or the length of the body; or the body has several ranges.
 pub fn read(status: u16, url: &Url, headers: &HeaderMap, asked_for_all: bool) -> Result<Remote, Error> {
     let bad = |why: &str| Error::new(ErrorKind::HttpMalformed, show::url(url), why);
     let length = length(headers).map_err(|why| bad(why.0))?;
@@ -147,8 +147,8 @@ fn refuses_ranges(headers: &HeaderMap) -> bool {
 }
 
 impl ContentRange {
-    /// Reads a `Content-Range` value. Returns `None` if it is not a satisfied byte range, or contradicts
-    /// itself.
+    /// Reads a `Content-Range` value. Returns `None` if the value cannot be read, contradicts itself, or has
+    /// no range (`bytes */10`).
     pub fn parse(text: &str) -> Option<ContentRange> {
         let (unit, rest) = text.trim().split_once(' ')?;
         let (range, total) = rest.trim().split_once('/')?;

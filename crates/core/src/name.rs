@@ -265,7 +265,8 @@ pub enum NumberForm {
 impl NumberForm {
     /// Splits the name of a file at the place where the number is put. If the last dot and the text after it
     /// are longer than half of [`LONGEST`], a number might not fit before that dot. A number of the form
-    /// `Dot` is then put at the end, and so is the number of a name without a dot.
+    /// `Dot` is then put at the end, and so is the number of a name that has no dot after its first
+    /// character.
     fn split(self, file: &str) -> (&str, &str) {
         match self {
             NumberForm::Parentheses => endings::split_extension(file),

@@ -45,8 +45,9 @@ pub enum Interface {
 pub struct DohServer(Url);
 
 impl Resolve {
-    /// Reads `HOST:PORT:ADDRESS[,ADDRESS]...`. The host may be `*`, and an IPv6 address may have brackets. A
-    /// `+` before the host is ignored. In curl, it makes the addresses expire after a minute.
+    /// Reads `HOST:PORT:ADDRESS[,ADDRESS]...`. The host may be `*`. An IPv6 address must have brackets as
+    /// HOST, and may have brackets as ADDRESS. A `+` before the host is ignored. In curl, it makes the
+    /// addresses expire after a minute.
     ///
     /// # Errors
     /// Returns a message for the user that states the required form.

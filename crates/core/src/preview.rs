@@ -24,8 +24,8 @@ const LARGE: u64 = 1024 * 1024;
 /// The requests that a preview may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preview {
-    /// The preview may request the facts about a file. It does this if the list does not state the size, if
-    /// `--verify require` needs a strong digest and none is known, or if the server may choose the name.
+    /// The preview may request the facts about a file. It requests them if the list does not state the size,
+    /// if `--verify require` needs a strong digest and none is known, or if the server may choose the name.
     /// Existing files are also compared with the server's files.
     Ask,
     /// The preview sends no requests.
@@ -135,8 +135,8 @@ impl Forecast {
     }
 
     /// Computes the estimated times. `known` returns the facts that earlier runs learned about an origin.
-    /// `limit` is the limit of the whole run in bytes a second. The hosts are assumed to send at the same
-    /// time.
+    /// `limit` is the limit of the whole run in bytes a second; 0 means that there is no limit. The hosts are
+    /// assumed to send at the same time.
     pub fn estimate(&mut self, known: impl Fn(&str) -> Learned, limit: Option<u64>) {
         let mut longest = Some(0.0_f64);
         for (origin, host) in &mut self.hosts {

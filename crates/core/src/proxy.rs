@@ -1,7 +1,8 @@
 //! Reads the proxies that the user names, and chooses the proxy through which a URL is requested.
 //!
-//! Invariant: the login of a proxy is only for this proxy. The printed form of a [`Proxy`] does not contain
-//! the login, and the login is sent only over connections to this proxy.
+//! Invariant: the login of a proxy is only for this proxy. The `Display` form of a [`Proxy`] does not contain
+//! the login, its `Debug` form does not contain the password, and the login is sent only over connections to
+//! this proxy.
 
 mod answer;
 mod except;

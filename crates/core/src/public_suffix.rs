@@ -1,15 +1,15 @@
 //! The Public Suffix List (publicsuffix.org): names below which many owners have names, such as `co.uk`.
 //!
-//! The list is in the crate `psl`, whose functions are compiled again in each crate that calls them. The
-//! crate `addr` calls them once. Here, they took a third of the build time, because this crate is optimised
-//! for the tests too.
+//! The list is in the crate `psl`, whose functions are compiled again in each crate that calls them. So this
+//! crate calls the crate `addr`, which calls these functions. If this crate called them itself, they would
+//! take a third of its build time, because this crate is optimised for the tests too.
 
 use addr::dns::Name;
 use addr::parse_dns_name;
 
-/// Returns true if this host name is a public suffix. A name of one label, such as `localhost`, is one, even
-/// if it is not on the list. A name that is too long for the DNS, or that has an empty label, counts as one,
-/// since no host can have it.
+/// Returns true if this host name is a public suffix. A name of one label, such as `localhost`, counts as a
+/// public suffix, even if it is not on the list. So does a name that is too long for the DNS, or that has an
+/// empty label, since no host can have such a name.
 pub(crate) fn is_suffix(host: &str) -> bool {
     parse_dns_name(host).map_or(true, |name| is_whole(&name))
 }

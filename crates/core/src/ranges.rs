@@ -45,7 +45,7 @@ impl RangeSet {
         self.0.splice(first..after.max(first), rest);
     }
 
-    /// Removes all bytes of `range`. Returns those of them that were in the set.
+    /// Removes all bytes of `range`. Returns the ranges of the bytes that were in the set before.
     pub fn take(&mut self, range: Range<u64>) -> Vec<Range<u64>> {
         let both = |one: &Range<u64>| one.start.max(range.start)..one.end.min(range.end);
         let there = self.0.iter().map(both).filter(|one| !one.is_empty()).collect();

@@ -4,7 +4,8 @@
 /// as in curl, wget and aria2.
 ///
 /// # Errors
-/// If the text is not a rate, returns a description of the required form, in words for the user.
+/// If the text is not a rate, or if the rate is 9e15 or higher, returns a description of the required form,
+/// in words for the user.
 pub fn read(text: &str) -> Result<u64, String> {
     let bad = || "it must be a number with an optional k, M or G, such as 500k or 2MB/s".to_string();
     let amount = text.strip_suffix("/s").or_else(|| text.strip_suffix("/S")).unwrap_or(text);

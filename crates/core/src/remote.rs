@@ -100,10 +100,10 @@ pub struct StatedSize {
     pub from: String,
 }
 
-/// Other URLs of a file, and of a document about it, as a source states them.
+/// Other URLs of a file, and the URL of a document about the file, as a source states them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Links {
-    /// Other URLs of the same file. The best one comes first.
+    /// Other URLs of the same file. The best URL comes first.
     pub duplicates: Vec<Url>,
     /// The URL of a Metalink document about the file.
     pub described_by: Option<Url>,

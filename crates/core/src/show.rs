@@ -348,9 +348,10 @@ fn is_url_with_secrets(text: &str) -> bool {
     })
 }
 
-/// Returns true if a value looks random: if it is a UUID, or contains at least 40 letters in sequence, or
-/// contains at least [`RANDOM_RUN`] letters and digits in sequence. In the last case, the sequence must have
-/// at least two letters and two digits, or at least three letters in upper case and three in lower case.
+/// Returns true if a value looks random: if it is a UUID, or contains a long sequence of letters and digits.
+/// A sequence without digits is long if it has at least 40 letters. Any sequence is long if it has at least
+/// [`RANDOM_RUN`] characters, and among them at least two letters and two digits, or at least three letters
+/// in upper case and three in lower case.
 fn looks_random(value: &str) -> bool {
     let decoded = percent_encoding::percent_decode_str(value).decode_utf8_lossy();
     let uuid = decoded.len() == 36

@@ -19,12 +19,12 @@ use http::HeaderMap;
 use sfv::{BareItem, Item, List, ListEntry, Parser};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// An `X-RateLimit-Reset` of at least this number is a time in seconds since 1970 and not a wait. As a wait,
-/// the number would be more than thirty years.
+/// A number in `X-RateLimit-Reset` or a similar header is a time in seconds since 1970, and not a wait, if it
+/// is at least this number. As a wait, the number would be more than thirty years.
 const EPOCH_FROM: u64 = 1_000_000_000;
 
-/// An `X-RateLimit-Reset` of at least this number is a time in milliseconds since 1970. In seconds, the
-/// number would be more than thirty thousand years.
+/// A number in `X-RateLimit-Reset` or a similar header is a time in milliseconds since 1970 if it is at least
+/// this number. In seconds, the number would be more than thirty thousand years.
 const EPOCH_MILLIS_FROM: u64 = 1_000_000_000_000;
 
 /// The waits that a response asks for.
@@ -85,7 +85,7 @@ pub fn decide(kind: ErrorKind, again: Option<Duration>, host: Circumstances) -> 
 }
 
 /// Returns true if a failure of this kind may be a refusal by a host that counts connections. Such a host
-/// forbids the request, answers that it is busy, or closes the connection.
+/// forbids the request, answers that it is busy, or refuses or closes the connection.
 pub fn may_be_a_ban(kind: ErrorKind) -> bool {
     is_refusal(kind) || matches!(kind, ErrorKind::NetReset | ErrorKind::HttpTruncated | ErrorKind::TlsFailed)
 }

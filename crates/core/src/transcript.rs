@@ -50,7 +50,8 @@ pub struct Exchange {
     pub request: Vec<u8>,
     /// True if the request had a body. The body is left out, because it may be secret.
     pub had_body: bool,
-    /// The head of the response as it arrived, with its empty line.
+    /// The head of the response, with its empty line. A head of HTTP/1 is stored as it arrived. A head of
+    /// HTTP/2 is stored in the form of HTTP/1.1.
     pub response: Vec<u8>,
     /// The beginning of the body of a redirect, or the whole body if it is short.
     pub body: Vec<u8>,
@@ -65,7 +66,8 @@ impl Transcript {
     }
 }
 
-/// Returns the head of a request for a URL. Of `headers`, the head has only those in `KEPT`.
+/// Returns the head of a request for a URL in the form of HTTP/1.1, without the secrets of the URL. Of
+/// `headers`, the head has only those in `KEPT`.
 pub fn request_head<'h>(
     method: &str,
     url: &Url,

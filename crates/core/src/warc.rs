@@ -35,9 +35,9 @@ pub fn field<'t>(header: &'t str, name: &str) -> Option<&'t str> {
 }
 
 /// Changes the head of a response for a record with the whole content of the file, and returns the new head.
-/// `size` is the size of the content. The status 206 becomes 200. Headers about the transfer coding are left
-/// out. In the head of a 206, headers about the range are left out too. If the size is not known, the length
-/// is kept as the server stated it.
+/// `size` is the size of the content in bytes. The status 206 becomes 200. Headers about the transfer coding
+/// are left out. In the head of a 206, headers about the range are left out too. If the size is not known,
+/// the length is kept as the server stated it.
 pub fn whole_head(head: &[u8], size: Option<u64>) -> Vec<u8> {
     let lines = head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     // Empty lines before a response are ignored (RFC 9112, section 2.2).

@@ -54,8 +54,8 @@ impl Sample {
         Sample { key: format!("{key}~{}", mark(hashed.as_bytes())), extension }
     }
 
-    /// Returns the sample that has a member with this name. The member must be the one with the bytes of the
-    /// file, and not the description. Returns `None` if the name has no extension.
+    /// Returns the sample that has a member with this name. The member must have the bytes of the file, and
+    /// not the description. Returns `None` if the name has no extension.
     pub fn of_member(member: &str) -> Option<Sample> {
         let file = member.rfind('/').map_or(0, |slash| slash + 1);
         let (key, extension) = member.split_at(file + member[file..].find('.')?);

@@ -36,15 +36,15 @@ pub enum Schemes {
     /// The strongest scheme that the server offers.
     #[default]
     Any,
-    /// Basic only. The first request to the server that the user named has the login already, before the
-    /// server sends a challenge.
+    /// Basic only. A request to the origin of the URL that was given for the file has the login already,
+    /// before the server sends a challenge.
     Basic,
     /// Digest only, so that the password itself is not sent.
     Digest,
 }
 
 /// Returns the challenges in the values of all `WWW-Authenticate` (or `Proxy-Authenticate`) headers of a
-/// response.
+/// response, at most 32 of them.
 pub fn read<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Vec<Challenge> {
     let mut found = Vec::new();
     for value in values {

@@ -217,7 +217,8 @@ impl Words<'_> {
         if self.rest.is_empty() {
             return Err(Mistake { line, why: "the value after the last word of the file is missing" });
         }
-        // Without this rule, the login of the next machine would be taken for the login of this one.
+        // On a later line, the word `machine` begins the next entry, and is not a value. If it were read as
+        // the value, the login of the next machine would be taken for the login of this machine.
         let next = self.rest.split_whitespace().next().unwrap_or_default();
         if self.line > line && next.eq_ignore_ascii_case("machine") {
             return Err(Mistake { line, why: "the value after the last word of this line is missing" });

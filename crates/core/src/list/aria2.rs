@@ -1,8 +1,8 @@
 //! Reads input files of aria2. For each file to download, an input file has a line with the URLs of the file.
 //! Indented lines with the options for this download follow, such as ` out=NAME`.
 //!
-//! Most options for which a [`Job`] has a field are used. An option for a proxy is an error, since only the
-//! settings choose a proxy. All other options are ignored, and a note names each of them once.
+//! Most options for which a [`Job`] has a field are used. An option that chooses a proxy is an error, since
+//! only the settings choose a proxy. All other options are ignored, and a note names each of them once.
 //!
 //! Invariant: no job silently loses an option that downhaul can use, such as its checksum. If a line that may
 //! have an option of a job cannot be read, an error takes the place of this job.
@@ -171,7 +171,7 @@ impl Entry {
         Entry { line, job, folder: None, name: None, login: (None, None), unused: Vec::new() }
     }
 
-    /// Returns the job with its name, and the number of its line.
+    /// Returns the job with its name, its folder and its login, and the number of its line.
     fn end(self) -> AtLine {
         let Entry { line, job, folder, name, login, .. } = self;
         let job = job.and_then(|mut job| {

@@ -75,7 +75,7 @@ impl Checksums {
         self.unread
     }
 
-    /// Returns true if the list has no digest, not even in a line that could not be read.
+    /// Returns true if the list has no entry, and no line that could not be read seems to have a digest.
     pub fn has_no_digest(&self) -> bool {
         self.entries.is_empty() && self.unread_digests.is_empty()
     }

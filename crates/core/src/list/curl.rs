@@ -65,7 +65,8 @@ fn value_after(rest: &str) -> String {
     value(rest.strip_prefix(['=', ':']).unwrap_or(rest).trim_start())
 }
 
-/// Returns a value without its quotation marks. A value that has no quotation marks ends at the first blank.
+/// Returns a value without its quotation marks, and decodes the escapes between them. A value that has no
+/// quotation marks ends at the first blank.
 fn value(text: &str) -> String {
     let Some(quoted) = text.strip_prefix('"') else {
         return text.split_whitespace().next().unwrap_or_default().into();

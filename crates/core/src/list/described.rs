@@ -2,7 +2,7 @@
 //! `ro-crate-metadata.json` of RO-Crate.
 //!
 //! Someone else may have written such a document, so its jobs have [`NamedBy::Document`], and its names are
-//! made safe. The path of a file in the document may be relative to the URL of the document.
+//! made safe or are refused. The path of a file in the document may be relative to the URL of the document.
 //!
 //! Invariant: no file name and no error contains the query of a URL, because the query may have a secret.
 

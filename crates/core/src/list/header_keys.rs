@@ -10,7 +10,9 @@ use serde_json::{Map, Value};
 /// Moves the headers from the keys of a line to its job.
 ///
 /// # Errors
-/// Returns `list.line` if a key or a header has a form that is not allowed.
+/// Returns `list.line` if the value of a key has a wrong form, if a header is malformed, or if only downhaul
+/// itself may set it. Also returns `list.line` if a key such as `referer` is for a header that an earlier key
+/// has set.
 pub(super) fn take(keys: &mut Map<String, Value>, job: &mut Job) -> Result<(), Error> {
     let header = |key: &String| {
         Some((

@@ -165,9 +165,9 @@ pub(super) fn take_digests(keys: &mut Map<String, Value>, job: &mut Job, from: &
     Ok(())
 }
 
-/// Returns the digests of a key whose value is an object or an array of digests. For a key in [`SEVERAL`]
-/// whose value is a text, returns the digest in this text. The names of unsupported digests are added to
-/// `unused`. Returns `None` for anything else.
+/// Returns the digests of a key in [`ANY_ALGORITHM`] or [`SEVERAL`] whose value is an object or an array. For
+/// a key in [`SEVERAL`] whose value is a text, returns the digest in this text. The names of unsupported
+/// digests are added to `unused`. Returns `None` for anything else.
 fn several(name: &str, value: &Value, unused: &mut Vec<String>) -> Result<Option<Vec<Digest>>, Error> {
     let bare = bare(name);
     let has_several = SEVERAL.contains(&bare.as_str());
@@ -292,7 +292,7 @@ pub(super) fn is_digest(name: &str) -> bool {
     is_readable_digest(name) || looks_like_a_digest(name)
 }
 
-/// Returns true if the value of a key is read as a digest.
+/// Returns true if the value of a key is read as a digest, except for the keys in [`SEVERAL`].
 pub(super) fn is_readable_digest(name: &str) -> bool {
     let bare = bare(name);
     Algorithm::from_name(name).or_else(|| Algorithm::from_name(within(&bare))).is_some()

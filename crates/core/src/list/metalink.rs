@@ -33,7 +33,7 @@ const MOST_FILES: u64 = 50_000;
 /// The deepest nesting of elements. The format needs six levels, and its extensions need a few more.
 const DEEPEST: usize = 32;
 
-/// The longest URL or hash in bytes. Servers do not accept longer URLs.
+/// The longest URL, hash or size in the document, in bytes. Most servers do not accept longer URLs.
 const LONGEST_TEXT: usize = 64 * 1024;
 
 /// The jobs of a document, which are read one at a time, each with the line of its `file` element.
@@ -235,8 +235,8 @@ impl Iterator for Metalink {
     }
 }
 
-/// Returns the algorithm that the attribute `type` of an element names. Returns `None` if the algorithm is
-/// unknown.
+/// Returns the algorithm that the attribute `type` of an element names. Returns `None` if the attribute is
+/// missing, or if the algorithm is unknown.
 fn algorithm(start: &BytesStart<'_>) -> Result<Option<Algorithm>, Error> {
     Ok(attribute(start, "type")?.as_deref().and_then(Algorithm::from_name))
 }

@@ -1,9 +1,9 @@
 //! Reads jobs from lists. [`form`] recognises the form of a list. Lines, tables and arrays are read one job
 //! at a time, so even a very long list in one of these forms needs only the memory for one job.
 //!
-//! A plain line has URLs and a name (`lines`). A line that begins with `{` is JSON (`jsonl`). [`text`] splits
-//! a text in UTF-8 or UTF-16, with any line ends, into lines. [`metalink`] reads Metalink documents. Each
-//! file in a Metalink document is a job.
+//! A plain line has one or several URLs, and may have a name (`lines`). A line that begins with `{` is JSON
+//! (`jsonl`). [`text`] splits a text in UTF-8 or UTF-16, with any line ends, into lines. [`metalink`] reads
+//! Metalink documents. Each file in a Metalink document is a job.
 //!
 //! [`checksums`] reads checksum lists, whose lines describe files and are not jobs.
 
@@ -45,7 +45,8 @@ const EXPLICIT: &str = "@EXPLICIT";
 /// about jobs that failed.
 ///
 /// # Errors
-/// Returns `list.line`, `url.*` or `name.unsafe`. The caller adds the number of the line.
+/// Returns `list.line`, `url.*` or `name.unsafe`. Returns `list.file` for a line of a lock file whose name
+/// cannot be used. The caller adds the number of the line.
 pub fn line(bytes: &[u8]) -> Result<Option<Job>, Error> {
     Ok(line_with(bytes, &Addresses::default())?.map(|job| *job))
 }
@@ -101,7 +102,7 @@ fn unread(e: io::Error) -> Error {
 }
 
 /// Returns the size, in bytes, of the digest that a key of a JSON line is for. Returns 0 if the key does not
-/// tell the size, because its value names the algorithm or may have several digests, or because the algorithm
+/// tell the size, because its value tells the algorithm or may have several digests, or because the algorithm
 /// is not supported. Returns `None` if the key is not for digests.
 pub fn digest_size(key: &str) -> Option<usize> {
     jsonl::digest_size(key)

@@ -1,7 +1,7 @@
 //! Reads the keys of a JSON line that are options of the job in this line.
 //!
-//! Invariant: each such key is applied to the job or causes an error, unless its value is `null`. Such a key
-//! is never copied to events.
+//! Invariant: each such key is applied to the job, or causes an error or a note, unless its value is `null`.
+//! Such a key is never copied to events.
 
 use super::{bad, bare, folder};
 use crate::error::Error;

@@ -55,8 +55,7 @@ pub(super) fn take(keys: &mut Map<String, Value>, job: &mut Job) -> Result<(), E
     }
 }
 
-/// Returns true if a key is `required_size` or `chunk_hashes`. As in other keys of a line, case, `-` and `_`
-/// do not matter.
+/// Returns true if a key is `required_size` or `chunk_hashes`. Case, `-` and `_` do not matter.
 pub(super) fn is_key(key: &str) -> bool {
     [SIZE, CHUNKS].iter().any(|own| bare(key) == bare(own))
 }

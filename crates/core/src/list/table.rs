@@ -113,7 +113,8 @@ impl Header {
         Ok(Header { columns, is_recorded, addresses, without_url })
     }
 
-    /// Returns true if the values of a column are used, and not only copied to events.
+    /// Returns true if a column has URLs, names, sizes, digests, chunk hashes or options. `column` is its
+    /// index.
     pub fn is_read(&self, column: usize) -> bool {
         self.columns.get(column).is_some_and(|column| is_read(&column.key) || column.is_option)
     }
@@ -242,7 +243,8 @@ impl<R: BufRead> Iterator for Table<R> {
     }
 }
 
-/// Returns true if the value of a key is used, and not only copied to events.
+/// Returns true if a key is for the URL, the name, the size, a digest or the chunk hashes of a file. If a row
+/// has several jobs, such a key has one value for each job.
 fn is_read(key: &str) -> bool {
     matches!(key, URL | OUT | SIZE) || jsonl::is_digest(key) || required_keys::is_key(key)
 }

@@ -82,7 +82,7 @@ fn is_device(name: &str) -> bool {
 }
 
 /// Returns the name if it has at most [`LONGEST`] bytes. A longer name is cut before its extension, and a
-/// hash of `whole` is added there. `whole` is the name before it was made safe.
+/// hash of `whole` is added there. `whole` is the name before it was changed.
 fn fitted(name: String, whole: &str) -> String {
     if name.len() <= LONGEST {
         return name;

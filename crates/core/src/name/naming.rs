@@ -68,10 +68,10 @@ impl Default for Naming {
 
 impl Naming {
     /// Returns the name of a job's file below the output folder. If a list or the user gave a name, returns
-    /// this name. Otherwise, `remote` describes the response. If no response has arrived, the name is
-    /// [`Job::url_name`], or is made from the URL if that field is `None`. Returns `None` if the job has no
-    /// URL, if the user gave a path, or if the file goes to standard output, to a pipe or to a writer of a
-    /// program.
+    /// this name. Otherwise, the name follows from the response, which `remote` describes. If no response has
+    /// arrived, the name is [`Job::url_name`], or is made from the URL if that field is `None`. Returns
+    /// `None` if the job has no URL, if the user gave a path, or if the file goes to standard output, to a
+    /// pipe or to a writer of a program.
     pub fn name_for(&self, spec: &Job, remote: Option<&Remote>) -> Option<SafeName> {
         let given = spec.urls.first()?;
         match (&spec.destination, remote) {
@@ -131,8 +131,8 @@ impl Naming {
         }
     }
 
-    /// Puts the folder of a job before the name of its file. If a folder of this path got a number in an
-    /// earlier run ([`Job::url_name`]), it gets the same number again.
+    /// Puts the folder of a job before the name of its file. If a folder of the resulting path got a number
+    /// in an earlier run ([`Job::url_name`]), the folder gets the same number again.
     fn in_folders_of(&self, spec: &Job, given: &Url, name: SafeName) -> SafeName {
         let name = self.in_folder_of(spec, name);
         match &spec.url_name {

@@ -85,8 +85,8 @@ impl Template {
     /// Returns the name of the file of a job. `file` is the name that the file would have without a template.
     ///
     /// # Errors
-    /// Returns a message for the user that names the value that the job lacks, or the part of the name that
-    /// cannot be used, or says that the name would be empty.
+    /// Returns a message for the user if the job has no URL or lacks a value, if a part of the name cannot be
+    /// used, or if the name would be empty.
     pub fn name(&self, job: &Job, file: &SafeName) -> Result<SafeName, String> {
         let url = job.urls.first().ok_or("the job has no URL")?;
         let mut all = Vec::new();

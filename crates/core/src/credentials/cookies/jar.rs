@@ -21,11 +21,11 @@ const SENT_BYTES_MOST: usize = 8190;
 pub struct Jar(Vec<Cookie>);
 
 impl Jar {
-    /// Adds a cookie, unless its name and value together have more than 4,096 bytes. The new cookie replaces
-    /// an older cookie with the same name and path for the same hosts. If the new cookie has expired already,
-    /// the older cookie is removed, and the new cookie is not added. If the domain of the new cookie has too
-    /// many cookies, the oldest cookie of this domain is removed. If the store has too many cookies, the
-    /// oldest cookie of the store is removed.
+    /// Removes the cookies that have expired, and adds a cookie, unless its name and value together have more
+    /// than 4,096 bytes. The new cookie replaces an older cookie with the same name and path for the same
+    /// hosts. If the new cookie has expired already, the older cookie is removed, and the new cookie is not
+    /// added. If the domain of the new cookie has too many cookies, the oldest cookie of this domain is
+    /// removed. If the store has too many cookies, the oldest cookie of the store is removed.
     pub fn insert(&mut self, cookie: Cookie, now: Time) {
         self.0.retain(|one| !one.is_over(now));
         if cookie.name.len() + cookie.value.expose().len() > PAIR_MOST {

@@ -1,5 +1,6 @@
 //! Reads and writes cookie files in the Netscape format, which curl, wget and browser extensions use too.
-//! Except for comments, each line has one cookie in seven fields, which are separated by tabs.
+//! Except for comments and blank lines, each line has one cookie in seven fields, which are separated by
+//! tabs.
 //!
 //! Invariant: an error names the line of the mistake, and contains no text of this line.
 

@@ -4,7 +4,7 @@
 //! - BSD, `cksum` and openssl: `SHA256 (NAME) = HEX`
 //! - Subresource Integrity: `sha256-BASE64 NAME`, and likewise `sha256:HEX NAME`
 //! - PowerShell: `SHA256 HEX NAME`
-//! - reversed: `NAME  HEX`
+//! - reversed: `NAME  HEX`, `NAME sha256:HEX`
 //! - a digest without a name, in most of these forms
 //!
 //! If the line does not name the algorithm, the algorithm follows from the length of the digest and the name

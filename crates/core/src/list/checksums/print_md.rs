@@ -79,8 +79,9 @@ impl Block {
         true
     }
 
-    /// Adds groups of hexadecimal digits, and returns true. Returns false, and adds nothing, if the text
-    /// contains anything else, or if the digest would have too many digits.
+    /// Adds groups of hexadecimal digits, each with an even number of digits, and returns true. Returns
+    /// false, and adds nothing, if the text is blank or contains anything else, or if the digest would have
+    /// too many digits.
     fn takes_groups(&mut self, text: &str) -> bool {
         let bytes =
             |group: &str| group.len().is_multiple_of(2) && group.bytes().all(|b| b.is_ascii_hexdigit());

@@ -11,8 +11,8 @@ use quick_xml::events::BytesStart;
 pub(super) const NAMESPACE_4: &str = "urn:ietf:params:xml:ns:metalink";
 pub(super) const NAMESPACE_3: &str = "http://www.metalinker.org/";
 
-/// The priority of a URL that states no priority. Such a URL comes after all other URLs (RFC 5854, section
-/// 4.2.16.2).
+/// The rank of a URL that states no priority (version 4) or no preference (version 3). In version 4, such a
+/// URL comes after all other URLs (RFC 5854, section 4.2.16.2).
 const LAST: u32 = 999_999;
 
 /// The root element. Its version and namespace apply to all other elements.
@@ -87,8 +87,8 @@ impl Root {
         Ok(if renamed { Element::Other } else { element })
     }
 
-    /// Returns the innermost element of this path, or [`Element::Other`] if the format does not allow the
-    /// element at this place.
+    /// Returns the innermost element of this path. Returns [`Element::Other`] if the format does not allow
+    /// the element at this place, or if the element has no meaning of its own, such as `files`.
     pub(super) fn place(&self, path: &[Element]) -> Element {
         use Element::{
             File, Files, Hash, Metalink, Other, PieceHash, Pieces, Resources, Size, Url, Verification,
@@ -110,8 +110,8 @@ impl Root {
         }
     }
 
-    /// Returns the rank of a URL among the URLs of its file. The lowest rank is the best. Returns `None` if
-    /// the URL does not lead to the file itself, such as the URL of a torrent in version 3.
+    /// Returns the rank of a URL among the URLs of its file. The lowest rank is the best. In version 3,
+    /// returns `None` if the attribute `type` is neither `http` nor `https`, as for the URL of a torrent.
     pub(super) fn rank(&self, start: &BytesStart<'_>) -> Result<Option<u32>, Error> {
         let number = |text: Option<String>| text.and_then(|text| text.trim().parse::<u32>().ok());
         if self.version == Version::Four {

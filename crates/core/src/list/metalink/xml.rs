@@ -87,7 +87,8 @@ impl Document {
 }
 
 /// Returns the name of the root element without its namespace prefix. `bytes` are the beginning of a
-/// document. Returns `None` if the start tag of the root element does not end within them.
+/// document. Returns `None` if these bytes are not XML, or if the start tag of the root element does not end
+/// within them.
 pub(super) fn root(bytes: &[u8]) -> Option<String> {
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
     if !text.starts_with(b"<") {
