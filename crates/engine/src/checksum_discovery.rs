@@ -1,8 +1,9 @@
 //! Collects digests, signatures and mirrors from checksum lists and Metalink documents that the user gives,
 //! that servers name, or that are beside files. A job fails if a required digest or signature is missing.
 //!
-//! Invariant: the list that the user gives is fetched once in a run. A list for a whole folder ([`beside`])
-//! is fetched once while it is remembered. A list with a wrong signature is never used as an unsigned list.
+//! Invariant: the list that the user gives is fetched once over each network. A list for a whole folder
+//! ([`beside`]) is fetched once while it is remembered. A list with a wrong signature is never used as an
+//! unsigned list.
 
 mod beside;
 
@@ -73,7 +74,7 @@ impl ChecksumDiscovery {
     }
 
     /// Returns the facts about the file of a job. The file is looked up in checksum lists under each of its
-    /// names. `remote` is the first response, if there is one. It may add a name.
+    /// names. `remote` is the first response, if there is one. The response may add a name.
     ///
     /// # Errors
     /// Returns why the file cannot be verified as the settings require.
@@ -130,8 +131,9 @@ impl ChecksumDiscovery {
     /// Adds the digests of a file that are in the given list. Returns true if the list is signed.
     ///
     /// # Errors
-    /// Returns an error if the list cannot be fetched, if it does not name the file although the settings
-    /// require it, or if a line that seems to name the file cannot be read and no other digest is known.
+    /// Returns an error if the list cannot be fetched. Unless the job itself has a digest, also returns an
+    /// error if the list does not name the file although the settings require that, or if a line that seems
+    /// to name the file cannot be read.
     async fn look_in_given(
         &self,
         spec: &Job,

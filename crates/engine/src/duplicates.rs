@@ -1,8 +1,10 @@
-//! Makes files from other files that have the same digest (`--dedup`), instead of a download or after it.
+//! Makes files from other files that have the same strong digest (`--dedup`), instead of a download or after
+//! it.
 //!
-//! Invariant: a file is made only from one that is complete, that is below the output folder, and that did
-//! not change since its digest was computed. If the new file is made instead of a download, it must also have
-//! the expected size and all expected digests. A file with other demands, such as a signature, is downloaded.
+//! Invariant: a file is made only from one that is complete, that is below the output folder, and that has
+//! not changed since its digest was computed. If the new file is made instead of a download, it must also
+//! have the expected size and all expected digests. A file with other demands, such as a signature, is
+//! downloaded.
 
 use crate::director::{promises_data, publishing};
 use crate::disk::{Disk, Duplicated, Duplicating, Publishing};
@@ -25,8 +27,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// usual number of files that are complete at the same time, so they seldom wait for each other.
 const LOCKS: usize = 32;
 
-/// After this many files of earlier runs had other bytes than expected, no further file is read. Reading many
-/// large files may take longer than the download.
+/// After this many files of earlier runs had other bytes than expected, no further file is read for the same
+/// job. Reading many large files may take longer than the download.
 const DIFFERENT_MOST: usize = 2;
 
 /// The complete files of a session, and the way in which other files are made from them.
@@ -104,9 +106,9 @@ impl Duplicates {
         self.is_on().then(|| self.publishing[number].lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Makes a file from another file with the same digest. Returns how the file was made, and the original.
-    /// Returns `None` if no original is known, or if the file cannot be made from any of them. Blocks the
-    /// thread.
+    /// Makes a file from another file with the same strong digest. Returns how the file was made, and the
+    /// original. Returns `None` if no original is known, or if the file cannot be made from any of them.
+    /// Blocks the thread.
     ///
     /// # Errors
     /// Returns the error of the system if the file cannot be written.
@@ -176,9 +178,10 @@ impl Duplicates {
         read.is_ok() && content::look(&beginning) == Look::Other
     }
 
-    /// Makes the file of a job from another file instead of downloading it, if a digest of the file is known
-    /// and the other file has the same digest. The result is then the same as for an existing file that is
-    /// kept. Otherwise returns `place` unchanged. Blocks the thread.
+    /// Makes the file of a job from another file instead of downloading it, if a strong digest of the file is
+    /// known and the other file has the same digest. The result is then the same as for an existing file that
+    /// is kept. Otherwise returns `place` unchanged. If `place` is an existing file that is kept, other files
+    /// can be made from it later. Blocks the thread.
     ///
     /// # Errors
     /// Returns the error of the system if the file cannot be written.

@@ -73,7 +73,7 @@ pub struct Spent {
     pub connect: Duration,
     /// The time for TLS handshakes.
     pub tls: Duration,
-    /// The time from a request to the head of its response, including redirects.
+    /// The time from a request to the head of its response, including redirects, without the times above.
     pub first_byte: Duration,
     /// The time of waiting for a limit of the rate, while bytes arrived.
     pub limit: Duration,
@@ -85,7 +85,9 @@ pub struct Spent {
     pub body: Duration,
     /// The time between the last write and the end of the verification.
     pub verify: Duration,
-    /// The time for renaming the file to its final name.
+    /// The time from the end of the verification until the file had its final name. It includes the time for
+    /// forcing the file to the disk, if that was done. For a small file, it includes the times for verifying
+    /// and writing the file.
     pub publish: Duration,
 }
 

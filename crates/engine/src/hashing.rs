@@ -1,7 +1,7 @@
 //! Hashes a file while it arrives, on threads that are not used for the network.
 //!
-//! Bytes that arrive in order are hashed from memory. The thread that wrote them passes them to the hasher.
-//! It wakes another thread only if no thread hashes the file already. The hasher and the disk use the same
+//! Bytes that arrive in order are hashed from memory. The thread that wrote them passes them to the hasher,
+//! and wakes another thread only if no thread hashes the file already. The hasher and the disk use the same
 //! buffers, without a copy. The number of batches that a worker may have in memory is limited
 //! ([`Batch::_room`]), so a slow hash function slows down the transfer, and the memory stays small. Bytes
 //! that arrive out of order are read back from the disk later.

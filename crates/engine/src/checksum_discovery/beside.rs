@@ -1,6 +1,7 @@
 //! Looks for checksum lists beside a file on the server (`--verify find`, `listed` and `require`).
 //!
-//! Lists are requested one after the other, strong ones before weak ones, until a list names the file.
+//! Lists are requested one after the other, strong ones before weak ones, until a list names the file and a
+//! strong digest of the file is known. If a signature is required, a signed list must name the file too.
 //! Without the requests for signatures, this needs at most ten requests for each folder in a run, one for
 //! each release in the folder, and three for each file that no strong list of the folder names.
 //!

@@ -25,7 +25,8 @@ pub(crate) struct Given {
 pub(crate) struct Asking<'a> {
     /// The URL of the file.
     pub(crate) given: &'a Given,
-    /// The URL of this request. It is the given URL, or the target of a redirect.
+    /// The URL of this request. It is the given URL, or a URL to which this or an earlier request was
+    /// redirected.
     pub(crate) url: &'a Url,
     pub(crate) method: &'a str,
     /// The headers of the job.

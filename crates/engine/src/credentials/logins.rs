@@ -1,5 +1,5 @@
-//! Remembers where each login of a session was accepted or refused, and how it was sent. A login is a user
-//! name with its password.
+//! Remembers where each login was accepted or refused over one network, and how it was sent. A login is a
+//! user name with its password.
 //!
 //! Invariant: [`Logins::ready`] returns a login only for a protection space that accepted the same login
 //! before. A nonce of such a space is never used twice with the same count. The store
@@ -107,7 +107,7 @@ impl State {
     }
 }
 
-/// The record of where the logins of a session were accepted and refused.
+/// The places where logins were accepted and refused over one network.
 #[derive(Default)]
 pub(super) struct Logins {
     state: Mutex<State>,

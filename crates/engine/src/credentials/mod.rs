@@ -1,4 +1,5 @@
-//! Keeps the secrets of a session. Only this module puts secrets on requests for servers.
+//! Keeps the secrets for the requests over one network (see [`crate::networks`]). Only this module puts
+//! secrets on requests for servers.
 //!
 //! [`Store::permit`] returns the secrets that may be sent to an origin (scheme, host, port). [`Store::after`]
 //! examines the response. If the response has a challenge that can be answered, the request is sent once
@@ -39,7 +40,7 @@ use url::Url;
 /// The highest number of cookies that one response can set, as in curl.
 const COOKIES_OF_RESPONSE_MOST: usize = 50;
 
-/// All secrets of a session.
+/// All secrets for the requests over one network.
 pub(crate) struct Store {
     settings: Arc<Settings>,
     logins: Logins,
@@ -66,8 +67,8 @@ pub(crate) enum After {
     Done,
     /// The request is sent once more, with this permit.
     Again(Box<Permit>),
-    /// The server does not accept the login, or its challenge cannot be answered. The text tells the user the
-    /// reason.
+    /// The server requires a login (status 401), and did not accept the login or the other secret that was
+    /// sent, or no login can be sent to it. The text tells the user the reason.
     Refused(String),
 }
 

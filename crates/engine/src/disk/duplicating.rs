@@ -17,7 +17,7 @@ pub enum Duplicated {
     /// All bytes of the original were read, and its digest differs from the digest that the file must have.
     Different,
     /// The file was not made, for another reason that concerns only this file: the original cannot be read to
-    /// its end, the file exists already, or later runs would not recognise it.
+    /// its end, the file exists already or another run is making it, or later runs would not recognise it.
     NotMade,
 }
 

@@ -61,8 +61,8 @@ pub trait Disk: Send + std::marker::Sync {
     /// without a target, the result is [`NoFile::Link`].
     ///
     /// # Errors
-    /// Returns `name.unsafe` if the system would refuse the path or use another one, and otherwise the error
-    /// of the system, except "not found".
+    /// Returns `name.unsafe` if the system would refuse the path or use another path instead, and otherwise
+    /// the error of the system, except "not found".
     fn look(&self, path: &Path) -> Result<Option<Standing>, Error>;
 
     /// Returns true if an earlier run left a partial file of `target` that this job may resume.
@@ -107,7 +107,7 @@ pub trait Disk: Send + std::marker::Sync {
     }
 
     /// Returns the names in a folder. If the folder does not exist, there are no names. Returns `None` if the
-    /// folder cannot be read or has more than `most` names.
+    /// folder cannot be read or has more than `most` names, or if this disk cannot list names.
     fn names(&self, folder: &Path, most: usize) -> Option<Vec<String>>;
 
     /// Opens and locks the partial file of `target`, makes the folders that it needs, and finds what can be
@@ -208,8 +208,7 @@ pub struct Publishing {
     /// True if an existing file is replaced. Otherwise it is kept, and publishing fails, unless one of the
     /// next two fields is true.
     pub replace: bool,
-    /// True if an existing file with the same bytes counts as the published one. Another run may have saved
-    /// it.
+    /// True if an existing file with the same bytes, for example of another run, counts as published.
     pub accepts_same: bool,
     /// True if the job continues a file of another tool ([`Resume::Adopt`], [`Resume::AdoptMarked`]). Unless
     /// `replace` is true, an existing file is then replaced only by a file that continues it. Such a file has
@@ -276,7 +275,8 @@ pub trait Part: Send + std::marker::Sync {
     /// written and recorded. With [`Beginning::keep`], the bytes of the file stay.
     ///
     /// # Errors
-    /// Returns `output.started` if bytes cannot be taken back, or an error of the system.
+    /// Returns `output.started` if bytes cannot be taken back, `disk.failed` if the file was removed or has
+    /// its final name, or an error of the system.
     fn begin(&self, beginning: Beginning<'_>) -> Result<Generation, Error>;
 
     /// Writes `data` from `offset` on. Only the first write of a byte in this generation is used, so bytes

@@ -1,5 +1,5 @@
-//! Makes the calls to the disk that std does not offer, for Unix. They reserve space, rename a file only if
-//! the new name is free, read and set extended attributes, and write several buffers at once.
+//! Makes the calls to the disk that differ between systems, for Unix. For example, they reserve space, rename
+//! a file only if the new name is free, read and set extended attributes, and write several buffers at once.
 
 use bytes::Bytes;
 use rustix::io::Errno;
@@ -109,7 +109,7 @@ pub(super) fn open_existing(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).append(true).custom_flags(no_follow()).open(path)
 }
 
-/// Makes a new journal, to which records are appended. Fails if there is a file already. Only the owner may
+/// Makes a new journal, to which entries are appended. Fails if there is a file already. Only the owner may
 /// read the journal, because it contains URLs, and a secret in a URL is not always recognised.
 pub(super) fn create_new(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create_new(true).mode(0o600).custom_flags(no_follow()).open(path)
@@ -244,7 +244,8 @@ pub(super) fn open_to_force(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
-/// Forces everything on the file system of an open folder to the disk.
+/// Forces everything on the file system of an open folder to the disk. On systems other than Linux, all file
+/// systems are written to the disk, and the call may return before that is done.
 pub(super) fn sync_file_system(folder: &File) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     rustix::fs::syncfs(folder)?;

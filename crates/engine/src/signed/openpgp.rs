@@ -124,10 +124,10 @@ impl Certificates {
     }
 
     /// Reads a text that contains its signature. Returns the signed content and the signature, which is not
-    /// verified yet, or `None` if the text contains no signature.
+    /// verified yet, or `None` if the text does not begin with the first line of such a text.
     ///
     /// # Errors
-    /// Returns why the signature is refused.
+    /// Returns why the text cannot be read, or why the signature is refused.
     pub(super) fn message(&self, text: &[u8]) -> Result<Option<(Vec<u8>, Signature)>, String> {
         if !text.starts_with(MESSAGE.as_bytes()) {
             return Ok(None);

@@ -267,8 +267,8 @@ impl Saving<'_> {
         Some(Input::Placed(Ok(Place::Free { path, left: false }), None))
     }
 
-    /// Computes the digests. If the name of the file promises something other than an HTML page, also passes
-    /// the kind of the content to the plan, as found from the first bytes.
+    /// Computes the digests. If the first bytes must be examined ([`promises_data`]), also passes the kind of
+    /// the content that they show to the plan.
     fn verify(&mut self, now: Duration) -> Input {
         let Tools { settings, .. } = self.tools;
         let mut hashers = Hashers::new(&self.plan.algorithms());

@@ -7,7 +7,8 @@
 //!
 //! The plan of a lent job makes the same decisions as the plan of any other job. If a job is not ordinary,
 //! for example because of an error, a large file, or a name that is in use, the thread writes no byte of the
-//! file to the disk. It gives the job back with the open response, and the director continues with it.
+//! file to the disk. It gives the job back, with the response if there is one, and the director continues the
+//! job.
 //!
 //! If a disk makes the thread wait, [`SmallFiles::watch`] chooses another thread, which takes the jobs that
 //! no thread has taken yet. So a disk that does not answer stops only the jobs that are in progress on the
@@ -15,7 +16,7 @@
 //! reads the bytes of these responses.
 //!
 //! Invariant: a job that was lent is given back exactly once: finished, with a response or an error, or
-//! without a request.
+//! without a response.
 
 mod file;
 

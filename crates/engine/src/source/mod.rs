@@ -56,7 +56,8 @@
 //! digests in the facts match those of the bytes on the disk, and that a later response is not an HTML page
 //! if the first response was not one. At the end, the content of the file is compared with the digests. If
 //! the name promises another type and no strong digest or signature verifies the content, the plan also
-//! checks that the file is not an HTML page. A source does not need to check any of this.
+//! checks that the file is neither an HTML page nor a Git LFS pointer. A source does not need to check any of
+//! this.
 
 pub(crate) mod http;
 mod registry;
@@ -91,9 +92,9 @@ pub trait Source: Send + Sync {
     /// Returns why there is no usable response. The kind of the error decides what the plan does.
     fn open(&self, request: Request) -> BoxFuture<'_, Result<Opened, Error>>;
 
-    /// Returns the last round-trip time that TCP measured, while bytes arrived, on the connections to the
-    /// server of the last response. Returns `None` if the system or the protocol does not report the time. If
-    /// the time is longer than the shortest one that was measured, packets wait in queues of the network.
+    /// Returns a round-trip time of the connections to the server of the last response: the last one that TCP
+    /// measured while bytes arrived. Returns `None` if the system or the protocol does not report this time.
+    /// If the time is longer than the shortest one that was measured, packets wait in queues of the network.
     fn round_trip(&self) -> Option<Duration> {
         None
     }

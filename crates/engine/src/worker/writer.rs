@@ -235,7 +235,7 @@ impl Writer {
         Ok(room)
     }
 
-    /// Waits until the oldest batch that is being written is on the disk, and reports it.
+    /// Waits until the oldest write has ended, and reports its batch.
     async fn settle(&mut self, report: &impl Fn(Input)) -> Result<(), Error> {
         let Some(writing) = self.writing.front_mut() else { return Ok(()) };
         let since = clock::instant();

@@ -81,13 +81,14 @@ pub struct Containers {
 }
 
 impl Containers {
-    /// Finds the containers of earlier runs. Completes those that are unfinished, except the last one, which
-    /// this run continues. Blocks the thread.
+    /// Finds the containers of earlier runs. Of the unfinished containers with numbers of this run, completes
+    /// all except the last one, which this run continues. Blocks the thread.
     ///
     /// # Errors
     /// Returns `file.locked` if another run writes these containers and [`ContainerOptions::waits`] is false,
-    /// `disk.failed` if a container was written by another program, `file.exists` if a complete and an
-    /// unfinished container have the same number, and otherwise the error of the system.
+    /// `disk.failed` if a container was written, cut or changed by another program, `file.exists` if a
+    /// complete and an unfinished container have the same number, `name.taken` if there are too many
+    /// containers, and otherwise the error of the system.
     pub fn open(options: ContainerOptions) -> Result<Containers, Error> {
         let ContainerOptions { output, names, numbers, bounds, waits } = options;
         let folder = output.join(names.folder());
@@ -141,7 +142,9 @@ impl Containers {
     }
 
     /// Returns the name, below the output folder, of a file in these containers. `path` is a path that an
-    /// event stated, and in a tar it has the name of the member. Returns `None` if no container has the file.
+    /// event stated, and in a tar it has the name of the member. Returns `None` if the path does not lead
+    /// into a container of this set, or if no tar has the member. For a WARC, the name is that in the path,
+    /// and it is not checked that a WARC has the file.
     pub fn name_of(&self, path: &Path) -> Option<String> {
         self.places_of(path).find_map(|(folder, _, inside)| {
             let name = self.set.name_of(&inside)?;

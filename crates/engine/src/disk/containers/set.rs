@@ -199,9 +199,10 @@ impl ContainerSet {
     ///
     /// # Errors
     /// Returns `file.exists` if a container has a file with this name, `name.taken` if the names of its
-    /// members are in use, `name.taken` or (if other runs have locked some of them) `file.locked` if all
-    /// numbers that were tried for a new container are in use, or the error of the system. After an error,
-    /// the file is in a container only if the error is `file.exists`, or if forcing it to the disk failed.
+    /// members are in use, or the error of the system. If no new container can be made, because too many
+    /// numbers are in use, returns `file.locked` if other runs have locked some of them, and otherwise
+    /// `name.taken`. After an error, the file is in a container only if the error is `file.exists`, or if
+    /// forcing it to the disk failed.
     pub(super) fn add(
         &self,
         name: &str,

@@ -121,7 +121,7 @@ fn plain_header(kind: EntryType, size: u64, modified: u64) -> Header {
     header.set_gid(0);
     header.set_size(size);
     header.set_mtime(modified);
-    // The name fits into its field.
+    // The name of the owner fits into its field.
     let _ = header.set_username(OWNER);
     header
 }

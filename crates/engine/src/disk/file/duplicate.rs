@@ -2,8 +2,8 @@
 //! copy.
 //!
 //! Invariant: the other file is not changed, except for an extended attribute with the records of its further
-//! names. The target appears in one step, after the digests were compared, and only if the other file did not
-//! change since it was complete. While the target is made, it has the name that a new journal of the job
+//! names. The target appears in one step, after the digests were compared, and only if the other file has not
+//! changed since it was complete. While the target is made, it has the name that a new journal of the job
 //! would have. A run that is killed at that time leaves it there, and a later run of the job removes it.
 
 use super::part::attach;

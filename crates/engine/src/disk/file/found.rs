@@ -42,7 +42,7 @@ impl PartFile {
         };
         let mut state = self.state();
         match read() {
-            // The partial file has no bytes, so its journal is useless.
+            // An empty journal is useless, and so is the journal of a partial file without bytes.
             Ok((_, bytes)) if bytes.is_empty() || state.empty => {}
             Ok((file, bytes)) => {
                 (state.journal, state.claims) = (Some(file), true);
@@ -153,8 +153,8 @@ impl PartFile {
     }
 
     /// Returns the length of the partial file if an interrupted repair of the file under the final name left
-    /// it. Such a file is at least as long as the other one, and not older. If another program left the
-    /// partial file, no harm is done, because its chunks are verified.
+    /// it. Such a partial file is at least as long as the file under the final name, and not older. If
+    /// another program left the partial file, no harm is done, because its chunks are verified.
     fn length_of_repair(&self, target: &Path) -> Result<Option<u64>, Error> {
         let Some(old) = open_if_there(target)? else { return Ok(None) };
         let facts = |file: &File, path: &Path| {

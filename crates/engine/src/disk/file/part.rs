@@ -348,7 +348,7 @@ impl Part for PartFile {
     }
 }
 
-/// Stores a record in an extended attribute of the file, and the URL in another one if it is given. Later
+/// Stores a record in an extended attribute of the file, and the URL, if there is one, in another. Later
 /// runs recognise the file by the record. If the disk has no extended attributes, later runs send a request
 /// to the server instead. `known` has the size and the modification time as the disk stores them. If it is
 /// `None`, they are read from the disk, because the disk may store the time with less precision.

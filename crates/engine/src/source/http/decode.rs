@@ -59,7 +59,7 @@ enum Coding {
 /// ends. The HTTP library then reports a coded body that ends too early.
 ///
 /// # Errors
-/// Returns `http.encoding` for a range, because only the whole body can be decoded.
+/// Returns `http.encoding` for a range with a known coding, because only the whole body can be decoded.
 pub(super) fn decode(opened: Opened, verify: Verify, states_its_end: bool) -> Result<Opened, Error> {
     let Opened { mut remote, body } = opened;
     let coding = remote.coding.clone();
@@ -110,8 +110,8 @@ struct Coded {
     at: String,
 }
 
-/// A report to the reader of the decoded body. The task that reads the coded body and the thread that decodes
-/// this body send such reports.
+/// A report to the reader of the decoded body. It comes from the task that reads the coded body, or from the
+/// thread that decodes the coded body.
 enum Report {
     Bytes(Bytes),
     /// The coded body ended as announced.
@@ -177,8 +177,8 @@ async fn forward(mut body: Body, to: mpsc::Sender<Bytes>, reports: mpsc::Sender<
 ///
 /// # Errors
 /// Returns `content.coding` if the input is damaged, ends too early or becomes more than [`GROWTH_MOST`]
-/// times as large. Returns `http.truncated` if the input ends too early and the server did not state its
-/// end, and `digest.mismatch` if a digest differs.
+/// times as large. If the input ends too early and the server did not state its end, usually returns
+/// `http.truncated` instead. Returns `digest.mismatch` if a digest differs.
 fn run(coded: &Coded, input: Input, reports: &mpsc::Sender<Report>) -> Result<(), Error> {
     let Coded { codings, expected, states_its_end, at } = coded;
     let input = Shared(Arc::new(Mutex::new(input)));

@@ -75,7 +75,7 @@ impl Dialer {
     /// Returns the addresses of a host, in the order in which they are tried.
     ///
     /// # Errors
-    /// Returns `dns.unresolved` if the host has no address that may be used.
+    /// Returns `dns.unresolved` if the look-up fails, or if the host has no address that may be used.
     pub(super) async fn resolve(&self, to: &Endpoint) -> Result<Vec<SocketAddr>, Error> {
         let given = self.resolve.iter().find_map(|rule| rule.addresses(&to.host, to.port));
         let addresses: Vec<IpAddr> = match (given, &to.host) {
@@ -142,8 +142,8 @@ impl Dialer {
     }
 
     /// Connects to `to`, the host and port to which the requests for the `host` of a URL are sent. If the
-    /// settings refuse private addresses, these are not used when `is_guarded` is true, or when `host` itself
-    /// was reached at a public address before.
+    /// settings refuse private addresses, no private address is used when `is_guarded` is true, or when
+    /// `host` itself was reached at a public address before.
     ///
     /// # Errors
     /// Returns `redirect.private` if only private addresses are left, or the errors of [`Dialer::connect`].

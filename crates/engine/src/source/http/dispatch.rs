@@ -3,11 +3,11 @@
 //!
 //! Invariant: unless the user allows only HTTP/2, HTTP/2 is used only for small whole files over https, and
 //! only for requests with a safe method such as GET. A file counts as small if its list states a small size.
-//! If no list states its size, it counts as small if the last files of its origin were small, or if small
-//! files of its host came over HTTP/2 before, in this run or in an earlier one. For many small files, one
-//! shared connection saves handshakes. For a large file, such a connection is slow, because all segments
-//! would share one congestion window. If HTTP/2 fails before the head of a response, and HTTP/1.1 is allowed,
-//! the job does not fail: the same request is sent over HTTP/1.1.
+//! If no list states its size, it counts as small if the last files of its origin were small. It also counts
+//! as small if small files of its host came over HTTP/2 before, in this run or in an earlier one, and no file
+//! of its origin was large in this run. For many small files, one shared connection saves handshakes. For a
+//! large file, such a connection is slow, because all segments would share one congestion window. If HTTP/2
+//! fails before the head of a response, and HTTP/1.1 is allowed, the same request is sent over HTTP/1.1.
 
 use super::body::HttpResponse;
 use super::http1::Pool;
@@ -51,7 +51,7 @@ const SMALL_FILES_IN_A_ROW: u32 = 8;
 const STREAMS_MOST: usize = 64;
 
 /// The highest number of HTTP/2 connections at once, unless the user allows only HTTP/2. Each connection may
-/// have up to 16 MiB of unread bytes in memory, but only if its files are larger than expected.
+/// have up to 16 MiB of unread bytes in memory.
 const CONNECTIONS_MOST: usize = 4;
 
 /// An HTTP/2 connection that was idle for this long may be closed if another origin needs one. In most lists,
@@ -309,9 +309,9 @@ impl Dispatcher {
         .shared()
     }
 
-    /// Makes sure that one more HTTP/2 connection may be opened. If there are already [`CONNECTIONS_MOST`] of
-    /// them, closes the one that was idle for the longest time. Returns false if no connection was closed,
-    /// because none was idle for long enough, or because another thread has locked the longest idle one.
+    /// Makes sure that one more HTTP/2 connection may be opened. If there are already [`CONNECTIONS_MOST`]
+    /// connections, closes the connection that was idle for the longest time. Returns false if no connection
+    /// was idle for long enough, or if another thread has locked that connection.
     fn free_a_place(&self) -> bool {
         if Arc::strong_count(&self.alive) - 1 < CONNECTIONS_MOST {
             return true;

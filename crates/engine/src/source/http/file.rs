@@ -61,7 +61,8 @@ impl Source for HttpFile {
             }
             // The URL that failed may be a link that has expired, and the given URL may redirect to a new
             // link. So the given URL is requested once more in two cases: a remembered URL failed in a way
-            // that is not retried by itself, or a redirect led to a 401 or a 403.
+            // that is retried only if the user says so, or a redirect led to a 401 or a 403 that is not
+            // retried either.
             let stale = known.is_some() && error.retry() == Retry::Person;
             if stale || (redirected && !error.again && may_have_expired(error.kind)) {
                 (error, redirected) = match self.follow(self.given.url.clone(), &request).await {

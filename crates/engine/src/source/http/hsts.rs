@@ -27,7 +27,8 @@ impl Hsts {
         }
     }
 
-    /// Returns the https form of a URL whose host requires https. Returns `None` for all other URLs.
+    /// Returns the https form of a URL whose host requires https. Returns `None` for all other URLs, and if
+    /// `is_on` is false.
     pub(super) fn secured(&self, url: &Url) -> Option<Url> {
         let hosts = self.hosts();
         let is_used = self.is_on && !hosts.is_empty();

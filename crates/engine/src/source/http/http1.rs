@@ -59,8 +59,8 @@ pub(super) struct Pool {
     /// If more connections than this exist, busy or idle, the oldest idle ones are closed.
     most: usize,
     /// True after a response could not be parsed. That response may have had more header lines than the 100
-    /// that hyper accepts by default. From then on, new connections accept [`LINES_MOST`] lines. They do not
-    /// do so from the beginning, because hyper would clear 64 KiB of memory for each response.
+    /// that hyper accepts by default. From then on, new connections accept [`LINES_MOST`] lines. Before that,
+    /// they accept only 100, because with more lines hyper would clear 64 KiB of memory for each response.
     many_lines: AtomicBool,
     keeps_heads: bool,
 }

@@ -2,8 +2,8 @@
 //! wait is over, no URL of the host is requested.
 //!
 //! Invariant: the end of a recorded wait is never moved to an earlier time. If more than [`HOSTS_MOST`] hosts
-//! require a wait, some waits are forgotten. If a wait is longer than [`RECORDED_MOST`], only this time is
-//! recorded.
+//! require a wait, some waits are forgotten. A wait that is longer than [`RECORDED_MOST`] is recorded as a
+//! wait of this length.
 
 use crate::clock;
 use crate::trace::RETRY;

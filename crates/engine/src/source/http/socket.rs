@@ -23,7 +23,7 @@ use tokio_rustls::client::TlsStream;
 
 /// A connection that carries HTTP, or TLS with HTTP in it.
 pub(super) enum Socket {
-    /// A TCP connection. The meter reads the round-trip time while bytes arrive.
+    /// A TCP connection. The meter, if there is one, reads the round-trip time while bytes arrive.
     Tcp(TcpStream, Option<Meter>),
     /// A TLS connection to a proxy. A TLS connection to the server may go through it.
     Proxy(Box<TlsStream<BufReader<TcpStream>>>),

@@ -163,7 +163,7 @@ impl Tls {
             TlsVersion::V13 => &[&TLS13],
         };
         // Reading the certificates of the machine takes some milliseconds, so they are read only when the
-        // first https connection is made.
+        // first https connection by these rules is made.
         let trusted = match &self.given {
             _ if trust.is_insecure => Trusted::All,
             Some(given) => given.clone(),

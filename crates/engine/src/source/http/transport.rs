@@ -38,7 +38,7 @@ use url::{Host, Url};
 /// The highest number of bytes that one read takes from a connection. If many connections are allowed, the
 /// limit is lower (see [`read_size`]). Reads of 16 KiB cost three times the processor time of reads of 256
 /// KiB (measured). hyper makes its reads longer, up to this limit, as long as each read fills its buffer
-/// completely. The constant also limits the head of a response.
+/// completely. The head of a response has the same limit as a read.
 const READ_MOST: usize = 256 * 1024;
 
 /// The memory for the read buffers of all connections together, in bytes, if at most 512 connections are

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 impl ContainerSet {
-    /// Returns the final path of the container that has the file with this name, the file in it, and the
-    /// opened container. Returns `None` if no container has such a file.
+    /// Finds the file with this name. Returns the final path of its container, the file, and the opened
+    /// container. Returns `None` if no container has such a file.
     pub(in super::super) fn find(&self, name: &str) -> Result<Option<(PathBuf, Stored, Arc<File>)>, Error> {
         let Some(place) = self.index().place(self.hash(name)) else { return Ok(None) };
         let found = self.read_at(place)?;
@@ -44,7 +44,8 @@ impl ContainerSet {
         self.place_inside(inside).is_none() && self.index().has_container(number)
     }
 
-    /// Returns the name of the file that has the name `inside` in its container.
+    /// Returns the name of the file that has the name `inside` in its container. Returns `None` if no tar has
+    /// the member. In a WARC, the two names are equal, and it is not checked that the file exists.
     pub(in super::super) fn name_of(&self, inside: &str) -> Option<String> {
         match self.form() {
             Form::Warc => Some(inside.into()),

@@ -15,8 +15,8 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::time::SystemTime;
 
-/// A record is compressed only if the compressed form of its beginning has at most this percentage of the
-/// length of the beginning. Pictures, videos and archives are compressed already.
+/// A record with a file is compressed only if the compressed form of its beginning has at most this
+/// percentage of the length of the beginning. Pictures, videos and archives are compressed already.
 const WORTH_IT: usize = 95;
 
 /// The number of bytes at the beginning of a record that are compressed as a test. The result decides if the

@@ -37,8 +37,8 @@ const ADDRESSES_MOST: usize = 4;
 /// A proxy, and the last challenge whose answer the proxy accepted.
 pub(super) struct Gateway {
     pub(super) proxy: Proxy,
-    /// Later requests answer this challenge immediately (RFC 7616, section 3.6), so the proxy refuses only
-    /// one of the many requests of a run.
+    /// Later requests answer this challenge immediately (RFC 7616, section 3.6). So the proxy usually refuses
+    /// only the requests of a run that were sent before it accepted an answer.
     challenge: Mutex<Option<Accepted>>,
     random: RandomState,
 }
@@ -184,8 +184,8 @@ fn kind_of_status(status: u16) -> ErrorKind {
     }
 }
 
-/// Returns a text for the user, which says that downhaul can use none of the challenges of a proxy. It names
-/// their schemes. A proxy that sent no challenge is described by another text.
+/// Returns a text for the user, which says that downhaul can use none of the challenges of a proxy, and names
+/// the schemes of these challenges. A proxy that sent no challenge is described by another text.
 fn only_other_schemes(challenges: &[Challenge]) -> String {
     let schemes = challenge::schemes(challenges);
     match schemes.is_empty() {

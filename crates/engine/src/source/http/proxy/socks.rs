@@ -31,8 +31,9 @@ const NAME_FOLLOWS: Ipv4Addr = Ipv4Addr::new(0, 0, 0, 1);
 /// Opens a tunnel to the port of the server. `host` is the name or an address of the server.
 ///
 /// # Errors
-/// Returns `proxy.login` if the proxy does not accept the login, `proxy.refused` if the proxy does not open
-/// tunnels to this host, and `proxy.failed` for any other failure.
+/// Returns `proxy.login` if the proxy does not accept the login, or requires a login that is not known.
+/// Returns `proxy.refused` if the proxy does not open tunnels to this host, and `proxy.failed` for any other
+/// failure.
 pub(super) async fn open(socket: &mut Socket, tunnel: &Tunnel<'_>, host: &Host<String>) -> Result<(), Error> {
     if let Host::Domain(name) = host
         && (name.len() > SOCKS_TEXT_MOST || name.bytes().any(|byte| byte == 0))

@@ -127,7 +127,7 @@ struct Certificate<'a> {
 /// Checks that a certificate that the user gave is valid now and for this server.
 ///
 /// # Errors
-/// Returns an error if the certificate is not valid now, or is not valid for this server.
+/// Returns an error if the certificate cannot be read, is not valid now, or is not valid for this server.
 pub(super) fn check(
     der: &CertificateDer<'_>,
     server: &ServerName<'_>,
@@ -226,7 +226,7 @@ fn dns_names_of(mut extension: Der<'_>) -> Option<Vec<&str>> {
 }
 
 /// Reads the common name in a subject or an issuer. If there are several, the last one is used. Returns
-/// `Some(None)` if there is no common name, and `None` if the field is malformed.
+/// `Some(None)` if there is no common name or if it is not UTF-8, and `None` if the field is malformed.
 fn common_name(subject: &[u8]) -> Option<Option<&str>> {
     let mut sets = Der(subject);
     let mut found = None;

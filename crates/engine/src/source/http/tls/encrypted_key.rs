@@ -34,8 +34,10 @@ const AES: [u8; 8] = [0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01];
 /// The reason why a key was not decrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Undecrypted {
+    /// The password is wrong, or the encrypted bytes are damaged.
     WrongPassword,
-    /// The key is damaged, or encrypted in another way.
+    /// The encrypted bytes or the parameters of the encryption cannot be read, or the key is encrypted in
+    /// another way.
     Unsupported,
 }
 

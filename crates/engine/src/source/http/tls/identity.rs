@@ -1,4 +1,5 @@
-//! Reads the client certificate (`--cert`, `--key`).
+//! Reads a certificate with its key: the client certificate (`--cert`, `--key`), or the certificate of the
+//! daemon.
 
 use super::encrypted_key::{self, Undecrypted};
 use super::{certificate, pem};
@@ -111,7 +112,8 @@ fn private_key(
     })
 }
 
-/// Returns true if `file` is a regular file with an encrypted key, so that a password is needed.
+/// Returns true if `file` is a regular file with an encrypted key in the form PKCS #8, so that a password is
+/// needed.
 pub(crate) fn needs_password(file: &Path) -> bool {
     // A pipe can be read only once, so it is not read here.
     file.is_file() && pem::read_file(file).is_ok_and(|text| encrypted_key::is_in(&text))

@@ -1,4 +1,5 @@
-//! Reads the files of `--cacert`, `--cert` and `--key`, and the certificates in them, in PEM form (RFC 7468).
+//! Reads files with certificates or keys, such as those of `--cacert`, `--cert` and `--key`, and the
+//! certificates in them, in PEM form (RFC 7468).
 
 use super::certificate;
 use rustls::pki_types::CertificateDer;

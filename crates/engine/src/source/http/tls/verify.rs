@@ -1,7 +1,7 @@
 //! Checks the certificates of servers.
 //!
 //! Invariants: a server must prove that it has the private key of its certificate. With `--insecure`, this
-//! proof is not required if aws-lc-rs cannot verify signatures by this kind of key, unless a key is pinned.
+//! proof is not required if aws-lc-rs cannot verify signatures by the key, unless a key is pinned.
 //! A pinned key is an additional condition, and never replaces another condition.
 
 use super::certificate::{self, Facts};
@@ -51,7 +51,7 @@ impl Trusted {
     /// Reads the file of `--cacert`.
     ///
     /// # Errors
-    /// Returns an error if the file cannot be read, or contains no certificates.
+    /// Returns an error if the file cannot be read, or contains no certificate or a malformed one.
     pub(super) fn by_file(path: &Path, provider: Arc<CryptoProvider>) -> Result<Trusted, Error> {
         let bad = |why: &str| Error::new(ErrorKind::TlsUntrusted, path.to_string_lossy(), why);
         let text = pem::read_file(path).map_err(|e| bad(&dial::plain(&e)))?;
