@@ -118,7 +118,7 @@ pub(crate) struct Director {
     reporter: Arc<Reporter>,
     limit: Arc<Limit>,
     seed: u64,
-    /// The number of jobs that are active at once, if the user or a client set it.
+    /// The highest number of jobs that are active at once, if the user or a client set it.
     parallel: Option<usize>,
     /// Decides how many jobs are active at once, if no number was set.
     files: Option<Controller>,
@@ -136,7 +136,8 @@ pub(crate) struct Director {
     receivers: Option<Receivers>,
     connections: Connections,
     lending: Lending,
-    /// The number of bytes that were received for jobs that have ended.
+    /// The number of bytes that were received for jobs that have ended, without those that the threads for
+    /// small files finished. In a preview, the number of bytes that a download would receive.
     received: u64,
     /// The totals of a preview.
     forecast: Forecast,
@@ -191,8 +192,8 @@ impl Director {
         }
     }
 
-    /// Runs until every job is over and no more jobs come: `jobs` is closed, or the session was stopped, or a
-    /// limit of the run was reached.
+    /// Runs until every job is over and no more jobs come: `jobs` is closed, the session was stopped, a limit
+    /// of the run was reached, or no job may start after a failure (`--on-error`).
     pub(crate) async fn run(
         mut self,
         mut jobs: mpsc::Receiver<Added>,

@@ -251,7 +251,8 @@ pub fn digests_of(path: &Path, algorithms: &[Algorithm]) -> Result<Vec<Digest>, 
 /// Deletes the files that an unfinished download of a job left for this path: its partial file and its
 /// journals. The files of other jobs, and files that a run is working on, are kept. A partial file without
 /// a journal does not say which job it belongs to. Such a partial file is deleted if an extended attribute
-/// says that downhaul made it, unless this job has a partial file with a tag. Blocks the thread.
+/// says that downhaul made it, unless this job has a partial file with a tag in its name (`NAME.TAG.part`).
+/// Blocks the thread.
 ///
 /// # Errors
 /// Returns the first error of the disk.
@@ -297,7 +298,8 @@ pub fn signed_text(keys: &Keys, text: &[u8], signature: Option<&[u8]>) -> Result
 ///
 /// # Errors
 /// Returns the last failure, after as many retries as for a file. Returns `digest.mismatch` if the digest
-/// does not match, and an error if the document is longer than `most` bytes.
+/// does not match, and an error if the document is longer than `most` bytes. Returns `url.invalid` if the
+/// fragment of the URL cannot be understood, and an error of the settings as [`Session::start`] does.
 pub async fn fetch_text(settings: Settings, url: &Url, most: usize) -> Result<Option<Vec<u8>>, Error> {
     fetch_text::get(&Sources::http(&settings)?, &settings, (url, GivenBy::User), most).await
 }

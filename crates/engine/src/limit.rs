@@ -21,8 +21,8 @@ const SLICES_A_SECOND: u64 = 50;
 const SMALLEST_SLICE: u64 = 1024;
 
 /// If a transfer is slower than the limit for a while, it may be faster than the limit afterwards, until it
-/// has made up for the lost time. At most this much time is made up for. So an interruption that is not
-/// longer does not lower the average rate.
+/// has made up for the lost time. At most this much time is made up for. So an interruption of at most this
+/// length does not lower the average rate.
 const MADE_UP_FOR: Duration = Duration::from_millis(100);
 
 /// A limit that several workers share.

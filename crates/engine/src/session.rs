@@ -30,7 +30,7 @@ use tokio::task::JoinHandle;
 /// that the next jobs can enter as soon as half of the queue is free.
 const ADDED_MOST: usize = director::QUEUE_AHEAD / 2;
 
-/// The error of a session that accepts no more jobs, because it was closed or stopped.
+/// The error of a session that accepts no more jobs, for example because it was closed or stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Closed;
 

@@ -38,7 +38,7 @@ use watch::Watch;
 use writer::{QUICK, Writer};
 
 /// The time between checks for silence. Bytes are written and reported at the next check at the latest, or at
-/// the one after it if a batch became full in between. So a slow connection reports its progress to the plan
+/// the second check if a batch became full in between. So a slow connection reports its progress to the plan
 /// ten times a second.
 const TICK: Duration = Duration::from_millis(100);
 

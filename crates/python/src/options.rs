@@ -1,6 +1,7 @@
 //! Makes the settings of a session from the options that Python passes.
 //!
-//! Invariant: an option that Python does not pass has the default of the library.
+//! Invariant: an option that Python does not pass has the default of the library. There is one exception:
+//! without `parallel`, the session chooses how many files it downloads at once.
 
 use downhaul_engine::core::credentials::netrc::Netrc;
 use downhaul_engine::core::identity::Key;

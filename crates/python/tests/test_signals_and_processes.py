@@ -15,7 +15,8 @@ from conftest import Server, content, wait_for
 
 import downhaul
 
-# From Ctrl-C to the exception. It is usually below 60 ms; a busy machine needs longer.
+# The longest time from Ctrl-C to the exception, in seconds. It is usually below 60 ms, but a busy machine
+# needs longer.
 SOON = 0.5
 
 

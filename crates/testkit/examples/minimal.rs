@@ -52,7 +52,7 @@ fn main() {
 /// A response whose head was read.
 struct Response {
     stream: TcpStream,
-    /// The size of the whole file.
+    /// The size of the whole file, or 0 if no range was requested.
     size: u64,
 }
 

@@ -28,7 +28,7 @@ pub struct Line {
     pub rate: f64,
     /// The round trip in seconds, while the queue is empty.
     pub round_trip: f64,
-    /// The chance that a packet is lost.
+    /// The chance that a packet is lost, from 0 to 1.
     pub loss: f64,
     /// The way in which the host treats connections.
     pub host: Host,
@@ -57,7 +57,8 @@ pub enum Host {
 /// The way in which the number of connections is decided.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Choice {
-    /// This number of connections. The download has one connection until the rate of that one is known.
+    /// This number of connections. The download has one connection until the rate of this connection is
+    /// known.
     Fixed(usize),
     /// The number that the controller decides.
     Auto,

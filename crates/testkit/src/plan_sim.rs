@@ -38,7 +38,7 @@ pub struct Seen {
     pub requests: usize,
     /// The highest number of connections at once.
     pub connections: usize,
-    /// The number of segments that were shortened for another worker.
+    /// The number of segments that were shortened, for another worker or to end a surplus connection.
     pub cuts: usize,
     /// The number of transfers that continued after a break, or continued a partial file of an earlier run.
     pub resumed: usize,
@@ -284,7 +284,7 @@ impl Sim {
         self.seen.connections = self.seen.connections.max(self.connections.len());
     }
 
-    /// Moves the time to the next step of a connection or of a journal check, and carries out this step.
+    /// Passes the next input to the plan. If `later` is empty, time passes first, or the user answers.
     fn wait(&mut self, plan: &mut Plan, until: Option<Duration>) {
         let seed = self.seed;
         if let Some(input) = self.later.pop_front() {

@@ -123,7 +123,8 @@ fn run<T>(what: impl Future<Output = T>) -> T {
     runtime.expect("a runtime").block_on(what)
 }
 
-/// Runs a test on a thread of its own. It fails if the test does not end, because a task never waits.
+/// Runs a test on a thread of its own, and fails if the test does not end within 60 seconds. A test does not
+/// end if one of its tasks never waits.
 fn must_end(test: impl FnOnce() + Send + 'static) {
     let (to, ended) = std::sync::mpsc::channel();
     let test = std::thread::spawn(move || {

@@ -62,7 +62,7 @@ impl ClosingParts {
         }
     }
 
-    /// Returns true if no job that has ended has its partial file open.
+    /// Returns true if all partial files that were added are closed.
     pub(super) fn is_empty(&self) -> bool {
         let mut parts = self.parts();
         parts.retain(|_, closing| closing.is_open());
@@ -95,7 +95,8 @@ pub(super) fn open_part(
     mut waits: u32,
 ) -> Result<(Box<dyn Part>, Option<Found>), Error> {
     loop {
-        // The partial file may be closed directly after the attempt to open it, so this is checked before.
+        // The partial file may be closed directly after the attempt to open it, so `is_closing` is called
+        // before the attempt.
         let is_closing = is_closing();
         match disk.open_part(path, how) {
             Err(error) if error.kind == ErrorKind::FileLocked && is_closing => {}

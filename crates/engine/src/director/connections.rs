@@ -34,7 +34,7 @@ pub(super) struct Connections {
     pub(super) hosts: HashMap<String, Host>,
     /// The number of connections. The workers read this number to divide the memory among themselves.
     pub(super) count: Arc<AtomicUsize>,
-    /// True if a job needed a connection and could not open one.
+    /// True if a job needed a first or a further connection and could not open it yet.
     pub(super) wanted: bool,
     pub(super) limits: HostLimits,
     pub(super) memory: Memory,

@@ -18,7 +18,7 @@ pub(crate) enum Command {
     ResumeAll,
     /// The user answered "retry all", so there are no more questions.
     RetryAll,
-    /// From now on, at most this many jobs are active at once.
+    /// From now on, a job becomes active only while fewer than this many jobs are active.
     Parallel(usize),
     Stop,
 }
@@ -38,8 +38,8 @@ pub(crate) enum Control {
 pub enum Remove {
     /// Keep the partial file if a later run can resume it, and delete it otherwise.
     KeepPartial,
-    /// Delete the partial file, if the job has started. Otherwise nothing was written in this session, and
-    /// the partial file of an earlier session is kept.
+    /// Delete the partial file, if the job has opened it or is opening it. Otherwise nothing was written in
+    /// this session, and the partial file of an earlier session is kept.
     Discard,
 }
 

@@ -38,7 +38,8 @@ pub struct Summary {
     pub failed: u64,
     /// The number of failed files that the next run can resume.
     pub resumable: u64,
-    /// The number of files that were not complete when the run was stopped.
+    /// The number of files that were not complete when the run was stopped, or were not started because of a
+    /// limit of the run or a failure.
     pub stopped: u64,
     /// The number of these stopped files whose jobs had not started.
     pub unstarted: u64,
@@ -49,7 +50,8 @@ pub struct Summary {
     pub blames: Vec<Blame>,
     /// True if `--on-error exit` stopped the run.
     pub stopped_on_error: bool,
-    /// The limit of the run that was reached, if some jobs were not started for this reason.
+    /// The limit of the run that was reached while some jobs had not started, or further jobs could still be
+    /// added.
     pub reached: Option<Reached>,
     /// True if the reader of an output, such as standard output or a pipe, has closed it.
     pub output_closed: bool,
@@ -175,7 +177,7 @@ impl Director {
         }
     }
 
-    /// Removes all data about this job.
+    /// Removes a job that is over from the running jobs.
     pub(super) fn forget(&mut self, id: JobId) {
         self.running.remove(&id);
         if let Some(files) = &mut self.files {

@@ -38,8 +38,8 @@ const QUEUED_LEAST: usize = 8;
 /// time, also on a busy machine, and a user does not notice this wait.
 const GATHER: Duration = Duration::from_millis(50);
 
-/// After this many responses in a row that were given back without an error, no job is lent until a small
-/// file was downloaded in the usual way. The files of such responses are large or cannot be saved in one
+/// After this many responses in a row that were given back without an error, no job is lent until the
+/// download of a small file has finished. The files of such responses are large or cannot be saved in one
 /// step, so the threads do not make their downloads faster.
 const UNUSUAL_MOST: u32 = 4;
 
@@ -195,8 +195,8 @@ impl Director {
         fits && !is_limited && !self.reporter.is_behind()
     }
 
-    /// Takes ordinary jobs from the queue, in order. Stops at the first job that is not ordinary, or when the
-    /// threads have enough jobs.
+    /// Takes ordinary jobs from the queue, in order. Stops at the first job that is not ordinary or whose
+    /// path may be occupied, when the threads have enough jobs, or if the threads cannot start.
     fn ordinary_jobs(&mut self) -> Vec<Lent> {
         let mut jobs = Vec::new();
         let room = self.lending.threads.as_ref().map_or(QUEUE_AHEAD, SmallFiles::room);

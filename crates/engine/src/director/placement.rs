@@ -34,7 +34,8 @@ use tokio::sync::mpsc::UnboundedSender;
 pub(super) struct Placement {
     pub(super) path: PathBuf,
     pub(super) place: Place,
-    /// The partial file. It is `None` if the file is not downloaded.
+    /// The partial file. It is `None` if the file is not downloaded, or if only the server can say if the
+    /// existing file is the wanted one.
     pub(super) part: Option<Arc<dyn Part>>,
     /// A note for the user that the name was changed.
     pub(super) renamed: Option<String>,
@@ -96,7 +97,7 @@ pub(super) struct PlacementTask {
 struct Opened {
     path: PathBuf,
     place: Place,
-    /// The partial file. It is `None` if the file is not downloaded.
+    /// The partial file, as in [`Placement::part`].
     part: Option<Arc<dyn Part>>,
     /// What an earlier run left.
     found: Option<Found>,

@@ -36,8 +36,8 @@ pub(super) struct Previewed {
     pub(super) url: Option<String>,
 }
 
-/// Returns the settings that a session uses. A preview without requests cannot fetch lists and signatures, so
-/// its settings do not require them.
+/// Returns the settings that a session uses. A preview without requests cannot fetch checksum lists and
+/// signatures, so its settings do not require them.
 pub(crate) fn settings(mut settings: Settings) -> Settings {
     if settings.preview == Some(Preview::Offline) {
         settings.checksums = settings.checksums.filter(|list| !matches!(list, ChecksumList::Url(_)));

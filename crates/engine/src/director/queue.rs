@@ -50,7 +50,7 @@ impl Queue {
         self.early.entry(id).or_default().push(control);
     }
 
-    /// Adds the command `Resume` for each job that has kept commands, after these commands.
+    /// Adds the command `Resume` for each job for which commands were kept, after these commands.
     pub(super) fn resume_early(&mut self) {
         self.early.values_mut().for_each(|controls| controls.push(Control::Resume));
     }

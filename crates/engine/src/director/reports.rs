@@ -1,7 +1,7 @@
 //! Handles the reports of workers and of blocking tasks.
 //!
 //! Invariant: a report about a job that has ended changes nothing, with one exception. A partial file that
-//! was opened too late is removed, if the job was removed together with its partial file.
+//! was opened after the end of its job is closed, and is removed if the job was removed together with it.
 
 use super::Director;
 use super::job_facts::name_of;
@@ -112,8 +112,8 @@ impl Director {
         self.connections.at_host(&at_work.host, |host| host.on(at, Observation::RoundTrip { took }));
     }
 
-    /// Handles a report about a job that is over. A partial file that was opened too late is closed. If the
-    /// job was removed together with its partial file, that file is removed.
+    /// Handles a report about a job that is over. A partial file that was opened after the end of the job is
+    /// closed. If the job was removed together with its partial file, that file is removed.
     fn on_late_report(&mut self, id: JobId, report: Report) {
         let placed = match report {
             Report::Placed(placed) => placed,

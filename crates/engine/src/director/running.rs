@@ -28,7 +28,7 @@ use tokio::task::AbortHandle;
 use tracing::{Span, debug};
 use url::Url;
 
-/// A job that is running. Its fields are used in every stage. Data that only one stage needs is in [`Stage`].
+/// A job that is running. Data that exists only in some stages, such as the partial file, is in [`Stage`].
 pub(super) struct Running {
     pub(super) spec: Arc<Job>,
     pub(super) plan: Plan,
@@ -37,7 +37,7 @@ pub(super) struct Running {
     pub(super) meter: Arc<Meter>,
     pub(super) priority: i32,
     pub(super) limits: Limits,
-    /// True if the partial file is deleted when the job ends unfinished.
+    /// True if the partial file is deleted when the job ends unfinished, even if a later run could resume it.
     pub(super) discard: bool,
     /// True if the job could use another connection and could not open one.
     pub(super) wants_more: bool,

@@ -71,7 +71,8 @@ impl Director {
         }
     }
 
-    /// Reserves the name of a job. The job then waits for its turn.
+    /// Reserves the name of a job. The job then waits for its turn, unless its file need not be downloaded or
+    /// the name is taken.
     fn reserve(&mut self, id: JobId, mut spec: Box<Job>) {
         let reserved = self.places.reserve(id, &spec);
         // The name of a file that an earlier run fetched stays reserved, so that the names of the other files
@@ -100,13 +101,14 @@ impl Director {
         }
     }
 
-    /// Returns true if the queue has space for further jobs, or if further jobs fail at once.
+    /// Returns true if the queue has space for further jobs and no reader of events is behind, or if further
+    /// jobs fail at once.
     pub(super) fn wants_jobs(&mut self) -> bool {
         self.queue.is_closed() || (self.queue.has_space() && !self.reporter.is_behind())
     }
 
-    /// Starts no more jobs, if a limit of the run is reached and some jobs were not started. `more_jobs` is
-    /// true if further jobs may be added.
+    /// Starts no more jobs, if a limit of the run is reached and some jobs were not started or may still be
+    /// added. `more_jobs` is true if further jobs may be added.
     pub(super) fn check_limits(&mut self, now: Duration, more_jobs: bool) {
         let limits = self.settings.limits;
         let has_more = more_jobs || !self.queue.is_empty() || self.lending.has_waiting();
@@ -157,7 +159,7 @@ impl Director {
         }
     }
 
-    /// Starts a job. If the first request was sent already, `responded` has its response.
+    /// Starts a job. If the first request was sent already, `responded` has its response or its error.
     pub(super) fn start(&mut self, id: JobId, spec: Job, responded: Option<Responded>) {
         let name = spec.destination.given_name().unwrap_or_else(|| show::url(&spec.urls[0]));
         let since = responded.as_ref().map_or_else(|| self.clock.now(), |one| one.first.0);

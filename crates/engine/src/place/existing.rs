@@ -146,8 +146,8 @@ impl Places {
     }
 
     /// Compares an existing file with everything that is known before a response. Returns `None` if the file
-    /// does not match, if there is nothing to compare except the size, or if a strong digest is required and
-    /// none is known.
+    /// does not match, if there is nothing to compare except the size, if nothing is verified in this run, or
+    /// if a strong digest is required and none is known.
     ///
     /// # Errors
     /// Returns the error of the disk if the file cannot be read.
@@ -171,8 +171,8 @@ impl Places {
     ///
     /// # Errors
     /// Returns `file.exists` if the existing file is a different one, or if the files cannot be compared.
-    /// Returns `digest.missing` if a digest is required and none is known. Returns `digest.mismatch` or
-    /// `signature.wrong` if the file does not match. Returns `content.*` if the file is a web page or a
+    /// Returns `digest.missing` if a strong digest is required and none is known. Returns `digest.mismatch`
+    /// or `signature.wrong` if the file does not match. Returns `content.*` if the file is a web page or a
     /// pointer in place of data. Returns the error of the disk if the file cannot be read.
     fn check(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Place, Error> {
         let exists = |why: String| Err(Error::new(ErrorKind::FileExists, path.to_string_lossy(), why));
@@ -237,7 +237,8 @@ impl Places {
     /// response yet, this may return [`Place::Ask`].
     ///
     /// # Errors
-    /// Returns the error of the disk if the file cannot be read.
+    /// Returns `content.*` if the file seems to be up to date, and is a web page or a pointer in place of
+    /// data. Returns the error of the disk if the file cannot be read.
     fn update(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
         match self.verify_given(path, there, wanted) {
             Ok(Some(verified)) => return Ok(Some(verified.stays(path, there, "is up to date"))),
@@ -366,8 +367,9 @@ impl Places {
     /// are no chunk hashes.
     ///
     /// # Errors
-    /// Returns `digest.missing` if no digest and no chunk hashes are known, and the size is not known to be
-    /// wrong. Also returns this error if there are no chunk hashes and nothing is verified in this run.
+    /// Returns `digest.missing` if no digest, no signature and no chunk hashes are known, and the size is not
+    /// known to be wrong. Also returns this error if there are no chunk hashes and nothing is verified in
+    /// this run.
     /// Returns the error of the disk if the file cannot be read.
     fn repair(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
         match self.verify(path, there, wanted, &[]) {

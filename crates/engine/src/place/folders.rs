@@ -1,8 +1,8 @@
 //! Remembers which names a folder contained when the first file of the run was placed there. Reading a folder
 //! once replaces three checks for each file.
 //!
-//! Invariant: a path that is reported as free was free when its folder was read, and no job has found since
-//! then that another run uses it. If a file appears there later, publishing the new file fails, unless
+//! Invariant: a path that is reported as free was free when its folder was read, and no job has found another
+//! run or a file at the path since then. If a file appears there later, publishing the new file fails, unless
 //! existing files are replaced, or the options accept an equal file. For a file with a journal, the path is
 //! looked at again when the response arrives.
 
@@ -35,8 +35,8 @@ pub(super) struct Folders {
     hasher: RandomState,
     /// The folders by their paths. The keys are strings, because hashing a `Path` takes far longer.
     seen: Mutex<HashMap<OsString, Arc<Seen>>>,
-    /// The hashes of the paths that another run uses, although they were free when their folders were read.
-    /// There are few of them.
+    /// The hashes of the paths that were free when their folders were read, and at which a job later found
+    /// another run or a file. There are few of them.
     occupied: Mutex<HashSet<u64>>,
 }
 
@@ -64,7 +64,8 @@ impl Folders {
     }
 
     /// Returns true if it is known that there was neither a file nor a partial file at this path when its
-    /// folder was read, and that no other run uses the path. This reads nothing from the disk.
+    /// folder was read, and if [`Folders::occupy`] was not called for the path. This reads nothing from the
+    /// disk.
     pub(super) fn is_free(&self, path: &Path, identity: &Identity) -> bool {
         let occupied = self.occupied();
         if !occupied.is_empty() && occupied.contains(&self.hasher.hash_one(path)) {
@@ -86,7 +87,7 @@ impl Folders {
         name.len() + TAG_MOST + NEW_JOURNAL.len() < LONGEST && !names.contains(&self.hash(&name))
     }
 
-    /// Records that another run uses this path.
+    /// Records that this path is not free any more: another run uses it, or a file was found there.
     pub(super) fn occupy(&self, path: &Path) {
         self.occupied().insert(self.hasher.hash_one(path));
     }

@@ -83,8 +83,8 @@ impl JobPaths {
         if self.may_change(spec) { self.taken.in_folders(path) } else { path }
     }
 
-    /// Returns true if the name of a job's file may get a number, because the user gave no name or set
-    /// `--if-exists rename`.
+    /// Returns true if the name of a job's file may get a number, because neither the user nor a list gave a
+    /// name, or because of `--if-exists rename`.
     fn may_change(&self, spec: &Job) -> bool {
         spec.destination == Destination::Server || self.settings.if_exists_of(spec) == IfExists::Rename
     }

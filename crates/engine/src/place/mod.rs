@@ -8,7 +8,8 @@
 //! [`existing`] decides if an existing file is the wanted one.
 //!
 //! Invariant: the content of existing files is not changed here. If an earlier run was killed just after a
-//! file got its final name, the journal that this run left beside the file is deleted ([`Disk::tidy`]).
+//! file got its final name, the journal that the earlier run left beside the file is deleted
+//! ([`Disk::tidy`]).
 
 mod existing;
 mod folders;
@@ -108,7 +109,7 @@ impl Places {
     }
 
     /// Returns true if it is known that there was neither a file nor a partial file at this path when its
-    /// folder was read, and that no other run uses the path.
+    /// folder was read, and if no job has found another run or a file there since then.
     pub(crate) fn was_free(&self, path: &Path, identity: &Identity) -> bool {
         self.folders.is_free(path, identity)
     }

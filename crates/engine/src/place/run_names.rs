@@ -25,8 +25,9 @@ impl RunNames {
 
     /// Reserves the name of the next job, in the order in which a session gets the jobs. Returns the name
     /// below the output folder if it differs from the result of
-    /// [`name_for`](downhaul_core::name::Naming::name_for), because other jobs have that name. If an earlier
-    /// job downloads the same file, returns the name of that file.
+    /// [`name_for`](downhaul_core::name::Naming::name_for), because other jobs have that name. Otherwise
+    /// returns `None`. If an earlier job downloads the same file, the name of that job counts as the name of
+    /// this job.
     pub fn next(&mut self, spec: &Job) -> Option<SafeName> {
         self.jobs += 1;
         let id = JobId::new(self.jobs);

@@ -78,8 +78,9 @@ class _Run:
         return _AHEAD - len(self._open)
 
     def feed(self) -> None:
-        """Reads items of the input and adds them, as long as there is room, and for a short time. Each item is
-        added before the next one is read, because reading an item may take a long time."""
+        """Reads items of the input and adds them, as long as there is room, and for a short time. Does
+        nothing while less than a quarter of the room is free. Each item is added before the next one is read,
+        because reading an item may take a long time."""
         if self._is_closed or self.room < _AHEAD // 4:
             return
         until = time.monotonic() + _SLOW_INPUT
@@ -344,6 +345,8 @@ def download(
     If a download fails, the row of its file has the error. The error is raised only if `raise_on_error` is
     true. To stop early, leave the loop, or call `close()`. A later call with the same arguments continues the
     unfinished downloads.
+
+    Raises TypeError, ValueError, OSError or `DownloadError` if an option cannot be used.
     """
     run = _Run(_input.jobs(urls, columns), _input.count(urls), to, progress, options)
     return Downloads(run, raise_on_error)

@@ -36,22 +36,23 @@ class File:
     path: Path | None = None
     """The path of the file. None if the download failed."""
     bytes: int | None = None
-    """The size of the file in bytes. None if the download failed, or if there is no file."""
+    """The size of the file in bytes. None if `ok` is false, or if the file is no longer at `path`."""
     verified: str | None = None
     """The digest or signature with which the content was compared, such as ``sha-256 from Repr-Digest``. None
-    if there was none."""
+    if there was none, or if the file was skipped."""
     error: DownloadError | None = None
     """The error of a download that failed, or None."""
     final_url: str | None = None
-    """The URL of the response after redirects, without secrets."""
+    """The URL of the response after redirects, without secrets. None if no download began."""
     digests: Mapping[str, str] = field(default_factory=dict)
-    """The digests that were computed, in hexadecimal, by algorithm."""
+    """The digests that were computed, in hexadecimal, by algorithm. Empty if the file was skipped or
+    failed."""
     reason: str | None = None
     """The reason why the file was skipped, or None."""
     warnings: tuple[str, ...] = ()
     """Notes about the file, for example that its name was changed."""
     fetched: int = 0
-    """The number of bytes that were received in this run."""
+    """The number of bytes that were received in this run. 0 if the file was skipped or failed."""
     seconds: float = 0.0
     """The time from the first request to the end, in seconds. 0 if the file was skipped or failed."""
     retries: int = 0

@@ -52,15 +52,15 @@ class Given(NamedTuple):
     dictionary has the reason (`mistake`)."""
 
 
-# Names of columns that stand for a key, as in the lists of the program. If a table has several of them, the
-# first one is used.
+# Names of columns that stand for a key, as in the lists of the program. If a table has several columns for a
+# key, the column whose name comes first in this list is used.
 _COLUMNS = {
     "url": ("url", "urls", "uri", "downloadurl", "fileurl", "link", "downloadlink", "downloadpath", "href"),
     "out": ("out", "filename", "file", "path", "name"),
     "size": ("size", "bytes", "filesize"),
 }
 
-# The keys for options of a JSON line. A table may have a column of this name by chance, so the column is
+# The keys for options of a JSON line. A table may have a column with such a name by chance, so the column is
 # used only if `columns` names it.
 _OPTIONS = frozenset("dir connections limitrate ratelimit ifexists priority credentials".split())
 

@@ -189,7 +189,8 @@ def open(url: str, **options: Unpack[OpenOptions]) -> RemoteFile:
     more than 256 KiB can be opened only if the server sends ranges, and states the size of the file and an
     ETag or the date of the last change.
 
-    Raises `DownloadError` if the file cannot be opened.
+    Raises `DownloadError` if the file cannot be opened, and TypeError, ValueError or OSError if an option
+    cannot be used.
     """
     unknown = sorted(options.keys() - OpenOptions.__annotations__.keys())
     if unknown:

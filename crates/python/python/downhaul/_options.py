@@ -93,8 +93,9 @@ _TIMES = ("timeout", "connect_timeout", "max_time")
 _PATHS = ("cacert", "cert", "key")
 _SWITCHES = ("resume", "mtime", "xattr", "accept_html", "mirrors", "decode", "insecure", "private")
 
-# The highest number of connections that a session may have. If `parallel` is higher, the session may have
-# `parallel` connections. The limit of open files can lower both numbers. The program does the same.
+# The highest number of connections that a session may have, unless `max_connections` is given. If `parallel`
+# is higher, the session may have `parallel` connections. The limit of open files can lower both numbers. The
+# program does the same.
 _CONNECTIONS = 64
 
 

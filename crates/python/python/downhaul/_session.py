@@ -83,7 +83,8 @@ class Job:
         return self._wait(0) is not None
 
     def wait(self, timeout: float | None = None) -> File:
-        """Waits for the row of this file. Raises TimeoutError if the download does not end in time."""
+        """Waits for the row of this file. Raises TimeoutError if the download does not end within `timeout`
+        seconds."""
         row = self._wait(timeout)
         if row is None:
             raise TimeoutError(f"{self!r} did not end within {timeout} s")
@@ -111,7 +112,7 @@ class Job:
 
     def remove(self, *, keep_partial: bool = True) -> None:
         """Removes the download. If it has not ended, it fails with the code ``job.removed``. Its partial file
-        is deleted if `keep_partial` is false."""
+        is deleted if `keep_partial` is false, or if no later run can continue it."""
         self._handle.remove(keep_partial)
 
     def set_priority(self, priority: int) -> None:
@@ -136,6 +137,8 @@ class Session:
         with downhaul.Session(to="data", parallel=8) as session:
             job = session.add("https://example.com/a.bin")
             print(job.result().path)
+
+    Raises TypeError, ValueError, OSError or `DownloadError` if an option cannot be used.
     """
 
     def __init__(self, to: StrPath | None = ".", **options: Unpack[Options]) -> None:
@@ -223,15 +226,15 @@ class Session:
 
     def finish(self, timeout: float | None = None) -> Summary:
         """Accepts no more downloads, and waits until all that were added have ended. Raises TimeoutError if
-        they do not end in time."""
+        they do not end within `timeout` seconds."""
         self.close()
         if not self._core.wait(_not_negative(timeout)):
             raise TimeoutError(f"{self!r} did not end within {timeout} s")
         return self.summary
 
     def stop(self) -> None:
-        """Stops the session. Unfinished downloads fail with ``run.stopped``. A later session can continue
-        them."""
+        """Stops the session, and waits up to two seconds for its end. Unfinished downloads fail with
+        ``run.stopped``. A later session can continue them."""
         self._core.stop()
         self._core.wait(_STOP)
 

@@ -24,7 +24,7 @@ def task_shard(of: int | None = None) -> str:
     needed. In a worker of Ray Train, the first number is the rank plus 1. Elsewhere the shard is ``"auto"``,
     with which the program finds the numbers that Slurm, Kubernetes and others put into the environment.
 
-    Raises ValueError if the number of all tasks is not known, or if it is not `of`.
+    Raises ValueError if the number of all tasks is not known, or if it cannot be `of`.
     """
     task = _spark() or _ray_train()
     if task is None:

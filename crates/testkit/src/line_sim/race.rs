@@ -77,7 +77,7 @@ pub(super) struct Connection {
     unreported: f64,
     /// The time of the last report.
     reported: f64,
-    /// The bytes that have arrived since `marked`. The rate is measured over such a span of time ([`SPAN`]).
+    /// The bytes that have arrived since `marked`. The rate is measured with them when [`SPAN`] is over.
     span: f64,
     /// The time when the current span began.
     marked: f64,

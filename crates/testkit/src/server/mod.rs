@@ -67,7 +67,7 @@ pub struct Request {
     pub target: String,
     /// The headers in order. Their names are in lower case.
     pub headers: Vec<(String, String)>,
-    /// The body. It is always empty over HTTP/2.
+    /// The body, or its first MiB if it is longer. It is always empty over HTTP/2.
     pub body: Vec<u8>,
     /// The number of the connection on which the request arrived, from 1.
     pub connection: usize,
@@ -241,7 +241,8 @@ impl World {
         self.open.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Records a request, and returns the request that is answered instead of it.
+    /// Records a request, and returns the request that is answered. If [`Server::becomes`] was called for the
+    /// target, the returned request has the other target.
     fn arrived(&self, request: Request) -> Request {
         self.requests.lock().expect("no panic").push(request.clone());
         let other = self.instead.lock().expect("no panic").get(&request.target).cloned();

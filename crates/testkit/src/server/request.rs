@@ -7,7 +7,8 @@ use std::time::Instant;
 /// The longest body of a request that is read, in bytes.
 const LONGEST_BODY: u64 = 1 << 20;
 
-/// Reads a request. Returns `None` at the end of the connection, or if the first line is malformed.
+/// Reads a request. Returns `None` at the end of the connection, after an error, or if the first line is
+/// malformed.
 pub(super) fn read(wire: &mut impl Read, connection: usize) -> Option<Request> {
     let mut reader = BufReader::with_capacity(1, wire);
     let mut line = || {

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// The content of the file that the other run completes.
 const OTHER: &[u8] = b"of the other run";
 
-/// Returns what happens before the partial file is opened: the first `locked` times, another run has it
-/// locked. Directly before the next time, that run completes the file on this disk.
+/// Returns a function that is called before the partial file is opened. The first `locked` times, another run
+/// has the partial file locked. The next time, that run completes the file on this disk.
 fn another_run(disk: FakeDisk, locked: usize) -> impl Fn(&Path) -> Result<(), Error> + Send + Sync {
     let opened = AtomicUsize::new(0);
     move |target| match opened.fetch_add(1, Ordering::SeqCst) {
@@ -46,8 +46,8 @@ fn a_file_that_another_run_completes_directly_before_its_partial_file_is_opened_
     }
 }
 
-/// Downloads a file that another run completes meanwhile, and returns how that ended. The partial file is
-/// locked `locked` times before. If `names` is true, the job has a name for the file. Otherwise the name
+/// Downloads a file that another run completes meanwhile, and returns how the job ended. The first `locked`
+/// times, the partial file is locked. If `names` is true, the job has a name for the file. Otherwise the name
 /// comes from the response.
 async fn completed_meanwhile(
     if_exists: IfExists,

@@ -85,7 +85,10 @@ fn encoded_once(codings: &str, name: &str, size: u64, zeros: bool) -> io::Result
 }
 
 /// Returns these bytes in the codings, applied in this order. `raw deflate` has no zlib header. Some servers
-/// send it under the name `deflate`.
+/// send it under the name `deflate`. A coding with an unknown name changes nothing.
+///
+/// # Errors
+/// Returns the error of an encoder.
 pub fn encode(codings: &str, bytes: &[u8]) -> io::Result<Vec<u8>> {
     let level = Compression::fast();
     codings.split(',').map(str::trim).try_fold(bytes.to_vec(), |bytes, coding| match coding {

@@ -49,7 +49,7 @@ pub(super) fn chosen_by(x: &mut Exchange) -> io::Result<bool> {
     }
 }
 
-/// Answers a request for the rest of the file with another version of the same size.
+/// For the first request, sends half of the body. Later requests get another version of the same size.
 pub(super) fn changed_when_continued(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 {
         return x.only(x.half(), &[]);
