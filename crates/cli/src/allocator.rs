@@ -1,6 +1,6 @@
 //! The allocator of the program: mimalloc, with functions that are fast for common alignments.
 //!
-//! The crate `mimalloc` calls the functions for any alignment for each allocation. In version 3.3 of
+//! For each allocation, the crate `mimalloc` calls the functions that accept any alignment. In version 3.3 of
 //! mimalloc, these functions take a slow path for most sizes, and reserve more memory than was requested.
 //! With the functions for common alignments, a small file takes 4 % fewer instructions.
 //!
@@ -12,7 +12,7 @@ use libmimalloc_sys::{
 };
 use std::alloc::{GlobalAlloc, Layout};
 
-/// The alignment in bytes of all memory of at least this size that the functions used here return
+/// Each block of at least this many bytes that mimalloc returns has at least this alignment, in bytes
 /// (`MI_MAX_ALIGN_SIZE` in `mimalloc/types.h`).
 const COMMON_ALIGNMENT: usize = 16;
 

@@ -169,8 +169,8 @@ impl Finder {
     /// file was found by its digest and not by its URL, the job is not done: its file is made from an
     /// archived file, if such a file still exists. A file that a damaged container has lost is not found.
     ///
-    /// A job that writes to standard output or to a pipe is not looked up, because its reader needs the bytes
-    /// in each run. The file of such a job is not added either, because no file stays on the disk.
+    /// A job that writes to standard output, a pipe or a device is not looked up, because its reader needs
+    /// the bytes in each run. The file of such a job is not added either, because no file stays on the disk.
     ///
     /// # Errors
     /// Returns why the archive cannot be read, in words for the user.

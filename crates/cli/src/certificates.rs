@@ -20,7 +20,7 @@ const LONGEST: usize = 64 << 20;
 const NONE: &str = "it has no certificate in PEM form";
 
 /// Checks the variables if the run uses them. A mistake is an error in three cases: a URL to download is or
-/// may be an https URL (`may_have_https`), the checksum list has an https URL, or a DNS server has one.
+/// may be an https URL (`may_have_https`), the checksum list has an https URL, or `--doh` names a DNS server.
 /// Otherwise the mistake only causes a warning.
 ///
 /// # Errors

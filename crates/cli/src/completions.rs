@@ -2,8 +2,8 @@
 //! the definition of the arguments and from a template for each shell. clap_complete writes the scripts for
 //! other shells. `tests/it/completions.rs` runs the scripts in the real shells.
 //!
-//! The scripts of clap_complete for bash, zsh and fish offer the wrong words after a URL, and for the values
-//! of most commands.
+//! The scripts of clap_complete for bash, zsh and fish are not used, because they offer wrong words after a
+//! URL and for the values of most commands.
 
 mod bash;
 mod fish;

@@ -325,7 +325,7 @@ fn write_list(
     let Ok(jobs) = list.jobs() else { return write_change(name, to) };
     let left_out = jobs.left_out();
     let jobs = jobs.filter(|(line, _)| !replaced.contains(line)).map(|(_, job)| job);
-    // The number of a list is not known if the run ended before the list was checked.
+    // The number of jobs in a list is not known if the run ended before the list was checked.
     let number = count.if_known().unwrap_or(0);
     let mut again = Sequence::default();
     let jobs = jobs.inspect(|job| {

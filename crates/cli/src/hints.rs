@@ -169,8 +169,8 @@ pub(crate) fn advice(code: &str) -> Option<&'static str> {
     ADVICE.iter().find(|(one, _)| *one == code).map(|(_, text)| *text)
 }
 
-/// Returns advice if the URL was given without a scheme and this may be the reason for the failure. `url` is
-/// the URL that was requested.
+/// Returns advice about a URL that was given without a scheme, if the missing scheme may be the reason for
+/// the failure. `url` is the URL that was requested.
 pub(crate) fn for_assumed_scheme(code: &str, url: &str) -> Option<String> {
     let rest = show::escaped(url.strip_prefix("https://")?).into_owned();
     let spoke_no_tls = ["connect.", "net.", "tls."].iter().any(|group| code.starts_with(group));
@@ -219,7 +219,7 @@ fn may_be_a_beginning(message: &str) -> bool {
     sizes.is_some_and(|(here, there)| here < there)
 }
 
-/// Returns advice if a container already has another file of this name.
+/// Returns advice if a container already has another file of this name, or a damaged one.
 pub(crate) fn for_file_in_container(error: &Failure, form: Form) -> Option<String> {
     let (word, option) = (form.word(), form.option());
     let other = format!(
@@ -274,7 +274,7 @@ pub(crate) fn for_no_proxy(code: &str, message: &str) -> Option<String> {
         .then(|| "If this server is a proxy, name it with --proxy.".into())
 }
 
-/// Returns advice if a connection fails because of an option.
+/// Returns advice if a connection or the lookup of a name fails because of an option.
 pub(crate) fn for_option(code: &str, message: &str) -> Option<String> {
     for (option, version) in [("-4", "IPv4"), ("-6", "IPv6")] {
         if code == "dns.unresolved" && message.contains(&format!("allows only {version}")) {

@@ -28,8 +28,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 pub struct Hook(Vec<String>);
 
 impl Hook {
-    /// Splits a command by the quotes of a shell. A variable, `|`, `>` and other syntax that has a meaning
-    /// only in a shell is an error.
+    /// Splits a command by the quotes of a shell. A variable, an operator such as `|` or `>`, and a command
+    /// whose output a shell would insert are errors. `~` and `*` are ordinary characters.
     ///
     /// # Errors
     /// Returns what is wrong, in words for the user.

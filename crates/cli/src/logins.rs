@@ -36,7 +36,8 @@ pub(crate) enum NoLogin {
 /// read from a file (`@FILE`), or the user types its password. A file may be a pipe, so it is read only once.
 ///
 /// # Errors
-/// Returns why a file with a login, headers or cookies cannot be used, or that the user pressed Ctrl-C.
+/// Returns why a login, headers or cookies cannot be used, for example because no terminal can show the
+/// question for a password. Returns [`NoLogin::Interrupted`] if the user ended such a question.
 pub(crate) fn with_logins(args: &Args) -> Result<(Args, Vec<String>), NoLogin> {
     let mut notes = readable_by_others(&args.options.http);
     let mut args = given::with_headers(args).map_err(NoLogin::Unusable)?;

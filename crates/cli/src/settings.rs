@@ -351,8 +351,8 @@ pub(crate) fn output_settings(args: &Args, to_stdout: bool) -> OutputSettings {
     }
 }
 
-/// Returns true if a command without bars shows a line while it works. If standard output is a pipe, its
-/// reader may use the terminal, so there is no line.
+/// Returns true if a command without bars shows a line while it works. If standard output is not a terminal,
+/// a program that reads the output may use the terminal, so there is no line.
 pub(crate) fn shows_work(output: &OutputSettings) -> bool {
     output.progress == Shown::Bars && std::io::stdout().is_terminal()
 }
@@ -423,7 +423,8 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     env(name)
 }
 
-/// Returns the variables whose names begin with `prefix`, sorted by name. Empty variables are left out.
+/// Returns the variables whose names begin with `prefix`, sorted by name. Variables that are empty or not
+/// valid Unicode are left out.
 pub(crate) fn variables(prefix: &str) -> Vec<(String, String)> {
     let all = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));

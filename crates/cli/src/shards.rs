@@ -2,7 +2,8 @@
 //! a list are done. With `--shard auto`, the number comes from the environment of an array job.
 //!
 //! Invariant: the file that says that a shard is done is written last, in one step, and only if every file of
-//! the shard is complete. In one folder, these files belong to one list and one number of shards.
+//! the shard is complete. In one folder, these files belong to one list, one number of shards and one value
+//! of `--shard-by`.
 
 use crate::args::{self, Args, ShardOption};
 use crate::exit::Exit;
@@ -52,7 +53,8 @@ impl Shards {
     /// environment variable.
     ///
     /// # Errors
-    /// Returns why the number of the shard is not known, in words for the user.
+    /// Returns why the number of the shard is not known, or why there is no such shard, in words for the
+    /// user.
     pub(crate) fn of(
         lists: &args::Lists,
         variable: impl Fn(&str) -> Option<String>,
@@ -129,8 +131,8 @@ impl Shards {
     /// Returns true if an earlier run completed this shard of the list below `folder`.
     ///
     /// # Errors
-    /// Returns a message if the folder has files of another list or of another number of shards, or if they
-    /// cannot be read.
+    /// Returns a message if the folder has files of another list, another number of shards or another value
+    /// of `--shard-by`, or if they cannot be read.
     fn is_done(&self, folder: &Path) -> Result<bool, String> {
         let markers = folder.join(FOLDER);
         let unreadable = |e: &dyn std::fmt::Display| format!("{} cannot be read: {e}", markers.display());

@@ -39,7 +39,7 @@ pub struct Survey {
     pub(crate) warnings: Vec<String>,
     /// The names of the files of long lists. They are known when the check of the lists ends.
     pub(crate) names: Option<Arc<OnceLock<ListedNames>>>,
-    /// True if the rest of the URLs is added during the run.
+    /// True if the rest of the URLs is read only during the run.
     pub(crate) is_partial: bool,
     /// The shard of this run, if the user chose one.
     pub(crate) shards: Option<Shards>,

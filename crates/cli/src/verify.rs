@@ -59,7 +59,7 @@ const RECORDS: [&str; 2] = [".lock", ".jsonl"];
 /// The end of a message about lines of a list that could not be read.
 const NOT_READ: &str = "could not be read";
 
-/// The reading of a file of this size takes long enough to show its name on the terminal at once.
+/// From this size on, in bytes, reading a file takes so long that its name is shown on the terminal at once.
 const LARGE: u64 = 64 << 20;
 
 /// The facts that were read from lists.

@@ -37,8 +37,8 @@ const EQUAL_MOST: usize = 16;
 pub(super) enum Found {
     /// The file that was downloaded from a URL of the job.
     ByUrl(Archived),
-    /// The newest files that have a digest of the job, newest first. The list is empty if the archive has no
-    /// such file.
+    /// Files that have a digest of the job: the file whose URL was added to the archive last comes first. The
+    /// list is empty if the archive has no such file.
     ByDigest(Vec<Archived>),
 }
 

@@ -12,6 +12,7 @@ pub enum Deadline {
     After(Duration),
     /// A time of day. The deadline is the next such time after the start of the run.
     Daily(Time),
+    /// A point in time.
     At(SystemTime),
 }
 

@@ -37,8 +37,8 @@ pub(super) fn not_read(command: &clap::Command, mut error: clap::Error) -> NoArg
     }
 }
 
-/// Returns true if an option needs a value and has none. clap also reports this if the next word begins
-/// with a dash, because that word counts as an option.
+/// Returns true if an option needs a value and has none, or only an empty one. clap also reports this if the
+/// next word begins with a dash, because that word counts as an option.
 fn lacks_value(error: &clap::Error) -> bool {
     matches!(error.get(ContextKind::InvalidValue), Some(ContextValue::String(value)) if value.is_empty())
 }

@@ -79,8 +79,8 @@ pub(in crate::args) fn folders(text: &str) -> Result<Folders, String> {
 pub enum ShardOption {
     /// The number of the shard, and how many shards there are.
     Fixed(u64, u64),
-    /// How many shards there are, if the user gave this. The environment has the number of the shard, and it
-    /// also says how many shards there are if the user did not.
+    /// The number of shards, if the user gave it. The number of this run's shard is in the environment. If
+    /// the user gave no number of shards, that number is in the environment too.
     Auto(Option<u64>),
 }
 

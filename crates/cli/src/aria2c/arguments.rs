@@ -3,7 +3,8 @@
 //!
 //! The rules are the rules of `getopt_long`, as aria2 uses it: options and URLs can be in any order, the
 //! forms `--opt=V`, `--opt V`, `-x16` and `-x 16` are accepted, and a name can be shortened to a unique
-//! beginning. An option with a boolean value takes the value only after `=`, or right after its letter.
+//! beginning. An option with a boolean or an optional value takes the value only after `=`, or right after
+//! its letter.
 //!
 //! Invariant: the last value of an option is used, except that `header` and `index-out` collect all their
 //! values.
@@ -242,7 +243,7 @@ fn with_home(name: &str, value: &str) -> String {
 }
 
 /// Adds the options of the configuration file, if there is one, to `options`. Returns warnings. `named` is
-/// the path that the user gave. It is an error if there is no file at this path.
+/// the path that the user gave. It is an error if the file at this path cannot be read.
 fn read_file(named: Option<&str>, options: &mut Options) -> Result<Vec<String>, Refused> {
     let path = named.map(PathBuf::from).or_else(default_file);
     let Some(path) = path else { return Ok(Vec::new()) };

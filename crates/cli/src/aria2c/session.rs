@@ -40,8 +40,8 @@ const FAILED: u8 = 1;
 const NOT_HERE: [(&str, &str); 4] =
     [("dry-run", "true"), ("hash-check-only", "true"), ("show-files", "true"), ("parameterized-uri", "true")];
 
-/// Options of single files. On the command line, they apply to the files of the command line, and not to the
-/// files of clients.
+/// Options of single files. On the command line, `checksum` and `pause` apply to each of its files. The other
+/// options apply only if the command line has a single file. None of them applies to the files of clients.
 const OF_ONE: [&str; 5] = ["checksum", "gid", "index-out", "out", "pause"];
 
 /// Downloads the files of the command line, and returns the exit status.
@@ -253,7 +253,8 @@ impl Run<'_> {
     }
 
     /// Runs until all downloads are over, or until the run is stopped. If clients are served, the run
-    /// continues until it is stopped. Returns false if the run must end at once, because of a second signal.
+    /// continues until it is stopped. Returns false if the run must end at once, because a signal arrived
+    /// while the run was already stopping.
     async fn drive(&mut self, mut watched: UnboundedReceiver<(Notice, Arc<Entry>)>) -> bool {
         let (stopped, start) = (self.daemon.clone(), Instant::now());
         let ended = stopped.wait();

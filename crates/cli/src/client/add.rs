@@ -83,8 +83,8 @@ async fn add_list(daemon: &Http, list: &Path, add: &Add) -> Result<(), Failed> {
             false => print(&format!("added {}\n", show::escaped(id)))?,
         }
     }
-    // Some entries of a document cannot be used. The daemon added them as downloads that failed, and reports
-    // them as mistakes.
+    // If some entries of a document cannot be used, the daemon adds them as downloads that failed, and
+    // reports them as mistakes.
     let mistakes: Vec<&str> = daemon.list(&added, "mistakes")?.iter().filter_map(Value::as_str).collect();
     match mistakes.is_empty() {
         true => Ok(()),

@@ -26,7 +26,8 @@ const PAINT_EVERY: Duration = Duration::from_millis(500);
 /// Shows the bars until the daemon ends.
 ///
 /// # Errors
-/// Returns an error when the daemon ends or the connection is lost, or if the daemon cannot be reached.
+/// Returns an error when the daemon ends or the connection is lost, or if the daemon cannot be reached or
+/// refuses the secret.
 pub(super) async fn run(args: &Args, daemon: &Http) -> Result<Exit, String> {
     let mut events = daemon.events().await?;
     let output = settings::output_settings(args, false);
@@ -73,7 +74,7 @@ struct Screen {
     /// For each active download, the time when it was seen first.
     seen: HashMap<String, Instant>,
     samples: Vec<Progress>,
-    /// The number of downloads that wait.
+    /// The number of downloads that wait or are paused.
     queued: u64,
 }
 

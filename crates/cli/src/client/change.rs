@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 /// changed.
 ///
 /// # Errors
-/// Returns an error if the daemon cannot be reached, or if it refuses `--all`.
+/// Returns an error if a call fails with [`Failed::Lost`], or if the daemon refuses `--all`.
 pub(super) async fn pause(daemon: &Http, chosen: &Chosen, paused: bool) -> Result<Exit, String> {
     let change = json!({ "paused": paused });
     if chosen.all {
@@ -48,7 +48,7 @@ async fn resume(daemon: &Http, id: &str, change: &Value) -> Result<(), Failed> {
 /// downloads are still removed.
 ///
 /// # Errors
-/// Returns an error if the daemon cannot be reached, or if it refuses `--over`.
+/// Returns an error if a call fails with [`Failed::Lost`], or if the daemon refuses `--over`.
 pub(super) async fn remove(daemon: &Http, remove: &Remove) -> Result<Exit, String> {
     if remove.over {
         daemon.call(Method::DELETE, "/downloads", None).await?;

@@ -95,11 +95,11 @@ fn is_same(known: &Url, url: &Url) -> bool {
         && (known.host_str() == url.host_str() || is_here(known) && url.host_str() == Some("localhost"))
 }
 
-/// Returns false if the URL of a notice leads to a port on which a program of another user listens, or on
-/// which no program listens. A notice does not prove that its daemon runs, because after a kill, another
-/// process can get the same process ID. The user of a listener can be found out only on Linux, for an http
-/// URL of this machine. For all other URLs, this function returns true. For https, the client checks the
-/// certificate of the daemon.
+/// Returns false if the URL of a notice leads to a port on which a program of another user (except root)
+/// listens, or on which no program listens. A notice does not prove that its daemon runs, because after a
+/// kill, another process can get the same process ID. The user of a listener can be found out only on Linux,
+/// for an http URL of this machine. For all other URLs, this function returns true. For https, the client
+/// checks the certificate of the daemon.
 fn may_be_ours(url: &Url) -> bool {
     let can_tell = cfg!(target_os = "linux") && url.scheme() == "http" && is_here(url);
     !can_tell || listener::is_ours(url.port_or_known_default())

@@ -90,7 +90,7 @@ fn path(list: &List, offset: usize) -> String {
     format!("/downloads?{}", query.finish())
 }
 
-/// Returns the line with the numbers of all downloads.
+/// Returns the line that says how many downloads are active, queued and over.
 fn sums(summary: &Value) -> String {
     let number = |name: &str| summary[name].as_u64().unwrap_or_default();
     let speed = units::rate(number("speed") as f64);

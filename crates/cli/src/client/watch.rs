@@ -15,7 +15,8 @@ use std::collections::BTreeMap;
 /// Prints events. If identifiers are given, returns when these downloads are over.
 ///
 /// # Errors
-/// Returns an error if a given identifier belongs to no download, or if the daemon ends.
+/// Returns an error if a given identifier belongs to no download, if the daemon ends or a call to it fails,
+/// or if nothing can be printed.
 pub(super) async fn run(daemon: &Http, watch: &Watch) -> Result<Exit, String> {
     // The events are requested before the states of the downloads, so that no end of a download is missed
     // between the two requests.

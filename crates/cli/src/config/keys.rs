@@ -121,7 +121,7 @@ pub(super) fn default(arg: &Arg) -> String {
     after.and_then(|text| text.split_once(']')).map(|(default, _)| default.to_string()).unwrap_or_default()
 }
 
-/// Returns true if each use of the option adds a value. The value of its key is then a list.
+/// Returns true if each use of the option adds a value. The value of its key can then be a list.
 pub(super) fn is_list(arg: &Arg) -> bool {
     matches!(arg.get_action(), ArgAction::Append)
 }

@@ -34,7 +34,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use values::{Meaning, Unusable};
 
-/// The name of the default file. The file is in the folder `downhaul` of the user's configurations.
+/// The name of the default file. The file is in the folder `downhaul`, which is in the user's folder for
+/// configurations.
 const FILE_NAME: &str = "config.toml";
 
 /// The prefix of environment variables that are settings.

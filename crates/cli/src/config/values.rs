@@ -180,7 +180,7 @@ pub(super) fn named_files(arg: &Arg, value: &Value) -> Vec<PathBuf> {
     values.iter().filter(|_| may_name).filter_map(file).collect()
 }
 
-/// Returns a path with the home folder in place of `~` before a slash.
+/// Returns a path. If it begins with `~/`, the home folder takes the place of `~`.
 fn below_home(file: &str) -> PathBuf {
     match file.strip_prefix("~/").zip(settings::home()) {
         Some((below, home)) => home.join(below),
@@ -196,7 +196,8 @@ fn secret_of(file: &str) -> Result<String, Unusable> {
     Ok(text.trim().to_string())
 }
 
-/// Returns the value of an option. If it is a path, the home folder takes the place of `~` before a slash.
+/// Returns the value of an option. If it is a path that begins with `~/`, the home folder takes the place of
+/// `~`.
 fn with_home(arg: &Arg, text: &str) -> String {
     let is_path =
         matches!(arg.get_value_hint(), ValueHint::FilePath | ValueHint::DirPath | ValueHint::AnyPath);

@@ -28,7 +28,7 @@ impl Ended {
         }
     }
 
-    /// Returns true if all jobs of this part have ended, and nothing is left to do for them.
+    /// Returns true if all jobs of this part, which is a list, were read, and nothing is left to do for them.
     pub(super) fn has_all(&self, part: &PartSoFar) -> bool {
         part.is_whole
             && (1..=part.passed.jobs() as u64).all(|place| self.has(part.before.saturating_add(place)))

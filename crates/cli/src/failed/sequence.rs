@@ -2,7 +2,7 @@
 //!
 //! Invariant: a list is recognised only if its jobs have the same URLs, given names, sizes and digests in the
 //! same order. The probability that another list is recognised by mistake is 2^-64. If the other list is
-//! shorter and only its last job differs, the probability is 1/256.
+//! shorter and differs only in its last N jobs, the probability is 256^-N for a small N.
 
 use downhaul_engine::core::error::Error;
 use downhaul_engine::core::job::{Job, Url};

@@ -65,8 +65,8 @@ struct Reader {
 }
 
 impl Reader {
-    /// Reads the text after the command. A second command of curl is refused, because the files of this
-    /// command would not be downloaded. After a `|`, any command is left out with a note.
+    /// Reads the text after the command. A second command of curl is refused, because its files would not be
+    /// downloaded. Any other text is left out with a note, and so is any command after a `|`.
     fn rest(&mut self, rest: &str) -> Result<(), String> {
         let operator = rest.split_whitespace().next().unwrap_or_default();
         let after = rest.trim_start_matches(['|', ';', '&', ' ', '\n']);

@@ -114,7 +114,7 @@ fn translate(text: &str) -> Result<Translation, String> {
 }
 
 /// Splits a command into words by the quotes of a POSIX shell. Returns `None` if the text has more than one
-/// command or has a redirection.
+/// command, or has a redirection other than `<` and `>>`, which are errors.
 ///
 /// # Errors
 /// Returns what is wrong, such as text that only a shell can replace, or a quote that is not closed.

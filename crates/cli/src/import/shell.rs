@@ -295,7 +295,7 @@ impl Posix<'_> {
         })
     }
 
-    /// Reads `> FILE`. Other redirections, such as `2>/dev/null`, are left out.
+    /// Reads `> FILE`. `>> FILE` is an error. Other redirections, such as `2>/dev/null`, are left out.
     fn redirect(&mut self) -> Result<(), String> {
         let number = self.word.take_if(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit()));
         self.end_word();

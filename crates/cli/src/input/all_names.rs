@@ -16,7 +16,7 @@ use std::path::PathBuf;
 /// The kind of the name of a folder. The kind of a name is stored in those bits of its key that the hash does
 /// not use ([`UNUSED`]).
 const FOLDER: u64 = 0;
-/// The kind of the name of a file that may change, because the user did not give the name.
+/// The kind of the name of a file if the user did not give the name, or if a document gives the name.
 const FILE: u64 = 1;
 /// The kind of the name of a file that the user gave.
 const GIVEN: u64 = 2;

@@ -2,9 +2,9 @@
 //! longer list is read again during the run.
 //!
 //! Invariant: if one of the first [`FIRST`] lines has a mistake, the run is refused before any file is
-//! requested, unless lines with mistakes are left out (`--skip-bad-lines`) or the mistake concerns one file
-//! of a document. The rest of long lists is checked during the run ([`Rest`]), unless the run must know all
-//! jobs before it begins. Clashes of names in long lists are found after all lists were read.
+//! requested, unless such lines are left out (`--skip-bad-lines`) or the mistake concerns only one file of a
+//! document or one line of a lock file. The rest of long lists is checked during the run ([`Rest`]), unless
+//! all jobs must be known before. Clashes of names in long lists are found after all lists were read.
 
 use super::HAS_NO_URL;
 use super::all_names::{AllNames, Suspects};
@@ -46,8 +46,8 @@ const FIRST: u64 = if cfg!(debug_assertions) { 10_000 } else { 100_000 };
 /// returns the rest of the check, if it can end during the run.
 ///
 /// # Errors
-/// Returns the mistakes with their line numbers. In a document, a mistake in one file is not a mistake of the
-/// list. Only that file fails, during the run.
+/// Returns the mistakes with their line numbers. In a document or a lock file, a mistake that concerns one
+/// file only is not a mistake of the list. Only that file fails, during the run.
 pub(super) fn all(
     args: &Args,
     arguments: Option<&Arguments>,

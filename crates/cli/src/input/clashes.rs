@@ -1,4 +1,5 @@
-//! Finds names that two jobs cannot both have: the same name twice, or a file and a folder of the same name.
+//! Finds names that two jobs cannot both have: the same name twice, a file and a folder of the same name, or
+//! the name of a side file (a partial file or journal) of the other job.
 
 use downhaul_engine::core::job::{Destination, Job, Url};
 use downhaul_engine::core::name::{JOURNAL, NEW_JOURNAL, PART, same_file_key, side_files};

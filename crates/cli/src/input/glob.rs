@@ -1,8 +1,8 @@
 //! Expands a URL with patterns to several URLs (`--glob`), by the rules of curl.
 //!
 //! `{one,two}` stands for each of its words. `[1-10]`, `[001-100]` and `[a-z]` stand for each number or
-//! letter, with a step in `[0-100:10]`. A bracket or brace after a backslash is an ordinary character. The
-//! brackets of the address in `http://[::1]/` are ordinary characters too.
+//! letter, with a step in `[0-100:10]`. A bracket or brace after a backslash is an ordinary character. Empty
+//! brackets, and the brackets of the address in `http://[::1]/`, are ordinary characters too.
 
 use downhaul_engine::core::show;
 use std::net::Ipv6Addr;
@@ -214,8 +214,8 @@ fn words(text: &str) -> Result<(Set, &str), &'static str> {
 }
 
 /// Reads a range such as `[1-10]` at the beginning of `text`. Returns the values of the range and the rest of
-/// the text. `before` is the text before the bracket. Returns `None` for an ordinary bracket, which is empty
-/// or belongs to an IPv6 address.
+/// the text. `before` is the text before the bracket. Returns `None` for ordinary brackets, which are empty
+/// or belong to an IPv6 address.
 fn range<'t>(text: &'t str, before: &str) -> Result<Option<(Set, &'t str)>, &'static str> {
     let (inside, after) = text[1..].split_once(']').ok_or("a [ is not closed")?;
     let is_host = before.ends_with("://") || before.ends_with('@');

@@ -143,7 +143,8 @@ impl List {
         self.facts.without_url.store(number, Ordering::Relaxed);
     }
 
-    /// Returns the mistakes of the list, in words for the user.
+    /// Returns the message about the mistakes `all` of the list. For a checksum list, the message says
+    /// instead what such a list is for.
     pub(super) fn has_mistakes(&self, all: &str) -> String {
         match &self.content {
             Content::File(path) if is_checksum_list(path) => format!(

@@ -61,7 +61,7 @@ pub enum Part {
     Arguments(Arc<Arguments>),
     /// A list that was checked, or whose check ends during the run.
     List(Checked),
-    /// Standard input, or a pipe. It is read during the run.
+    /// Standard input, a pipe or a device. It is read during the run.
     Stream(Stream),
 }
 

@@ -92,7 +92,7 @@ struct Rows {
     columns: Vec<Column>,
     /// The readers of the columns of the open row group, or `None` for a column that is not read.
     readers: Vec<Option<ColumnReader>>,
-    /// The rows of the open row group that were not read yet.
+    /// The number of rows of the open row group that were not read yet.
     left: usize,
     /// The number of the next row group.
     group: usize,

@@ -55,11 +55,12 @@ pub(super) struct Reading {
     pub(super) is_read: bool,
     /// The line that was read last.
     pub(super) line: u64,
-    /// The number of jobs that were read, in all shards. A line that has a mistake is not a job.
+    /// The number of jobs that were read, in all shards. A line that has a mistake is not a job, unless the
+    /// mistake concerns only one file of a document or only one line of a lock file.
     pub(super) count: u64,
     /// The number of these jobs in the shard of this run.
     pub(super) of_shard: u64,
-    /// The jobs that were read, if the list is short.
+    /// The jobs that were read and belong to the shard of this run, if the list is short.
     pub(super) kept: Option<Vec<AtLine>>,
     pub(super) mistakes: Mistakes,
     /// Mistakes in lines that are left out.

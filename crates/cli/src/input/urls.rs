@@ -29,7 +29,7 @@ pub struct Arguments {
 
 #[derive(Debug)]
 enum Naming {
-    /// The server or the URL.
+    /// The server, the URL or a template gives the names.
     Server,
     /// The names in an argument, one for each URL.
     Listed(Vec<SafeName>),
@@ -310,8 +310,8 @@ pub(crate) fn is_stdout(path: &Path) -> bool {
     STDOUT.iter().any(|name| path.as_os_str() == *name)
 }
 
-/// Returns the destination for a path that the user gave with `-o`. If a file is written to this path, the
-/// path is used unchanged.
+/// Returns the destination for a path that the user gave with `-o`. The path of a regular file is used
+/// unchanged.
 fn save_as(path: &Path, folder: &Path, rules: &name::Naming) -> Result<Destination, String> {
     let text = path.to_string_lossy();
     // A pipe or a device is written to, and not replaced.

@@ -47,9 +47,10 @@ pub(crate) enum Key {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(windows, expect(dead_code, reason = "Windows has neither of the last two"))]
 pub(crate) enum Signal {
-    /// Ctrl-C.
+    /// Ctrl-C, or Ctrl-Break on Windows.
     Interrupt,
-    /// SIGTERM, or SIGHUP, which the system sends when the terminal is closed.
+    /// SIGTERM, or SIGHUP, which the system sends when the terminal is closed. On Windows: the window was
+    /// closed, the user logs off, or the machine shuts down.
     Terminate,
     /// The process that started the program has ended (`--stop-with-parent`).
     ParentEnded,

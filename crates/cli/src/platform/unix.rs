@@ -21,7 +21,7 @@ use std::time::Duration;
 /// The controlling terminal. Answers are read from it, even if standard input is something else.
 pub(crate) struct Terminal {
     tty: File,
-    /// The settings that the terminal had before single keys were read.
+    /// The settings that the terminal had before this program changed them.
     before: Option<Termios>,
 }
 

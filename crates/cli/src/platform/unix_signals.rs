@@ -28,7 +28,8 @@ const PARENT_CHECKED: Duration = Duration::from_millis(250);
 const SAME_WISH: Duration = Duration::from_millis(100);
 
 /// The signals that this program handles. On Linux, signals that were ignored when the program started stay
-/// ignored. `nohup` and shells that start a program in the background ignore such signals.
+/// ignored. For example, a program that `nohup` starts ignores SIGHUP, and a program that a shell script
+/// starts in the background ignores SIGINT.
 pub(crate) struct Signals {
     interrupt: Option<Stream>,
     terminate: Option<Stream>,
@@ -63,7 +64,8 @@ impl Signals {
         Signals { hangup: None, ..self }
     }
 
-    /// Returns the next signal. Of several signals within [`SAME_WISH`], returns only the first.
+    /// Returns the next signal. After a signal that asks the program to end, other such signals are not
+    /// returned for the time [`SAME_WISH`].
     pub(crate) async fn next(&mut self) -> Signal {
         loop {
             let signal = self.received().await;

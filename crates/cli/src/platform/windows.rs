@@ -220,8 +220,8 @@ pub(crate) fn keep_while_replaced(_file: File) -> Option<File> {
     None
 }
 
-/// Returns the path of a device, which is written to and not replaced. These are `NUL` and the paths that
-/// begin with `\\.\`. Returns `None` for all other paths.
+/// Returns the path of a device, which is written to and not replaced: `NUL`, or a path that begins with
+/// `\\.\`. Returns `None` for all other paths.
 pub(crate) fn pipe_or_device(path: &Path, _folder: &Path) -> Option<PathBuf> {
     let text = path.to_string_lossy();
     match text.strip_prefix(r"\\.\") {

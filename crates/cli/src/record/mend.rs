@@ -1,6 +1,6 @@
 //! Makes the last line of a lock file whole, after a power failure or an editor left it without its end.
 //!
-//! Invariant: a complete line is never removed.
+//! Invariant: a complete line of a lock file is never removed.
 
 use super::{Form, rows};
 use serde_json::Value;

@@ -118,8 +118,8 @@ pub(super) fn closing(summary: &Summary, output: &OutputSettings, shared: &Share
 /// Writes the last output on a separate thread, and waits until it is written. If the run was stopped, this
 /// function waits at most for `limit`. A signal during the wait starts this time again. During the wait,
 /// Ctrl-C ends the program immediately. There is one exception: if a mistake in a list stopped the run, only
-/// the second signal ends the program immediately. SIGTERM and SIGHUP also end it immediately only as the
-/// second signal.
+/// the second signal ends the program immediately. SIGTERM and SIGHUP always end the program immediately only
+/// as the second signal.
 pub(super) async fn write_last_output(
     write: impl FnOnce() + Send + 'static,
     limit: Duration,
@@ -141,9 +141,9 @@ pub(super) async fn write_last_output(
     }
 }
 
-/// Waits for the end of the commands of `--on-complete` and `--on-error-run`. After a signal, no further
-/// command starts, and this function waits at most for [`LAST_OUTPUT_LIMIT`]. A second signal ends the
-/// program immediately.
+/// Waits for the end of the commands of `--on-complete` and `--on-error-run`. If the program ends soon
+/// ([`Shared::is_in_a_hurry`]), no further command starts, and this function waits at most for
+/// [`LAST_OUTPUT_LIMIT`]. A second signal ends the program immediately.
 pub(super) async fn wait_for_commands(
     commands: JoinHandle<()>,
     (shared, args): (&Shared, &Args),

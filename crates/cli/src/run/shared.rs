@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// The time in which the screen must remove the bars after Ctrl-Z. It paints ten times a second.
+/// The time in which the screen must remove the bars after Ctrl-Z. The screen paints ten times a second.
 const LONGEST_HIDE: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
@@ -166,8 +166,9 @@ impl Shared {
 
     /// Starts the task that stops the program at each Ctrl-Z, until it is continued. The screen removes the
     /// bars and the question before that, unless the terminal accepts no bytes. Does nothing if nothing is
-    /// painted again and again, because the system then stops the program. With `TERM=dumb`, the program is
-    /// also stopped in this way at a question, and the shell must restore the settings of the terminal.
+    /// painted again and again, because the system itself then stops the program. With `TERM=dumb`, the
+    /// system stops the program even while a question is open. The shell must then restore the settings of
+    /// the terminal.
     pub(super) fn start_ctrl_z(shared: &Arc<Shared>, args: &Args, output: &OutputSettings) {
         if !output.repaints || output.progress == Shown::Json || args.plan().is_some() {
             return;

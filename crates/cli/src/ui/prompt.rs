@@ -27,7 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// file is meant.
 const SHORTEST_NAME: usize = 12;
 
-/// The most lines that a failure may take. More lines would leave too few lines for the bars.
+/// The most lines that the reason of a failure may take below the name of the file. More lines would leave
+/// too few lines for the bars.
 const MOST_LINES: usize = 4;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +65,8 @@ impl Prompt {
         Prompt { terminal, open: VecDeque::new(), asked: None, is_printed: false }
     }
 
-    /// Adds the open questions of a state. The screen may have missed the events of these questions.
+    /// Adds the open questions of a state, and removes the questions that are no longer open. The screen may
+    /// have missed the events of these questions.
     pub(crate) fn catch_up(&mut self, state: &State, messages: &Messages) {
         if self.terminal.is_none() {
             return;
