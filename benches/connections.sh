@@ -2,7 +2,8 @@
 # Measures downloads of one file over several connections. The server of the testkit limits each TCP
 # connection, in most runs to 1 MB/s (a token bucket of 64 KiB). The numbers answer three questions. How
 # much faster are several connections than one? How much time does a download over four connections lose if
-# one of them delivers nothing or is very slow? How many bytes of 1 GiB does an interrupted run fetch again?
+# one of them delivers nothing or is very slow? How many bytes of 1 GiB are fetched again after a run was
+# killed?
 #
 #   benches/connections.sh
 #

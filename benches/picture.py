@@ -1,5 +1,5 @@
 """Draws docs/race.svg: bars of wall time from race.json. The SVG has its own background, so that it
-can be read on any page. Scenes without another tool than downhaul and the reference are left
+can be read on any page. Scenes in which only downhaul and the reference took part are left
 out."""
 import html
 
@@ -11,8 +11,8 @@ COLUMN = (WIDTH - 2 * MARGIN - GAP) / 2
 NAMES, FIGURES = 120, 66
 BARS = COLUMN - NAMES - FIGURES
 LINE, BAR, TITLE, BETWEEN, FOOT = 16, 10, 38, 14, 24
-# A bar is cut if it is more than this many times as long as the longer bar of downhaul and the best
-# peer.
+# The bars of downhaul and of the best peer are compared. A bar is cut if it is more than this many
+# times as long as the longer one of these two bars.
 CUT = 3
 STYLE = """
 text { font: 12px ui-sans-serif, system-ui, 'Segoe UI', Helvetica, Arial, sans-serif; fill: #24292f }

@@ -23,7 +23,7 @@ def peers(tools):
 
 
 def versions(root, downhaul):
-    """Returns the version of each tool that takes part."""
+    """Returns the versions of downhaul, Linux, nginx, and the other tools that are installed."""
     commit = text(["git", "-C", root, "describe", "--always"]).strip() or "no commit"
     # Other files may differ from the commit. For example, race.json differs after the first scene.
     changed = text(["git", "-C", root, "status", "--porcelain", "--", *SOURCES]) != ""
@@ -52,7 +52,8 @@ def filesystem(folder):
 
 
 def calls(path):
-    """Returns the number of each system call from the file that `strace -c -U calls,name` wrote."""
+    """Returns how often each system call was made. `path` is the file that `strace -c -U calls,name`
+    wrote."""
     with open(path) as file:
         rows = [line.split() for line in file]
     return {row[1]: int(row[0]) for row in rows if len(row) == 2 and row[0].isdigit() and row[1] != "total"}
@@ -92,7 +93,8 @@ def scene(path, name, scene, tools, runs, filesystem, versions):
 
 def ratios(tools):
     """Returns the medians of downhaul divided by those of the fastest peer, the fastest reference,
-    and the fastest run of downhaul with a fixed number, if there are any."""
+    and the fastest run of downhaul with a fixed number of files at a time, if there are any. Tools
+    with wrong results are left out."""
     ours, *fixed = [name for name in tools if name.startswith("downhaul")]
     found = {}
     for of, among in (

@@ -1,7 +1,8 @@
 """The scenes of `benches/race`: files, servers, lines, and the command of each tool.
 
-A stage uses the folder that it is given (in /dev/shm) and the ports 18481 to 18483 alone. It
-returns each process that it starts, and the caller stops the process.
+A stage uses the folder that it is given (in /dev/shm) and the ports 18481 to 18483. No other program
+may use them at the same time. The stage returns each process that it starts, and the caller stops the
+process.
 """
 import dataclasses, functools, hashlib, os, subprocess, time, typing
 
@@ -12,8 +13,8 @@ HTTP, HTTPS, HTTP_FAR = f"http://127.0.0.1:{PLAIN}", f"https://localhost:{SECURE
 LARGE = 1 << 30
 SMALL, SMALL_SIZE = 10_000, 10 * 1024
 MIDDLE, MIDDLE_SIZE = 1_000, 1 << 20
-# The fixed numbers of files at a time that are compared with `-j auto`. 8 is left out on a line
-# with a round trip of 40 ms, because it would take 50 s.
+# The fixed numbers of files at a time that are compared with `-j auto`. Numbers up to 8 are left out
+# on a line with a round trip of 40 ms, because even 8 files at a time would take 50 s.
 FIXED, FIXED_FAR = (1, 2, 4, 8, 16, 32, 64), (16, 32, 64, 128)
 # The number of unanswered requests of the reference. On loopback, a higher number is not faster. On
 # the line, 128 requests for 10 KiB are 1.25 MiB, almost the 1.4 MiB that are in flight at 300
@@ -194,7 +195,7 @@ http {{ access_log off; sendfile on; keepalive_requests 10000000; {temporary} ro
         }
 
     def of_auto(self):
-        """Returns a scene for each of `of_many_files` that compares `-j auto` with fixed numbers."""
+        """Returns, for each scene of `of_many_files`, a scene that compares `-j auto` with fixed numbers."""
         return {
             f"auto-{name}": dataclasses.replace(
                 scene,

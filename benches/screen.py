@@ -5,7 +5,7 @@ picture of the screen while bars are drawn, and stops the demo.
 import html, os, re, subprocess, sys, time
 
 COLUMNS, ROWS = 100, 30
-# The picture is taken this long after the start, when some files are finished and others have bars.
+# The picture is taken this many seconds after the start, when some files are finished and others have bars.
 AFTER = 3.2
 WIDTH, HEIGHT, MARGIN, TOP = 8.0, 17, 14, 27
 INK, PAPER, FAINT = "#c0caf5", "#1a1b26", "#7a83ad"

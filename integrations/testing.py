@@ -139,7 +139,7 @@ def check_files(folder: str, items: list[dict[str, str]]) -> None:
 
 def processes(mark: str, word: str = "") -> list[int]:
     """Returns the processes that have this mark in their environment and this word in their
-    command."""
+    command, except this process."""
     found = []
     for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
         if pid == os.getpid() or f"{MARK}={mark}".encode() not in _read(pid, "environ").split(b"\0"):

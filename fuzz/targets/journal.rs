@@ -1,5 +1,5 @@
 //! Reads any bytes as a journal. This must not panic. The result is written as a journal again. This journal
-//! must be readable, and have the same start and no more claims.
+//! must be readable, and have the same start and at most as many claims.
 #![no_main]
 
 use downhaul_core::journal;

@@ -1,6 +1,6 @@
-//! Reads any bytes as a line of a list and as a line of a lock file. This must not panic, and the result must
-//! have URLs and complete digests. Also reads any bytes as a text of several lines. The lines must contain no
-//! line ends.
+//! Reads any bytes as a line of a list and as a line of a lock file. This must not panic. The job of a list
+//! must have URLs and complete digests. The entry of a lock file must be the same after it was written and
+//! read again. Also reads any bytes as a text of several lines. The lines must contain no line ends.
 #![no_main]
 
 use downhaul_core::list::{self, text::Lines};

@@ -48,7 +48,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 def until(what, look):
-    """Calls `look` until its result is true, and returns this result."""
+    """Calls `look` until its result is true, and returns this result. Fails after 30 seconds."""
     end = time.monotonic() + 30
     while time.monotonic() < end:
         if found := look():

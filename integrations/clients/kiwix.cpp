@@ -1,7 +1,7 @@
 // Downloads a file with the Downloader of libkiwix: adds, pauses and resumes the download, ends aria2c,
 // starts aria2c again, and waits until the file is complete. The argument is the URL. The program prints
 // the path of the file. libkiwix 11 sends each option as a parameter of its own, and aria2 uses only one of
-// these parameters.
+// these parameters. So this download has only one option.
 #include <chrono>
 #include <iostream>
 #include <kiwix/downloader.h>
@@ -22,7 +22,8 @@ static void wait_for(kiwix::Download* download, kiwix::Download::StatusResult wa
                            std::to_string(wanted));
 }
 
-// Starts a download that takes some seconds, and ends aria2c before it is complete.
+// Starts a download that takes some seconds, pauses and resumes it, and ends aria2c before the file is
+// complete. Returns the identifier of the download.
 static std::string start(const std::string& url) {
   kiwix::Downloader downloader;
   auto* download = downloader.startDownload(url, {{"max-download-limit", "1M"}});

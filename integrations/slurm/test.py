@@ -13,7 +13,7 @@ import hashlib, json, os, random, shutil, signal, socket, subprocess, sys, tempf
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 FILES, TASKS, BYTES = 40, 4, 1_500_000
-# The longest time for the whole test, in seconds.
+# The longest wait until every shard is complete, in seconds.
 LONGEST = 420
 
 

@@ -74,7 +74,7 @@ export async function call(method, path, body) {
 }
 
 /**
- * Passes every event to `on`, until the connection ends. Calls `begin` when the connection is open. No event after this call is missed.
+ * Passes every event to `on`, until the connection ends. Calls `begin` when the connection is open. The events that arrive while `begin` runs are passed to `on` after it.
  * @param {(event: any) => void} on @param {() => Promise<void>} begin
  */
 export async function events(on, begin) {

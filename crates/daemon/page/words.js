@@ -23,7 +23,7 @@ export const count = (number, thing) => `${number} ${thing}${number === 1 ? "" :
 /** @param {number} ms */
 export const date = (ms) => new Date(ms).toLocaleString();
 
-/** Advice for the user after a failure. The keys are the beginnings of error codes. @type {[string, string][]} */
+/** Advice for the user after a failure. Each row has the beginning of error codes, and the advice. The first row that fits is used. @type {[string, string][]} */
 const ADVICE = [
   ["http.not_found", "Check the URL. If the file has moved, add its new URL as a new download."],
   ["http.gone", "The file was removed from the server. Look for another source."],

@@ -54,7 +54,7 @@ pub struct Config {
     /// The options that the configuration sets, under the names of aria2. Options that clients have set have
     /// precedence over them.
     pub configured: Options,
-    /// The session file in the form of aria2, which `aria2.saveSession` and the end of the daemon write.
+    /// The path of the session file in the form of aria2, which [`Daemon::save_session`] writes.
     pub session_file: Option<PathBuf>,
     /// Receives the notices, each with the download as it is at that time. A notice about a download that is
     /// no longer in the queue is left out.
@@ -102,7 +102,7 @@ impl Daemon {
             .with_output(default)
             .with_releases_names(true)
             .with_parallel(Some(state.most_active()))
-            // A download that was paused and resumed waits until its last run has closed the file.
+            // A download that was paused and resumed waits until its earlier job has closed the file.
             .with_if_locked(IfLocked::Wait);
         state.show_started(network::options(&settings));
         let session = {

@@ -64,7 +64,7 @@ impl State {
 }
 
 /// The path, the URLs and the options of a download before a client changed its URLs or its headers. A
-/// partial file from before the change may still exist. The download does not continue that file now.
+/// partial file from before the change may still exist, and the download may now use another partial file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Former {
     /// The path of the file.
@@ -128,7 +128,8 @@ pub struct Entry {
     pub path: Option<PathBuf>,
     /// The size of the file in bytes, if known.
     pub total: Option<u64>,
-    /// The number of received bytes of the file when the entry was last saved.
+    /// The number of received bytes of the file. While the download is active, this number may be out of
+    /// date, and [`State::current`](crate::state::State::current) has the present number.
     pub completed: u64,
     /// The reason why the download failed, or the note that it was removed: a code, such as
     /// `http.not_found`, and a message.
@@ -146,7 +147,8 @@ pub struct Entry {
     pub following: Option<Gid>,
     /// The former paths, URLs and options of the download, the newest ones last.
     pub former: Vec<Former>,
-    /// The metadata of the finished file. It is `None` if the download has not saved a file.
+    /// The metadata of the finished file. It is `None` if the download has not saved a file, or if the
+    /// metadata could not be read.
     pub saved: Option<Saved>,
 }
 

@@ -29,7 +29,7 @@ const INVALID_REQUEST: i32 = -32600;
 /// The code of a call whose parameters are not a list (JSON-RPC 2.0, section 5.1).
 const INVALID_PARAMS: i32 = -32602;
 
-/// The code of a text that is not JSON (JSON-RPC 2.0, section 5.1).
+/// The code of a call that cannot be read, because it is not JSON (JSON-RPC 2.0, section 5.1) or not XML-RPC.
 const PARSE_ERROR: i32 = -32700;
 
 impl Fault {
@@ -72,12 +72,12 @@ impl Fault {
         Fault { code: INVALID_PARAMS, ..Fault::refused("Invalid params.") }
     }
 
-    /// Returns the fault of a text that is not JSON.
+    /// Returns the fault of a call that cannot be read, because it is not JSON or not XML-RPC.
     pub fn parse_error() -> Fault {
         Fault { code: PARSE_ERROR, ..Fault::refused("Parse error.") }
     }
 
-    /// Returns the HTTP status with which aria2 answers a call in JSON.
+    /// Returns the HTTP status with which aria2 answers a call in JSON that has this fault.
     pub fn http_status(&self) -> u16 {
         match self.code {
             INVALID_PARAMS | PARSE_ERROR => 500,

@@ -50,12 +50,13 @@ impl Folders {
         self.allowed.first().map_or(Path::new("."), PathBuf::as_path)
     }
 
-    /// Returns the folder that a client names. A relative path is below the default folder. If downloads may
-    /// be saved everywhere, the path is returned as it is, or the default folder if the path is empty.
+    /// Returns the folder that a client names, with all symbolic links followed. A relative path is below the
+    /// default folder. If downloads may be saved everywhere, returns the path as it is, or the default folder
+    /// if the path is empty.
     ///
     /// # Errors
-    /// Returns a fault if the folder is not below one of these folders, has `..` in it, or cannot be read.
-    /// There is no fault if downloads may be saved everywhere.
+    /// Returns a fault if the folder is neither one of these folders nor below one of them, has `..` in its
+    /// path, or cannot be read. There is no fault if downloads may be saved everywhere.
     pub fn allow(&self, text: impl AsRef<Path>) -> Result<PathBuf, Fault> {
         let text = text.as_ref();
         if self.all {

@@ -87,7 +87,7 @@ pub fn check(options: &Options, folders: &Folders) -> Result<(), Fault> {
     of(&any, options, folders).map(drop)
 }
 
-/// Returns the limit of a download in bytes a second.
+/// Returns the limit of a download in bytes a second, or `None` if there is no limit.
 pub fn limit(options: &Options) -> Option<u64> {
     Some(options.number("max-download-limit")).filter(|rate| *rate > 0)
 }
@@ -141,7 +141,7 @@ fn if_exists(options: &Options) -> IfExists {
 }
 
 /// Returns the highest number of connections of a download, if an option sets it. Otherwise returns `None`,
-/// and the number of the daemon applies ([`most_connections`]).
+/// and the number in the settings of the daemon applies.
 fn connections(options: &Options) -> Option<usize> {
     LIMITS.iter().any(|name| options.get(name).is_some()).then(|| most_connections(options))
 }

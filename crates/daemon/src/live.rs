@@ -21,7 +21,7 @@ pub struct Wait {
     pub error: (String, String),
     /// True if another download may run during the wait. There are two usual reasons: the host requires a
     /// pause, or another run or job is working on the file. The other job may belong to the same download: if
-    /// the download was paused and resumed, the job from before the pause may not have ended yet.
+    /// the download was paused and resumed, the job from before the pause may not have closed the file yet.
     pub is_idle: bool,
 }
 

@@ -10,8 +10,9 @@ use downhaul_engine::core::secret::{Login, Secret};
 use downhaul_engine::{Session, Settings};
 use std::time::Duration;
 
-/// The highest number of networks ([`Session::add_network`]) that the session has at once. Each has
-/// its own connections, and its own copy of the certificates in memory.
+/// The highest number of networks ([`Session::add_network`]) that the session has at once, besides the
+/// network of its own settings. Each network has its own connections, and its own copy of the certificates in
+/// memory.
 const MOST: usize = 64;
 
 /// The names of the options that decide how servers are reached.
@@ -101,7 +102,8 @@ fn within_range(name: &str, number: u64) -> u64 {
     }
 }
 
-/// Returns the proxy for URLs of a scheme. If no option for it is set, returns `usual`.
+/// Returns the proxy for URLs of a scheme, or `None` if no proxy is used. If no option sets the proxy,
+/// returns `usual`.
 ///
 /// # Errors
 /// Returns a fault that names the option that cannot be used. The fault has no part of the URL, because the

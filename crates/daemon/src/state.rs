@@ -51,7 +51,7 @@ pub enum Notice {
     Complete,
     /// The download failed.
     Error,
-    /// The download was added or resumed, or its place, its options or its URLs changed.
+    /// The download was added, resumed or tried again, or its place, its options or its URLs changed.
     Changed,
     /// The daemon has forgotten the download: a client removed it, or too many downloads have ended.
     Gone,
@@ -62,9 +62,9 @@ pub enum Notice {
 pub enum Effect {
     /// Send this notice about a download to the clients.
     Tell(Notice, Gid),
-    /// Stop this job of the library, and keep its partial file.
+    /// Stop this job of the library, and keep its partial file if it can be resumed.
     Stop(JobId),
-    /// Stop this job of the library, and delete its partial file.
+    /// Stop this job of the library, and delete its partial file if the job has started.
     Discard(JobId),
     /// Delete the files that a download left.
     Delete(Box<Deletion>),

@@ -1,9 +1,9 @@
 //! [`Store`]: the downloads on the disk, in a SQLite database.
 //!
-//! SQLite is used because every change is one small transaction among up to 100,000 downloads, and because a
-//! kill at any moment does not damage the database. The write-ahead log is not forced to the disk for each
-//! change (`synchronous = NORMAL`): a kill loses nothing, and a power failure may lose the last changes, but
-//! never damages the database (<https://sqlite.org/pragma.html#pragma_synchronous>).
+//! SQLite is used because every change is one small transaction, even if there are 100,000 downloads, and
+//! because a kill at any moment does not damage the database. The write-ahead log is not forced to the disk
+//! for each change (`synchronous = NORMAL`): a kill loses nothing, and a power failure may lose the last
+//! changes, but never damages the database (<https://sqlite.org/pragma.html#pragma_synchronous>).
 //!
 //! Invariant: only one process uses a store at a time. A change is in the store before the client that
 //! requested the change gets an answer.

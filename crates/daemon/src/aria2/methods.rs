@@ -29,13 +29,13 @@ const LISTS_MOST: usize = 16;
 pub struct Caller<'a> {
     daemon: &'a Daemon,
     token: &'a Token,
-    /// True if a call had the right token.
+    /// True if the token of a call was accepted. If the daemon has no secret, every token is accepted.
     pub accepted: bool,
     /// True if a call had a wrong token, or lacked a token that it needs.
     refused: bool,
     /// The number of calls that returned a list of names.
     lists: usize,
-    /// The names of the code and the message of a fault within `system.multicall`.
+    /// The names of the two fields of a fault within `system.multicall`: its code and its message.
     fault: (&'static str, &'static str),
 }
 
@@ -51,7 +51,8 @@ impl<'a> Caller<'a> {
         Caller { fault: ("faultCode", "faultString"), ..self }
     }
 
-    /// Returns true if a call had a wrong token, or lacked a token that it needs. The answer is then delayed.
+    /// Returns true if a call had a wrong token, or lacked a token that it needs. The answer is then delayed
+    /// or replaced.
     pub fn was_refused(&self) -> bool {
         self.refused
     }
@@ -213,8 +214,8 @@ impl<'a> Caller<'a> {
             "aria2.getGlobalStat" => Ok(self.global_stat()),
             "aria2.getVersion" => Ok(json!({ "version": VERSION, "enabledFeatures": features() })),
             "aria2.getSessionInfo" => Ok(json!({ "sessionId": self.daemon.state().session() })),
-            // This writes the session file, which is for other programs. The daemon itself needs no saving,
-            // because every change is in its store already.
+            // This call writes the session file. The daemon itself does not need the file, because every
+            // change is in its store already.
             "aria2.saveSession" => self.daemon.save_session().map(|()| ok()),
             "aria2.shutdown" | "aria2.forceShutdown" => {
                 self.daemon.stop();
@@ -314,7 +315,7 @@ impl<'a> Caller<'a> {
         })
     }
 
-    /// Returns the download that the first parameter names.
+    /// Returns the identifier of the download that the first parameter names.
     fn gid(&self, params: &Params) -> Result<Gid, Fault> {
         Ok(self.daemon.state().queue().find(params.text(0)?)?.gid)
     }

@@ -3,8 +3,8 @@
 //! - [`methods`] carries out a call; [`status`] describes downloads;
 //! - [`json`] and [`xml`] are the two forms of calls and answers.
 //!
-//! Where the manual and the program aria2 1.36 differ, this interface does what the program does. Clients
-//! compare the texts of the faults.
+//! Where the manual and the program aria2 1.36 differ, this interface does what the program does. Some
+//! clients recognise a fault by its text, so each fault has the text of aria2 if there is one.
 
 pub mod json;
 pub mod methods;
@@ -15,5 +15,6 @@ pub mod xml;
 
 pub use json::metalink;
 
-/// The version that clients see. Some clients demand at least 1.34.0, and they understand only numbers.
+/// The version of aria2 that clients see. Some clients demand at least 1.34.0, and cannot read a version that
+/// has letters.
 pub const VERSION: &str = "1.37.0";

@@ -1,7 +1,7 @@
 //! Describes downloads with the fields of `aria2.tellStatus`. All numbers are texts. Sizes are in bytes.
 //!
 //! The byte ranges that are on the disk are known only while a download is active. While no range is known,
-//! `bitfield` shows the bytes on the disk as if they were the beginning of the file.
+//! `bitfield` shows the received bytes as if they were the beginning of the file.
 
 use crate::entry::{Entry, State as EntryState, gids};
 use crate::state::{Current, State};

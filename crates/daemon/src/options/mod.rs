@@ -17,8 +17,8 @@ use std::fmt;
 /// accept at most 8 to 64 KiB of headers, so every set of headers that is of use is shorter than this limit.
 const LONGEST_VALUE: usize = 256 << 10;
 
-/// The options of the daemon ([`Scope::Daemon`]) that downhaul uses. It stores the other options of the
-/// daemon, but they have no effect.
+/// The options of the daemon ([`Scope::Daemon`]) that have an effect if a client sets them. The daemon stores
+/// the other options of the daemon too, but they have no effect.
 const USED: [&str; 3] = ["max-concurrent-downloads", "max-overall-download-limit", "max-download-result"];
 
 /// Options that were set, in the order of their names. Most downloads have very few options, so a sorted list
@@ -47,7 +47,7 @@ impl Options {
     /// Reads the options that a client sent. `value` is an object. Its values are texts, numbers and
     /// booleans, and lists of texts for options that may occur several times. Unknown options, and options
     /// that clients may not change, are left out. A bad value of an option of the daemon is left out too, if
-    /// downhaul does not use this option.
+    /// the option would have no effect.
     ///
     /// # Errors
     /// Returns a fault that names the first option whose bad value is not left out. Also returns a fault if

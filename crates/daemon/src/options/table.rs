@@ -12,10 +12,10 @@
 use Kind::{Bool, Lines, Number, OneOf, Real, Size, Text};
 use Scope::{Daemon, Download, Ignored};
 
-/// The part of the daemon that an option affects.
+/// What an option affects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// Single downloads. A download inherits the value that the daemon has when the download is added.
+    /// Single downloads. A new download inherits the value that clients have set for the daemon.
     Download,
     /// The daemon as a whole.
     Daemon,

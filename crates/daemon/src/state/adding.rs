@@ -134,7 +134,7 @@ impl State {
         others
     }
 
-    /// Returns the notices about new downloads that were saved. Some of them may have failed.
+    /// Returns the notices about new downloads that were saved. Some of these downloads may have failed.
     pub(super) fn added(&self, gids: &[Gid]) -> Vec<Effect> {
         let has_failed = |gid| self.queue.get(gid).is_some_and(|entry| entry.state.is_over());
         let notice = |gid| if has_failed(gid) { Notice::Error } else { Notice::Changed };
@@ -191,9 +191,9 @@ impl State {
     }
 
     /// Returns the URLs that a client means. Clients see URLs without their secrets. So a client that adds a
-    /// download again after its end may send such URLs. If downloads that are over are shown with exactly
-    /// these URLs, and all of them have the same complete URLs, returns the complete URLs. Otherwise returns
-    /// `uris`.
+    /// download again after its end may send URLs with `***` in place of a secret. If downloads that are over
+    /// are shown with exactly these URLs, and all of them have the same complete URLs, returns the complete
+    /// URLs. Otherwise, or if no URL has `***`, returns `uris`.
     fn with_secrets(&self, uris: Vec<String>) -> Vec<String> {
         if !uris.iter().any(|uri| uri.contains(show::HIDDEN)) {
             return uris;

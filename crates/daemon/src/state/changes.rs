@@ -117,8 +117,9 @@ impl State {
     /// Tries a failed or removed download again. The download goes to the end of the queue.
     ///
     /// # Errors
-    /// Returns a fault if the download has neither failed nor been removed. Also returns a fault if the
-    /// download has no URL, because then it is an entry of a document that cannot be used.
+    /// Returns a fault if the download has neither failed nor been removed, or if the change cannot be saved.
+    /// Also returns a fault if the download has no URL, because then it is an entry of a document that cannot
+    /// be used.
     pub fn retry(&mut self, gid: Gid) -> Changed<()> {
         let may_be = |entry: &&Arc<Entry>| matches!(entry.state, entry::State::Error | entry::State::Removed);
         let entry = Some(self.known(gid)?).filter(may_be);
@@ -136,11 +137,11 @@ impl State {
     }
 
     /// Changes a download that is not over. Either all fields of `edit` have an effect, or none. If the URLs
-    /// of an active download change, or an option other than its rate limit, the download is stopped and
-    /// begins again.
+    /// or the options of an active download change, the download is stopped and begins again. If only its
+    /// rate limit changes, the download continues.
     ///
     /// # Errors
-    /// Returns a fault that says which change is not possible.
+    /// Returns a fault that says which change is not possible, or that the change cannot be saved.
     pub fn edit(&mut self, gid: Gid, edit: Edit) -> Changed<()> {
         let before = self.known(gid)?.clone();
         let mut after = self.with_progress(&before);
@@ -221,7 +222,8 @@ impl State {
     /// client requested one. Returns the other downloads whose ranks change, with their new ranks.
     ///
     /// # Errors
-    /// Returns a fault if a place is requested and the download is not in the queue.
+    /// Returns a fault if a place is requested and the download is not in the queue. There is one exception:
+    /// an active download that goes back to the queue can get a place that is counted from the front.
     fn placed(&self, before: &Entry, after: &mut Entry, place: Option<Place>) -> Result<Vec<Entry>, Fault> {
         let gid = before.gid;
         let missing = || {
@@ -251,7 +253,7 @@ impl State {
     }
 
     /// Changes options of the daemon, because a client requested this. Downloads that are added later inherit
-    /// the changed options.
+    /// the changed options. Options for one download only, such as `out`, are left out.
     ///
     /// # Errors
     /// Returns a fault if an option cannot be used, or if the options cannot be saved.

@@ -3,7 +3,7 @@
 //! Invariant: a file is deleted only if its download was removed with its files, no job writes the file any
 //! more, and the file is below an allowed folder. A finished file is deleted only if it is still the one that
 //! the download saved. There is one exception: a partial file from before a change of its download is also
-//! deleted when the download is complete.
+//! deleted when the download becomes complete.
 
 use super::changes::over;
 use super::{Changed, Effect, Notice, State};
@@ -107,7 +107,7 @@ impl State {
     }
 
     /// Returns the reason why the file at the path of a complete download must be kept when the download is
-    /// removed with its files. Returns `None` if the download saved this file, if there is no file, or if the
+    /// removed with its files. Returns `None` if the file may be deleted, if there is no file, or if the
     /// download is not complete.
     fn why_it_stays(&self, entry: &Entry) -> Option<String> {
         let path = entry.path.as_ref().filter(|_| entry.state == entry::State::Complete)?;

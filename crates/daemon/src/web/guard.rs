@@ -1,8 +1,8 @@
 //! Decides if a request may be answered, by the headers of the request.
 //!
-//! Every web page can send requests to this machine. A browser says in `Origin` and in `Sec-Fetch-Site` for
-//! which page it sends a request. An attacker can make the host name of a web page lead to this machine (DNS
-//! rebinding). Then `Host` has that name.
+//! Every web page can send requests to this machine. In `Origin`, a browser says for which page it sends a
+//! request. In `Sec-Fetch-Site`, it says if that page belongs to another site. An attacker can make the host
+//! name of a web page lead to this machine (DNS rebinding). Then `Host` has that name.
 //!
 //! Invariant: a request is refused if these headers show that it comes from a page that is not allowed.
 

@@ -1,8 +1,8 @@
 //! Serves the page of the daemon. The files of the page are in `crates/daemon/page`. They are served
 //! unchanged, without a build step, so they are easy to read and to check.
 //!
-//! Invariant: the page is served without the secret, contains no data about downloads, and sends requests
-//! only to the daemon.
+//! Invariant: the page is served to clients without the secret, so it contains no data about downloads. It
+//! sends requests only to the daemon.
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};
