@@ -97,7 +97,8 @@ fn a_lock_file_names_the_files_of_the_archive_as_the_list_does() {
     assert!(text.contains(r#""out":"z/new.bin""#), "{text}");
 }
 
-/// The reader of standard output needs the bytes in each run, and no file stays.
+/// A reader of standard output or of a pipe needs the bytes in each run. Such a download leaves no file that
+/// the archive could have.
 #[cfg(unix)]
 #[test]
 fn the_archive_has_no_part_in_a_download_to_standard_output_or_to_a_pipe() {

@@ -46,7 +46,7 @@ fn a_second_url_without_a_scheme_is_never_taken_for_a_name() {
         place.assert_failed(&out, 2, &format!("{second} can be a URL or a name"));
         assert!(out.stderr.contains(&format!("write https://{second}")), "{}", out.stderr);
         assert!(out.stderr.contains(&format!("write ./{second}")), "{}", out.stderr);
-        // Both commands that the message suggests work.
+        // The two commands that the message suggests for a name work.
         let out = place.run(&[&url, &format!("./{second}")]);
         place.assert_exact(&out, second, &content("f1", 1000));
         let place = Place::new();

@@ -1,5 +1,5 @@
 //! Tests of the command line of aria2, as other programs use it to start `aria2c`. The tests expect what
-//! aria2 1.36 does.
+//! aria2 1.36 does, except that the program says that it is version 1.37.0.
 
 use crate::common::daemon::free_port;
 use crate::common::{Out, PATIENCE, Place, finish, poll, send, wait_until};
@@ -394,8 +394,8 @@ fn with_the_option_daemon_the_download_runs_in_the_background() {
     wait_until("the file is complete", || place.file("f") == Some(content("f", 1_000_000)));
 }
 
-/// The command lines of programs that start aria2c, and the name of the file that they expect. `LIST`,
-/// `URL`, `HERE` and `PID` stand for values of the test.
+/// Programs that start aria2c, their command lines, and the name of the file that each of them expects.
+/// `LIST`, `URL`, `HERE` and `PID` stand for values of the test.
 const CALLERS: [(&str, &str, &str); 7] = [
     (
         "apt-fast",

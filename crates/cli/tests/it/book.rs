@@ -15,7 +15,7 @@ fn text(path: &Path) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// Returns the paths of all documents.
+/// Returns the paths of the Markdown files in the root folder and in `docs/`.
 fn documents() -> Vec<PathBuf> {
     let of = |folder: &str| {
         let entries = fs::read_dir(root().join(folder)).expect("a folder");
@@ -183,7 +183,7 @@ fn the_tests_that_the_page_on_security_names_exist() {
     let cells = table.lines().filter_map(|line| line.trim_end_matches(" |").rsplit_once(" | "));
     let named: BTreeSet<&str> = cells.flat_map(|(_, tests)| tests.split('`').skip(1).step_by(2)).collect();
     assert!(named.len() > 50, "{named:?}");
-    // Each kind has a test, or says that there is no protection.
+    // Each kind of mistake has a test, or its row says that there is no protection.
     for row in table.lines().filter(|line| line.contains("| CVE-")) {
         assert!(row.contains("**not protected**") != row.ends_with("` |"), "{row}");
     }

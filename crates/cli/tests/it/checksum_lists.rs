@@ -221,7 +221,7 @@ fn the_search_for_lists_beside_files_needs_few_requests() {
     // the file itself.
     assert_eq!(server.requests().len(), 10 + 5 * 4);
 
-    // If a given list has the digest, no lists are searched beside the file.
+    // If a given list has the digest, the run looks for no lists beside the file.
     let place = Place::new();
     place.write("SUMS", (0..5).map(|n| format!("{SHA256}  file{n}\n")).collect::<String>());
     let before = server.requests().len();
@@ -341,7 +341,7 @@ fn verify_finds_lists_of_every_name_and_form_in_a_folder() {
         ("Fedora-40-CHECKSUM", format!("# file: 100000 bytes\nSHA256 (file) = {SHA256}\n").into()),
         ("CHECKSUM", format!("file: SHA256 = {}\n", in_groups(SHA256, "               ")).into()),
         ("file.sha256", utf16(SHA256, true)),
-        // `certutil -hashfile` and `Get-FileHash > CHECKSUM` of Windows.
+        // The next two are the outputs of `certutil -hashfile` and of `Get-FileHash > CHECKSUM` on Windows.
         ("sha256sum.txt", format!("SHA256 hash of file:\r\n{SHA256}\r\nCertUtil: done.\r\n").into()),
         (
             "CHECKSUM",

@@ -62,7 +62,7 @@ fn decode_auto_saves_the_decoded_file() {
         let told = format!("the server sent the file compressed ({says}), and it was decoded");
         assert!(out.stderr.contains(&told), "{}", out.stderr);
     }
-    // A body without a coding or with an unknown one is not decoded.
+    // A body without a coding, or with an unknown coding, is not decoded.
     let place = Place::new();
     let out = place.run(&[&server.url(&format!("well_behaved/{SIZE}/file")), "-o", "f", "--decode", "auto"]);
     place.assert_exact(&out, "f", &file());

@@ -168,7 +168,7 @@ fn if_exists_decides_what_happens_to_an_existing_file() {
         ("update", 0, vec![("f", new.clone())], "not verified (size matches)"),
         ("error", 1, vec![("f", b"old".to_vec())], "already exists"),
     ] {
-        // The server names the file, or the name is given.
+        // The name comes from the URL, or the name is given.
         for args in [vec![url.as_str()], vec![url.as_str(), "-o", "f"], vec![url.as_str(), "f"]] {
             let place = Place::new();
             place.write("f", "old");

@@ -1,7 +1,7 @@
 //! Tests of the completion of options, values, files and commands. They run the real shells on a pseudo
 //! terminal.
 //!
-//! A shell that is not installed is skipped, except in CI.
+//! A shell that is not installed is skipped. In CI, its test fails instead.
 
 use crate::common::terminal::Terminal;
 use crate::common::{Place, is_installed};
@@ -15,7 +15,7 @@ struct Shell {
 
 const BASH: Shell = Shell {
     command: &["bash", "--norc", "--noprofile", "-i"],
-    // Without the first setting, the possible words are listed only after a second Tab.
+    // Without the command `bind`, the possible words are listed only after a second Tab.
     load: "bind 'set show-all-if-ambiguous on'; source <(downhaul completions bash)",
 };
 
@@ -36,7 +36,7 @@ const VALUES: [(&str, &[&str]); 3] = [
     ("--verify", &["auto", "find", "listed", "off", "require"]),
 ];
 
-/// Typed text, and the line to which Tab completes it.
+/// Typed text, and the line to which Tab completes it, or a part of this line.
 const LINES: [(&str, &str); 41] = [
     ("downhaul --if-ex", "downhaul --if-exists"),
     ("downhaul --if-exists ov", "downhaul --if-exists overwrite"),

@@ -175,7 +175,7 @@ fn every_mistake_in_the_configuration_gets_one_clear_line() {
     let out = variable("DOWNHAUL_PARALLEL", "many");
     let says = "DOWNHAUL_PARALLEL in the environment: \"many\": it must be auto or a number from 1 to 1024";
     assert!(out.status == 2 && out.stderr.contains(says), "{}", out.stderr);
-    // Another program may use this name.
+    // A variable with an unknown name may belong to another program, so it is only a warning.
     let out = variable("DOWNHAUL_PARALEL", "8");
     let says = "DOWNHAUL_PARALEL in the environment has no effect: paralel is not the name of an option; did you mean parallel?";
     assert!(out.status == 1 && out.stderr.contains(says), "{}", out.stderr);
@@ -345,7 +345,8 @@ fn init_writes_a_file_that_changes_nothing_and_never_replaces_one() {
         assert!(text.contains(described), "{text}");
     }
     assert_eq!(report(&run(&place, &variables, &["config"])), before);
-    // Every key is accepted if its line is no comment any more, except keys whose value is missing.
+    // Each key is accepted when its line is no longer a comment. Lines without a value and lines with `env:`
+    // are left out.
     for line in text.lines().filter(|line| {
         line.starts_with('#') && !line.starts_with("# ") && !line.ends_with("\"\"") && !line.contains("env:")
     }) {
@@ -424,7 +425,7 @@ fn headers_of_a_section_go_to_its_host_and_to_no_other() {
         place.assert_exact(&out, "f", &content("f", 10));
         out
     };
-    // The headers are sent over http only if the section says so.
+    // The headers are sent over http only if the name of the section begins with `http://`.
     file(&format!("127.0.0.1:{}", server.port()));
     let out = fetch(&url, &[]);
     assert_eq!(last_header(&server, "x-key"), None);
@@ -441,7 +442,7 @@ fn headers_of_a_section_go_to_its_host_and_to_no_other() {
     // Another port is another server.
     fetch(&other.url("well_behaved/10/f"), &[]);
     assert_eq!(last_header(&other, "x-key"), None);
-    // One redirect leads to the host, and one leads to another host.
+    // A redirect of another server leads to the host.
     let to = format!("redirect/10/f?to={url}");
     fetch(&other.url(&to), &[]);
     assert_eq!(last_header(&other, "x-key"), None);
@@ -515,7 +516,8 @@ fn mistakes_in_sections_for_hosts_get_one_clear_line() {
         let out = place.run(&["http://127.0.0.1:1/", "--config", "c.toml"]);
         assert!(out.status == 2 && out.stderr.contains(says), "{text}: {}", out.stderr);
     }
-    // Names in the network of a home or of a company are in no list of public suffixes.
+    // Only the suffixes of ICANN are refused. Names in the network of a home or of a company are in no list
+    // of public suffixes, and `github.io` is the suffix of a company.
     let names = ["*.lan", "*.local", "*.a", "*.lan:8443", "*.github.io"];
     place.write("c.toml", names.map(|name| format!("[host.\"{name}\"]\nconnections = 1\n")).concat());
     let out = place.run(&["config", "--config", "c.toml"]);
@@ -558,7 +560,7 @@ fn logins_and_proxies_of_a_section_are_for_its_host() {
             assert_eq!(seen(&other), None, "{text}");
         }
     }
-    // A server answers as a proxy would: it gets the whole URL.
+    // A test server stands for the proxy: the target of its request is the whole URL.
     let through = format!("proxy = 'http://127.0.0.1:{}'", proxy.port());
     fetch(&url, &through, &[]);
     assert_eq!(

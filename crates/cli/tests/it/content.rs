@@ -1,4 +1,4 @@
-//! Responses that are not what the name of the file promises: pages and pointers instead of data.
+//! Responses that are not the data that the name of the file suggests: HTML pages and Git LFS pointers.
 
 use crate::common::{Out, Place};
 use downhaul_testkit::content;
@@ -16,7 +16,7 @@ fn text(server: &Server, name: &str, body: &str, more: &[(&str, &str)]) -> Strin
     url.into()
 }
 
-/// Downloads over an old file, which must stay if the new one is refused.
+/// Downloads over an old file, which must stay if the new file is refused.
 fn over_old(name: &str, args: &[&str]) -> (Place, Out) {
     let place = Place::new();
     place.write(name, "old");
@@ -157,7 +157,8 @@ fn a_redirect_to_a_page_fails_if_the_requested_name_is_that_of_data() {
     let place = Place::new();
     let out = place.run(&[&server.url(&format!("redirect/0/x.iso?to={login}"))]);
     place.assert_failed(&out, 3, "the server sent an HTML page");
-    // A text file may contain a page. But it fails if a redirect leads to a URL with the name of a page.
+    // A text file may contain a page. But the download fails if a redirect leads to a URL with the name of a
+    // page.
     let login = server.put("/login.html", PAGE);
     for name in ["x.txt", "x.xml", "x.md"] {
         let redirect = server.url(&format!("redirect/0/{name}?to={login}"));

@@ -88,7 +88,7 @@ fn given_cookies_go_to_the_origins_of_the_given_urls_only() {
     assert!(home.requests().iter().all(|one| cookie(one) == "a=hush; b=2; c=\"3\"; from=file; x=y"));
     assert!(other.requests().iter().all(|one| cookie(one).is_empty()));
     assert_hidden(&place, &out, "hush");
-    // A document names the host.
+    // Here, only a document names the other host.
     let list = home.put("/l/list", format!("{}\tg\n", other.url("well_behaved/1000/g")));
     let out = place.run(&["-i", &list, "-b", "a=hush"]);
     place.assert_exact(&out, "g", &content("g", 1000));
@@ -181,7 +181,6 @@ fn cookie_files_that_cannot_be_used() {
     let out = place.run(&[&url, "--cookies", "none"]);
     assert!(out.status == 2 && out.stderr.contains("--cookies none: it cannot be read"), "{}", out.stderr);
     assert!(server.requests().is_empty());
-    // The first run with a cookie file that it also saves begins without the file.
     // A usage error leaves the file as it is.
     place.write("saved.txt", "old");
     for wrong in [&[url.as_str(), "--cacert", "nofile"][..], &["-i", "/dev/null"]] {
@@ -193,6 +192,8 @@ fn cookie_files_that_cannot_be_used() {
             out.stderr
         );
     }
+    // If the file of --cookies does not exist, and --save-cookies names the same file, the run begins without
+    // cookies.
     let out = place.run(&[&url, "--cookies", "none", "--save-cookies", "none"]);
     place.assert_exact(&out, "f", &content("f", 1000));
     // The folder of the file does not exist.

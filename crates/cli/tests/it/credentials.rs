@@ -84,8 +84,9 @@ fn userinfo_with_control_characters_is_refused_before_any_request() {
     assert!(server.requests().is_empty());
 }
 
-/// The files that may read the text of a secret: those that decide where it is sent, and put it on a request.
-/// The configuration also reads secrets, because the values of its keys become words of the command line.
+/// The files that may read the text of a secret: those that decide where it is sent, and those that put it in
+/// a request. The configuration also reads secrets, because the values of its keys become words of the
+/// command line.
 const READERS: [&str; 19] = [
     "core/src/credentials/",
     "core/src/secret.rs",
@@ -96,7 +97,7 @@ const READERS: [&str; 19] = [
     "engine/src/source/http/proxy/",
     // The password of a client key decrypts the key, and is sent to no server.
     "engine/src/source/http/tls/encrypted_key.rs",
-    // The text of --proxy or of a variable may contain such a login, until the text is parsed.
+    // The text of --proxy or of a variable may contain the login of a proxy, until the text is parsed.
     "cli/src/proxies.rs",
     // The two words of `--header-for` become a header, which has the type of a secret again.
     "cli/src/given.rs",
@@ -108,12 +109,14 @@ const READERS: [&str; 19] = [
     "core/src/list/aria2.rs",
     // The characters of a header are checked before it is used.
     "core/src/job/header.rs",
-    // This file reads the name of the file in --header-for, and joins the parts of a body.
+    // This file reads the name of the file in --header-for, and gives a job the login of its line or of its
+    // section.
     "cli/src/logins.rs",
     // The secret of the daemon is sent to the daemon only. The headers of `downhaul add` are sent to it too,
     // and have the type of a secret there again.
     "cli/src/client/http.rs",
     "cli/src/client/add.rs",
+    // This file joins the parts of a body.
     "cli/src/asks.rs",
     // The daemon compares its own secret with the one of a request. It stores the headers of a list with
     // their download, and they have the type of a secret again when they are read.

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 /// Starts a proxy that answers every request with this challenge. Returns its address, and the heads of the
-/// requests that it received.
+/// requests that it received, in lower case.
 fn proxy_that_asks(challenge: &'static str) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
@@ -166,7 +166,7 @@ fn the_login_of_one_proxy_is_never_sent_to_another() {
         let net = Net::start();
         let (second, heads) = proxy_that_asks(challenge);
         let first = format!("http://me:hush@{}", net.proxy());
-        // The first proxy has a login, is for http, and leads to a redirect to https.
+        // The first proxy is for http and has a login. The request through it gets a redirect to https.
         let url = format!("{PLAIN}/redirect/1/f?to={}", encoded(&format!("{HOME}/well_behaved/1000/f")));
         for second in [format!("http://{second}"), format!("http://you:other@{second}")] {
             let place = Place::new();

@@ -116,7 +116,7 @@ fn a_partial_file_of_a_killed_run_is_removed_when_its_file_is_made_from_another(
     assert_eq!(place.files(), ["a", "b", "list.jsonl"]);
 }
 
-/// Another run may complete a small file while the killed run still has a partial file of it.
+/// Another run may complete a small file while the partial file of the killed run is still there.
 #[test]
 fn a_partial_file_of_a_killed_run_is_removed_when_its_file_is_complete() {
     let (server, place) = (Server::start(), Place::new());
@@ -361,7 +361,7 @@ fn a_later_run_finds_the_link_of_a_url_and_not_the_original() {
 #[test]
 fn nothing_is_beside_a_file_while_the_digest_of_its_original_is_compared() {
     let (server, place) = (Server::start(), Place::new());
-    // The second digest was not computed before.
+    // No run has computed the MD5 of the original yet, so this run must read the original to compare it.
     let size = 64 << 20;
     let digest = |name: &str, value: &str| format!("\"{name}\": \"{value}\"");
     let zeros = vec![0; size];
@@ -386,7 +386,7 @@ fn nothing_is_beside_a_file_while_the_digest_of_its_original_is_compared() {
     assert_eq!(seen, Vec::<String>::new());
 }
 
-/// A file system with reflinks. It is unmounted when it is dropped.
+/// A file system with reflinks. It is unmounted when this value is dropped.
 struct Sharing {
     place: Place,
 }
@@ -419,7 +419,8 @@ impl Drop for Sharing {
     }
 }
 
-/// Returns the number of blocks that a file shares with others, as `filefrag` shows it.
+/// Returns true if `filefrag` shows that the file shares blocks with other files. Returns `None` if
+/// `filefrag` does not start.
 fn shares(path: &Path) -> Option<bool> {
     let out = Command::new("filefrag").arg("-v").arg(path).output().ok()?;
     Some(String::from_utf8_lossy(&out.stdout).contains("shared"))

@@ -1,5 +1,5 @@
-//! The reference pages in `docs/` are made from the code. These tests fail if a page differs.
-//! `BLESS=1 cargo test -p downhaul --test it docs::` writes the pages.
+//! Tests that the reference pages in `docs/` agree with the code. Most of the pages, or their tables, are
+//! made from the code. `BLESS=1 cargo test -p downhaul --test it docs::` writes the pages.
 
 use downhaul::{ConfigKey, ENVIRONMENT, EXIT_STATUSES, Exit};
 use downhaul_engine::Summary;

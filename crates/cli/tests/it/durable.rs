@@ -11,7 +11,8 @@ const TARS: [&str; 6] = ["-i", "list", "-d", "out", "--to-tar", "set-{shard:03}.
 const WARCS: [&str; 6] = ["-i", "list", "-d", "out", "--to-warc", "set-{number:03}.warc.gz"];
 const ARCHIVE: [&str; 4] = ["--archive", "done.db", "--record", "all.lock"];
 
-/// Returns the number of files in the containers, as a run without an archive counts them.
+/// Asserts that a run without an archive sends no request, so that the containers have all files. Returns the
+/// number of lines that the run prints.
 #[track_caller]
 fn count(place: &Place, server: &Server, to: &[&str]) -> usize {
     let before = server.requests().len();
@@ -45,7 +46,7 @@ fn files_that_a_damaged_container_lost_are_downloaded_again_also_if_the_archive_
                 assert_exact(&place, &files, &out);
             }
         }
-        // A container that was moved away has its files.
+        // The files in a container that was moved away still count as downloaded.
         fs::rename(place.path().join(&name), place.path().join("moved")).expect("renamed");
         let before = server.requests().len();
         let out = place.run(&args);
@@ -76,8 +77,8 @@ fn files_that_were_lost_stay_to_be_downloaded_if_their_download_fails() {
     assert_exact(&place, &files, &out);
 }
 
-/// Runs downhaul, and returns the calls that forced something to the disk, in order. Returns `None` if strace
-/// is not installed.
+/// Runs downhaul, and returns the calls that forced something to the disk or renamed a file, in order.
+/// Returns `None` if strace is not installed.
 #[track_caller]
 fn forced(place: &Place, args: &[&str]) -> Option<String> {
     if !is_installed("strace") {
@@ -97,7 +98,7 @@ fn forced(place: &Place, args: &[&str]) -> Option<String> {
     Some(String::from_utf8(place.file("trace").expect("a trace")).expect("UTF-8"))
 }
 
-/// Asserts that everything in `first` was forced to the disk before `last` was written for the last time.
+/// Asserts that the last call with each text of `first` comes before the last call with the text `last`.
 #[track_caller]
 fn assert_before(trace: &str, first: &[String], last: &str) {
     let lines: Vec<&str> = trace.lines().collect();

@@ -493,7 +493,7 @@ fn continue_does_what_if_exists_says() {
         assert_eq!((out.status, place.file("f").as_ref()), (status, Some(&half)), "{}", out.stderr);
     }
     assert!(server.requests().is_empty(), "no request is sent");
-    // Without `-c`, each of these values replaces a file of another version.
+    // Each of these values replaces a file of another version, with `-c` as without it.
     let mut other = content("f", SIZE);
     other[7] ^= 1;
     for if_exists in ["update", "overwrite"] {

@@ -1,8 +1,8 @@
 //! The program as the first process of a container. The system does not end that process for signals that it
 //! does not handle, and gives it the processes whose parents have ended.
 //!
-//! Each run is in a process namespace of its own. If no namespace can be made, the tests print a note and
-//! are skipped, except in CI.
+//! Each run is in a process namespace of its own. If no namespace can be made, the tests print a note and are
+//! skipped. In CI, they fail instead.
 
 use crate::common::{Place, finish, note, poll, send_to, wait_until};
 use downhaul_testkit::content;

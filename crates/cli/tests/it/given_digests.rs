@@ -78,7 +78,7 @@ fn unchecked_digests_are_reported() {
         let out = place.run_with(&args, lines.as_bytes());
         assert_eq!((out.status, out.stderr.matches(says).count()), (0, 1), "{}", out.stderr);
     }
-    // Forty digits may be a commit.
+    // Forty hexadecimal digits may be the hash of a commit.
     let place = Place::new();
     let out = place.run(&[&format!("{}#{}", url(&server), "ab".repeat(20)), "-o", "f"]);
     place.assert_exact(&out, "f", &file());

@@ -29,8 +29,8 @@ fn in_a_network_of_its_own(place: &Place, commands: &str) -> Option<()> {
     Some(())
 }
 
-/// Returns the configuration of two servers and a proxy. One server is at the public address, and the other
-/// one is at a private address. They redirect to each other.
+/// Returns the configuration of three servers and a proxy. Two servers are at the public address, and one is
+/// at a private address. Redirects lead to both addresses.
 fn nginx_config(here: &str) -> String {
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("{kind}_temp_path {here}/tmp-{kind};"))
@@ -78,7 +78,7 @@ fn redirects_from_public_hosts_do_not_lead_to_private_addresses() {
         run("private", "--no-private http://127.0.0.1:81/to-private"),
         run("forth", "--no-private http://127.0.0.1:81/back-and-forth"),
         run("rebound", &format!("--no-private http://rebound.example/to-itself {resolve}")),
-        // Only the proxy knows the address of the host that redirects.
+        // The proxy, and not downhaul, connects to the host that redirects.
         run("proxied", &format!("--no-private --no-proxy 127.0.0.1 {proxy} http://{PUBLIC}/to-private")),
         // The connection for the first file leads to the private address. It is idle when the second file
         // begins.
@@ -110,8 +110,7 @@ fn redirects_from_public_hosts_do_not_lead_to_private_addresses() {
     assert_eq!(place.file("pooled/f").as_deref(), Some(&content("f", 1000)[..]));
 }
 
-/// The host that a document came from is not known here, so its URLs count as URLs that a public host
-/// names.
+/// The URLs in a document count as URLs that a public host names, wherever the document came from.
 #[test]
 fn urls_that_a_document_or_a_server_names_do_not_lead_to_private_addresses() {
     let [lists, files] = [Server::start(), Server::start()];
@@ -143,7 +142,8 @@ fn urls_that_a_document_or_a_server_names_do_not_lead_to_private_addresses() {
     assert_eq!(out.status, 0, "{}", out.stderr);
 }
 
-/// Returns a server with TLS for `localhost` and 127.0.0.1, and a place that trusts it.
+/// Returns a server with TLS for `localhost` and 127.0.0.1, and a place with the certificate of its
+/// authority.
 fn secure() -> (Server, Place) {
     let authority = Authority::default();
     let place = Place::new();

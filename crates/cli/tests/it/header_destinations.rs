@@ -53,7 +53,7 @@ fn headers_do_not_go_to_hosts_that_only_a_document_names() {
     place.assert_exact(&out, "f", &file());
     assert!(!was_trusted(&other, "/file") && out.stderr.contains(&origin), "{}", out.stderr);
 
-    // The search for lists beside such a file does not send the header either.
+    // The search for checksum lists beside such a file does not send the header either.
     let out = place
         .run(&[&["-i", "l.meta4", "--verify", "find", "--if-exists", "overwrite"][..], &HEADER].concat());
     assert_eq!(out.status, 0, "{}", out.stderr);
@@ -72,7 +72,8 @@ fn headers_go_to_every_host_that_the_user_names() {
         place.assert_exact(&out, "f", &file());
         assert!(was_trusted(&one, "/file") && !out.stderr.contains("-H"), "{}", out.stderr);
     }
-    // A list that the user gave may have lines or JSON lines, as a lock file has, or may be standard input.
+    // A list that the user gave may have lines or JSON lines (as a lock file has), and may come from standard
+    // input.
     let there = url(&other);
     for text in [format!("{there}\tf\n"), format!("{{\"url\":\"{there}\",\"out\":\"f\"}}\n")] {
         let place = Place::new();

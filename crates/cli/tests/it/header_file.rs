@@ -61,7 +61,7 @@ fn options_with_a_file_can_read_standard_input() {
         place.assert_exact(&out, "f", &content("f", 1000));
         let request = server.requests().pop().expect("a request");
         assert_eq!(request.header(header.0), Some(header.1), "{options:?}");
-        // The next run could not read it again.
+        // The next run could not read standard input again, so no command is suggested.
         let missing = server.url("status/1/x?status=500");
         let args = [&[missing.as_str(), "--retries", "0"], &options[..]].concat();
         let out = place.run_with(&args, input.as_bytes());

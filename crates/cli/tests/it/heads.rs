@@ -288,7 +288,7 @@ fn the_digest_on_a_redirect_of_a_model_hub_is_checked() {
     let (place, out) = get("");
     place.assert_exact(&out, "f", &content("file", 300_000));
     assert!(out.stderr.contains("sha-256 from X-Linked-Etag"), "{}", out.stderr);
-    // The same is true for ranges.
+    // The digest is also used if the rest of the file is requested as a range.
     let (place, out) = get("to=truncated_body");
     place.assert_exact(&out, "f", &content("file", 300_000));
     assert!(out.stderr.contains("sha-256 from X-Linked-Etag"), "{}", out.stderr);

@@ -4,7 +4,7 @@ use crate::common::{PATIENCE, Place, finish, poll, send, wait_until};
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 
-/// Writes the facts of each call into the file `facts`.
+/// A command that writes the facts of each call into the file `facts`, and prints `said` and `err`.
 const FACTS: &str = r#"sh -c 'echo "$0 $DOWNHAUL_FILE_EVENT $DOWNHAUL_FILE_URL $DOWNHAUL_FILE_PATH $DOWNHAUL_FILE_BYTES $DOWNHAUL_FILE_CODE" >> facts; echo said; echo err >&2' "a b""#;
 
 #[test]
@@ -176,7 +176,7 @@ fn commands_run_if_an_output_of_the_program_fails() {
     let place = Place::new();
     let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
     let url = server.url("capped/400000/f?rate=200000");
-    // The command takes longer than the outputs of a stopped run may take.
+    // The command takes longer than a stopped run waits for its outputs.
     let command = "sh -c 'sleep 2; echo done > done'";
     let args = [&url, "--progress", "json", "--on-complete", command, "--record", "lock"];
     let out = finish(place.command(&args).stdout(full).spawn().expect("it starts"));

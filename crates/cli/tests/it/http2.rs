@@ -5,7 +5,7 @@ use downhaul_testkit::content;
 use downhaul_testkit::server::tls::{Authority, Flaw};
 use downhaul_testkit::server::{Request, Server};
 
-/// A server with TLS and HTTP/2, and a place that trusts it.
+/// A server, usually with TLS and HTTP/2, and a place with the certificate of its authority.
 struct Secure {
     server: Server,
     place: Place,
@@ -97,7 +97,8 @@ fn few_files_large_files_and_files_over_plain_http_use_http1() {
     assert!(of_version(&secure.server.requests(), 2).is_empty(), "nothing is known of the files before");
 }
 
-/// Downloads a list that states the sizes of its files `(SIN, SIZE, NAME)`, in one of three forms.
+/// Downloads a list that states the sizes of its files `(SIN, SIZE, NAME)`, in one of two forms: `metalink`
+/// or `lines`.
 fn listed(secure: &Secure, form: &str, files: &[(&str, u64, String)], more: &[&str]) -> Out {
     let mut list = String::new();
     for (sin, size, name) in files {
@@ -167,7 +168,7 @@ fn a_file_that_is_known_to_be_large_never_uses_http2() {
 
 #[test]
 fn sizes_from_a_list_are_only_a_hint_and_http2_may_be_missing() {
-    // A JSON line keeps the sizes among the keys that are passed through.
+    // The key `size` of a JSON line is also passed through, so it may have any value.
     let secure = Secure::start();
     let url = secure.server.url("well_behaved/5000/f");
     for size in ["7", "-1", "\"5000\"", "0.5", "99999999999999999999"] {
@@ -263,8 +264,8 @@ fn after_a_stalled_http2_connection_files_use_http1() {
         assert_eq!(versions, [2, 1], "{sin}");
         let later = secure.asked("s25");
         assert_eq!(later[0].version, 1, "{sin}: HTTP/1.1 for the rest of the run");
-        // If the failure comes before the head of the response, no bytes are lost. If it comes later, the
-        // file continues.
+        // If the failure comes before the head of the response, the request is repeated without a message. If
+        // it comes later, the log has a message, and the file continues.
         let told = secure.place.log().matches("nothing came over HTTP/2 for 2 s").count();
         assert_eq!(told, tries, "{sin}: {}", secure.place.log());
         assert!(out.took.as_secs_f64() < 5.9, "{sin}: well below the time-out: {:?}", out.took);
@@ -321,7 +322,8 @@ fn a_post_that_the_server_did_not_process_is_sent_again() {
             "list",
             (0..20).map(|n| server.url(&format!("{sin}/1000/f{n}")) + "\n").collect::<String>(),
         );
-        // The server may name no higher request in a second frame, so one request is sent at a time.
+        // In a second frame of this kind, the server must not name a later request. So one request is sent at
+        // a time.
         let out = place.run(&["-i", "list", "--http2", "--data", "x", "-j", "1", "-d", "out"]);
         assert_eq!(out.status, 0, "{sin}: {}", out.stderr);
         for n in 0..20 {

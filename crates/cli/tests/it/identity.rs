@@ -1,4 +1,4 @@
-//! Tests of how the run decides if an existing file is the requested one. Partial files, finished files and
+//! Tests of how the run decides if an existing file is the requested file. Partial files, finished files and
 //! names belong to the URL that they came from.
 
 use crate::common::{Out, PATIENCE, Place, events, finish, poll, send};
@@ -255,7 +255,7 @@ fn equal_names_in_a_list_get_the_same_numbers_in_every_run() {
     let urls: Vec<String> = (0..3).map(|n| format!("{}/config.json", server.url(&format!("d{n}")))).collect();
     let list = place.write("list", urls.join("\n"));
     let list = list.to_string_lossy().into_owned();
-    // The first file is slow, so that the later ones finish before it.
+    // The first file is missing in the first run, so only the later files are saved.
     for (n, body) in bodies.iter().enumerate().skip(1) {
         server.put(&format!("/d{n}/config.json"), body.clone());
     }

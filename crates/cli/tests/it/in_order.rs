@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 const SIZE: u64 = 3_000_000;
 
-/// Runs a command of bash, because other shells do not support `>( )`.
+/// Runs a command of bash, because `sh` may not support `>( )`.
 fn bash(place: &Place, script: &str) -> Out {
     let mut shell = Command::new("bash");
     shell.args(["-c", script]).current_dir(place.path()).env("downhaul", env!("CARGO_BIN_EXE_downhaul"));

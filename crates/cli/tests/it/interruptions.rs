@@ -1,4 +1,4 @@
-//! Interrupts runs two hundred times at random times. The list has equal names, equal ETags and a file that
+//! Interrupts runs two hundred times at random times. Each list has equal names, equal ETags and a file that
 //! changes.
 
 use crate::common::{Place, finish, send};
@@ -76,7 +76,8 @@ fn list(server: &Server, rng: &mut Rng) -> (String, Right) {
     (lines.join("\n"), right)
 }
 
-/// Asserts that every file that exists is right, and that all files exist if the run succeeded.
+/// Asserts that every file that exists is right, that the two files with a name from the server differ, and
+/// that all files exist if `all` is true.
 #[track_caller]
 fn check(seed: u64, place: &Place, right: &Right, all: bool, said: &str) {
     let there: Vec<Option<Vec<u8>>> =

@@ -15,7 +15,7 @@ const SIZE: u64 = 24_000_000;
 const RATE: u64 = 1_000_000;
 
 /// The time in milliseconds before each response. With this time, the host counts as far away on every
-/// machine, and a run without any knowledge starts with eight connections.
+/// machine.
 const WAIT: u64 = 20;
 
 /// The words of `--explain` for a number that an earlier run found.
@@ -43,7 +43,7 @@ fn connections<'a>(requests: impl Iterator<Item = &'a Request>) -> usize {
     requests.map(|one| one.connection).collect::<BTreeSet<_>>().len()
 }
 
-/// Returns the number of connections in the file.
+/// Returns the best number of connections that is stored for this server.
 fn number(place: &Place, server: &Server) -> u64 {
     let text: serde_json::Value =
         serde_json::from_slice(&fs::read(place.hosts()).expect("a file")).expect("JSON");
@@ -64,9 +64,9 @@ fn plant(place: &Place, server: &Server, number: u64) {
 
 #[test]
 fn the_next_run_opens_the_best_number_of_connections_at_once() {
-    // With this time before each response, a run without any knowledge opens eight connections at once.
-    // Below 75 ms, the run would watch its first connection first, and the result would depend on other
-    // work of the machine. The file is large enough for the whole search.
+    // With this time in milliseconds before each response, the host counts as far away, and a run without any
+    // knowledge opens eight connections after it has watched its first connection. The file is large enough
+    // for the whole search.
     const AFTER: u64 = 100;
     const LARGE: u64 = 96_000_000;
     let (server, place) = (Server::start(), Place::in_memory());

@@ -132,7 +132,7 @@ fn a_url_that_a_list_has_twice_gets_one_number() {
 #[test]
 fn files_keep_the_numbers_in_the_names_of_their_folders() {
     const SIZE: u64 = 3_000_000;
-    // The server states the last part of the name.
+    // A redirect decides the last part of the name.
     for name in ["m", "o"] {
         let server = Server::start();
         let n = server.put("/a/n", "n");

@@ -120,14 +120,14 @@ fn place_with_secrets(net: &Net) -> (Place, Vec<String>) {
     (place, options.map(String::from).to_vec())
 }
 
-/// The secrets that exclude each other.
+/// Options with a login, of which a run may have only one.
 const LOGINS: [&[&str]; 3] = [
     &["--user", "me:hushhush-user"],
     &["--bearer", "hushhush-bearer"],
     &["-H", "Authorization: Basic bWU6aHVzaGh1c2gtYmFzaWM="],
 ];
 
-/// Returns the URL of a file at home, with a login, a token and a signature in it.
+/// Returns the URL of a file on [`HOME`], with a login, a token and a signature in it.
 fn url(target: &str) -> String {
     let also = if target.contains('?') { '&' } else { '?' };
     let home = HOME.replace("://", &format!("://me:{WORD}-userinfo@"));

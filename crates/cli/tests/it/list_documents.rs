@@ -29,7 +29,7 @@ fn a_bag_a_data_package_and_an_ro_crate_are_lists() {
         for (place, out) in both_ways(name, &list, &["--base", &server.url("d/list")]) {
             assert_files(&place, &out, &files);
         }
-        // Relative paths in a list that is fetched begin at its URL.
+        // Relative paths in a list that is fetched begin at the URL of the list.
         let url = server.put(&format!("/d/{name}"), list.into_bytes());
         let place = Place::new();
         assert_files(&place, &place.run(&["-i", &url, "-d", "out"]), &files);

@@ -23,7 +23,8 @@ pub(crate) fn both_ways(name: &str, list: &str, args: &[&str]) -> [(Place, Out);
     [(of_a_file, first), (of_stdin, second)]
 }
 
-/// Checks that each of these files has the content that the server has under the same or another name.
+/// Asserts that the run succeeded, and that the folder `out` has exactly these files. Each entry is a path,
+/// and the name of its content on the server.
 pub(crate) fn assert_files(place: &Place, out: &Out, files: &[(&str, &str)]) {
     assert_eq!(out.status, 0, "{}", out.stderr);
     for (path, name) in files {
@@ -257,7 +258,7 @@ fn rows_that_are_the_same_are_one_file() {
         assert!(out.stderr.contains("fetched once"), "{}", out.stderr);
     }
     assert_eq!(server.requests_for("/d/a").len(), 2);
-    // With another digest or another URL, the file is not the same.
+    // A row without the digest, or with another URL, is another file.
     for other in [format!("{a},x,\n"), format!("{b},x,{digest}\n")] {
         let place = Place::new();
         place.write("list.csv", format!("url,name,sha256\n{a},x,{digest}\n{other}"));

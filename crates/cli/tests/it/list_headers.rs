@@ -5,7 +5,7 @@ use crate::secrets::ways::encoded;
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 
-/// Asserts that the run and everything it wrote show no value of a header.
+/// Asserts that the output and the log show no value of a header.
 #[track_caller]
 fn assert_hidden(place: &Place, out: &Out) {
     let stdout = String::from_utf8_lossy(&out.stdout);

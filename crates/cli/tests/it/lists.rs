@@ -1,5 +1,5 @@
 //! Lists as people, editors and other tools write them: any line end, UTF-16, digests in fragments of URLs.
-//! The tests also compare the messages for lists with mistakes and for empty lists.
+//! The tests also check the messages for lists with mistakes and for empty lists.
 
 use crate::common::{Out, Place};
 use downhaul_testkit::server::Server;
@@ -90,7 +90,7 @@ fn the_file_of_a_line_is_downloaded_before_the_next_line_arrives() {
             (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
         for (number, url) in urls.iter().enumerate() {
             stdin.write_all(format!("{url}{end}").as_bytes()).expect("it reads");
-            // This loop ends when the first file is finished. The pipe stays open.
+            // The inner loop ends when this file is finished. The pipe stays open.
             let mut events = Vec::new();
             while !String::from_utf8_lossy(&events).contains("\"kind\":\"finished\"") {
                 let mut some = [0; 4096];

@@ -207,7 +207,7 @@ fn a_lock_file_without_the_files_that_were_there_already_is_a_warning() {
     assert!(out.status == 0 && out.stderr.contains("2 files were skipped"), "{}", out.stderr);
 }
 
-/// The rest of a cut row may have the digest or the name of its file.
+/// The part of a row that was cut off may have had the digest or the name of its file.
 #[test]
 fn a_table_that_was_cut_within_a_row_is_refused() {
     let (server, place) = (Server::start(), Place::new());

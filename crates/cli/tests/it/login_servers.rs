@@ -79,7 +79,7 @@ fn apache_accepts_basic_and_digest_and_asks_once_for_each_connection_at_most() {
         let out = place.run(&[&url, "--user", "me:wrong", "--on-error", "skip"]);
         place.assert_failed(&out, 1, "the server did not accept the user name and password from --user");
     }
-    // A large file over several connections, whose login is in the URL.
+    // A large file is downloaded over several connections. Its URL has the login.
     let size = 6_000_000;
     apache.folder.write("www/large", content("large", size));
     let place = Place::new();

@@ -127,7 +127,7 @@ fn basic_can_be_sent_at_once() {
     let out = place.run(&[&url, "--auth", "basic", USER[0], USER[1]]);
     place.assert_exact(&out, "f", &content("f", 1000));
     assert_eq!(server.requests().len(), 1);
-    // A server that wants another scheme gets no answer to it.
+    // A server that wants another scheme gets no answer to its challenge.
     let out = place.run(&[&server.url("login/1000/g?as=MD5"), "--auth", "basic", USER[0], USER[1]]);
     assert_eq!(out.status, 1, "{}", out.stderr);
     assert!(server.requests().iter().all(|request| !authorization(request).starts_with("Digest")));

@@ -1,5 +1,6 @@
-//! The tests of the program from outside. Each runs the real `downhaul` in a folder of its own, against a
-//! server on this machine. All of them are one binary, because each binary would link the whole engine again.
+//! The tests of the program from outside. Nearly all of them run the real `downhaul` in a folder of their
+//! own, most of them against a server on this machine. They are all in one binary, because each binary would
+//! link the whole engine again.
 //!
 //! `cargo test -p downhaul --test it resume::` runs the tests of one file.
 
@@ -138,7 +139,7 @@ mod warc_messages;
 #[cfg(unix)]
 mod warcs;
 
-// The screen, and how the program ends.
+// The screen, the documents, and how the program ends.
 mod book;
 mod docs;
 #[cfg(target_os = "linux")]

@@ -25,8 +25,8 @@ fn peak(child: &std::process::Child) -> Option<u64> {
     line.trim().trim_end_matches(" kB").parse().ok()
 }
 
-/// No file of the list can be downloaded, because its http URL has a pinned key. So no request is sent, and
-/// each line is a failure.
+/// No file of the list can be downloaded, because `--pinned-pubkey` refuses http URLs. So no request is sent,
+/// and each line is a failure.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_list_whose_lines_all_fail_takes_no_more_memory_if_it_is_long() {

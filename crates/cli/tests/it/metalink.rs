@@ -36,7 +36,8 @@ fn run(list: &str, document: &str) -> (Place, Out) {
     (place, out)
 }
 
-/// Asserts that no request was sent, and that the message about the list says this.
+/// Asserts that the document is refused with these messages and without a request, and that the old file
+/// stays.
 #[track_caller]
 fn assert_refused(server: &Server, document: &str, says: &[&str]) {
     let (place, out) = run("set.meta4", document);
@@ -187,7 +188,7 @@ fn a_file_without_a_usable_url_fails_by_name_and_the_others_are_fetched() {
         "1 of 3 files",
     ];
     assert_one_file_failed(&server, &document, &says);
-    // The same is true if no hash is left.
+    // The same is true if the document has no other file.
     let (place, out) = run("set.meta4", &four(&element("g", SHA256, &["ftp://h/f"])));
     assert_eq!((out.status, place.file("out/g")), (1, None), "{}", out.stderr);
     let place = Place::new();

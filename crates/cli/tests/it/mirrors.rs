@@ -144,7 +144,7 @@ fn no_mirror_is_blamed_if_the_bytes_of_none_match_the_list() {
         assert_eq!((&error["code"], &error["message"]), (&"digest.part".into(), &says.into()), "{error}");
         assert!(!error["at"].to_string().contains("127.0.0.1"), "{error}");
     }
-    // If one mirror has the right bytes, all others are named once.
+    // If one mirror has the right bytes, each other mirror is named at most once.
     let lies = ["&lies=14000000", "&lies=14500000", ""];
     let urls: Vec<String> = urls.iter().zip(lies).map(|(url, lie)| url.clone() + lie).collect();
     let place = Place::new();
@@ -171,7 +171,7 @@ fn without_a_digest_one_mirror_after_the_other_is_used_and_bytes_are_never_mixed
     let out = run(&place, &metalink("", &urls), &[]);
     assert_exact(&place, &out);
     assert!(second.requests().is_empty());
-    // The same is true for a weak digest, and if verification is off.
+    // The same is true if verification is off, for a weak and for a strong digest.
     let md5 = "<hash type='md5'>0123456789abcdef0123456789abcdef</hash>";
     for (proofs, more) in [(md5.to_string(), &["--verify", "off"][..]), (whole(), &["--verify", "off"])] {
         let place = Place::new();
@@ -250,7 +250,7 @@ fn a_known_size_is_required_of_every_mirror() {
     assert!(failed.to_string().contains("1000 bytes, and must have 2000"), "{failed}");
 }
 
-/// Returns a URL of the first server, whose responses have this Link header.
+/// Returns a URL of this server. Its responses have this Link header.
 fn offering(server: &Server, more: &str, link: &str) -> String {
     let link: String = url::form_urlencoded::byte_serialize(link.as_bytes()).collect();
     server.url(&format!("capped/{SIZE}/f?rate=4000000{more}&link={link}"))
@@ -461,7 +461,7 @@ fn a_repaired_file_says_how_many_chunks_were_fetched() {
     assert!(!out.stderr.contains("/s)"), "a rate of what was not fetched says nothing: {}", out.stderr);
 }
 
-/// Returns a size of some MB as the program shows it.
+/// Returns a size of about 1 MB as the program shows it.
 fn units(bytes: u64) -> String {
     match bytes {
         small if small < 1 << 20 => format!("{:.0} KiB", small as f64 / 1024.0),

@@ -432,7 +432,8 @@ fn silence_in_the_middle_of_a_body_is_a_timeout() {
 #[test]
 fn one_byte_a_second_is_no_timeout_but_max_time_ends_the_job() {
     let server = Server::start();
-    // --min-speed is an average over a minute. That is tested in simulated time, in `worker/watch.rs`.
+    // --min-speed is an average over a minute. The option is tested in simulated time, in
+    // `engine/src/worker/watch.rs`.
     let (place, out) = get(&server, "one_byte_a_second", &["--max-time", "2"]);
     place.assert_failed(&out, 1, "longer than --max-time");
 }

@@ -204,7 +204,7 @@ fn a_file_with_the_name_of_a_needed_folder_is_reported_and_not_changed() {
     assert_eq!(out.status, 5, "{}", out.stderr);
     assert!(out.stderr.contains("./a is a file, not a folder"), "{}", out.stderr);
     assert_eq!((place.files(), place.file("a")), (vec!["a".to_string()], Some(b"mine".to_vec())));
-    // If there is a folder with the name that a server gives, the file gets a number.
+    // If there is a folder with the name of the file, the file gets a number.
     let place = Place::new();
     place.write("a/b/c", "mine");
     let out = place.run(&[&server.url("a/b"), "--folders", "all"]);
@@ -319,7 +319,7 @@ fn files_with_equal_names_from_a_template_get_different_names() {
         "{long:?}"
     );
 
-    // Names that a list gives are `name` in the template, and two equal ones are a mistake.
+    // Names that a list gives are `name` in the template, and two equal names are a mistake.
     let named = ["a", "b"].map(|folder| {
         serde_json::json!({"url": server.put(&format!("/d/{folder}"), folder), "out": format!("{folder}/same")}).to_string()
     });

@@ -43,7 +43,7 @@ fn a_host_has_the_addresses_that_were_given_for_it() {
     place.assert_exact(&out, "f", &content("f", 1000));
     let request = &server.requests()[0];
     assert_eq!(request.header("host"), Some(format!("files.example:{port}").as_str()));
-    // For another port, the name is looked up.
+    // The rule is for another port, so the name is looked up.
     let other = format!("files.example:{}:127.0.0.1", port.wrapping_add(1));
     let out = place.run(&[&url, "--resolve", &other, "--if-exists", "overwrite", "--retries", "0"]);
     assert_refused(&place, &out, "dns.unresolved", "files.example");
@@ -137,7 +137,7 @@ fn connections_begin_at_the_given_address() {
         }
     });
     let url = format!("http://127.0.0.1:{port}/f");
-    // The last form is the one of curl.
+    // The last value has the form that curl uses.
     for (interface, from) in
         [("127.0.0.2", "127.0.0.2"), ("127.0.0.1", "127.0.0.1"), ("host!127.0.0.3", "127.0.0.3")]
     {

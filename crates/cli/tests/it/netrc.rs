@@ -22,7 +22,7 @@ fn private(path: &Path, text: &str) {
     }
 }
 
-/// Runs the program with `home/.netrc`.
+/// Runs the program with this text in `~/.netrc`.
 fn run(place: &Place, text: &str, args: &[&str]) -> Out {
     let home = place.state().join("home");
     private(&home.join(".netrc"), text);
@@ -119,7 +119,7 @@ fn hosts_that_only_a_document_names_get_their_own_login_and_over_tls_only() {
     assert_eq!(out.status, 1, "{}", out.stderr);
     assert!(!other.requests().is_empty());
     assert!(other.requests().iter().all(|request| authorization(request).is_empty()));
-    // The same is true for a document on the disk.
+    // A host that a document on the disk names gets its own login over TLS, and never the default login.
     let place = Place::new();
     place.write("ca.pem", authority.pem());
     let there = secure.url("login/1000/f?as=basic").replace("127.0.0.1", "localhost");

@@ -113,7 +113,7 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // SIGTERM to its first process stops nginx quickly.
+        // SIGTERM to the first process of nginx stops nginx quickly.
         let _ = Command::new("kill").arg(self.process.id().to_string()).status();
         let _ = self.process.wait();
     }
@@ -139,7 +139,7 @@ fn two_hundred_files_over_http2_are_exact() {
     assert!(forced.lines().all(|line| line.starts_with("HTTP/2.0 ")), "{forced}");
     let connections: HashSet<_> = forced.lines().filter_map(|line| line.rsplit(' ').next()).collect();
     assert_eq!(connections.len(), 1);
-    // Every tenth file is large.
+    // Every tenth file is large. Without an option, downhaul uses HTTP/1.1 for such files.
     for version in ["HTTP/2.0 ", "HTTP/1.1 "] {
         assert!(by_itself.contains(version), "{by_itself}");
     }

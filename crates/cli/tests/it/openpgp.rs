@@ -35,7 +35,7 @@ fn author() -> String {
     String::from_utf8(fixture("author.fingerprint")).expect("UTF-8").trim().to_string()
 }
 
-/// Starts a server that has the file and these documents beside it.
+/// Starts a server that has the file and these files beside it.
 fn serve(beside: &[(&str, Vec<u8>)]) -> (Server, String) {
     let server = Server::start();
     let url = server.put("/d/file", file());
@@ -155,7 +155,7 @@ fn invalid_signatures_are_refused() {
         assert_untouched(&place, &out, says);
         assert!(place.log().contains("[signature.wrong]"), "{signature}: {}", place.log());
     }
-    // These keys and signatures have no other fault.
+    // Without the revocation, or with a signature from before the expiry, the same keys are accepted.
     for (key, signature) in [("unrevoked.asc", "file-revoked.asc"), ("expired.asc", "file-early.asc")] {
         let (place, out) = signed(key, signature);
         place.assert_exact(&out, "f", &file());
@@ -273,7 +273,8 @@ fn a_list_within_its_signature_is_used() {
     let out = place.run(&[&url, "--checksum-file", "CHECKSUM", "--signed-by", &path("author.asc")]);
     place.assert_exact(&out, "file", &file());
 
-    // Only the signed text is used as the list. The text before it, after it and in its headers is ignored.
+    // Only the signed text is used as the list. Text after the message is ignored. A list with other text
+    // before the message or in its headers is refused.
     let wrong = format!("{}  file\n", SHA256.replace("f9", "00"));
     let (place, out) = run("author.asc", &format!("{message}{wrong}"));
     place.assert_exact(&out, "f", &file());
@@ -347,7 +348,7 @@ fn a_list_that_exists_only_within_its_signature_is_found() {
         let (place, out) = over_old(&url, key, &["--verify", "find"]);
         assert_untouched(&place, &out, says);
     }
-    // The other signature is verified too.
+    // A file that is only a signature does not hide the signed list beside it.
     let (_server, url) = serve(&[("SHA256SUMS.asc", fixture("list.gpg")), ("SHA256SUMS.gpg", message)]);
     let (place, out) = over_old(&url, "author.asc", &["--verify", "find"]);
     place.assert_exact(&out, "f", &file());

@@ -118,7 +118,7 @@ fn a_file_that_is_written_at_the_end_is_checked_before_the_downloads() {
     }
 }
 
-/// A file may be called `download_log.txt` by chance, such as one that a server named.
+/// A file may be called `download_log.txt` by chance, such as a file that a server named.
 #[test]
 fn the_default_log_is_not_appended_to_a_file_that_is_no_log() {
     let server = Server::start();
@@ -131,7 +131,7 @@ fn the_default_log_is_not_appended_to_a_file_that_is_no_log() {
         place.assert_exact(&out, "f", &content("f", 9));
         assert!(out.stderr.contains("no log is written: download_log.txt: it exists, and it is not a log"));
         assert_eq!(place.file(name).as_deref(), Some(old));
-        // The user may want to append to it.
+        // The user may want to append to this file.
         assert_eq!(place.run(&[&url, "--log", name]).status, 0);
         assert!(place.file(name).is_some_and(|text| text.len() > old.len() && text.starts_with(old)));
     }
@@ -286,7 +286,7 @@ fn the_list_of_failed_files_is_empty_only_if_every_file_is_there() {
 #[test]
 fn a_list_of_failed_files_replaces_the_input_only_if_all_of_it_was_read() {
     let server = Server::start();
-    // The run reads fewer lines than this at a time, and the queue of the session is shorter too.
+    // The list has more lines than the run reads at a time, and more than the queue of the session holds.
     let line = |n| {
         let url = server.url(&format!("slow/2000000/f{n}?rate=50000"));
         format!("{{\"listed_by\":\"--failed\",\"url\":\"{url}\"}}\n")

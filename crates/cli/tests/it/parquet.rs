@@ -58,7 +58,7 @@ fn a_parquet_file_that_cannot_be_used_is_refused() {
         "{}",
         out.stderr
     );
-    // Such a file is read from its end.
+    // A Parquet file is read from its end, so it must be on the disk.
     let fetched = server.put("/d/list.parquet", list);
     for out in [place.run(&["-i", &fetched]), place.run_with(&["-i", "-"], list)] {
         assert!(

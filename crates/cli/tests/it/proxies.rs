@@ -113,7 +113,7 @@ fn forward(client: TcpStream, port: u16) {
     }
 }
 
-/// Returns a server with TLS, and a place that trusts it.
+/// Returns a server with TLS, and a place with the certificate of its authority.
 fn secure() -> (Server, Place) {
     let authority = Authority::default();
     let place = Place::new();
@@ -330,7 +330,7 @@ fn a_failure_of_a_forwarded_request_says_if_it_comes_from_the_proxy_or_from_the_
         ("500 Bad", "Via: 1.1 x\r\nServer: squid\r\n", "http.server", EITHER),
         ("403 No", "Via: 1.1 x\r\n", "http.forbidden", EITHER),
         ("401 Log In", "Via: 1.1 x\r\n", "http.unauthorized", EITHER),
-        // The server asks for a login, and the proxy forwarded this.
+        // The server asks for a login, and the proxy forwarded this response.
         ("401 Log In", "Via: 1.1 x\r\nWWW-Authenticate: Basic realm=\"a\"\r\n", "http.unauthorized", ""),
         // The proxy itself wrote these responses.
         ("401 Unauthorized", "Server: tinyproxy/1.11.1\r\n", "proxy.login", "401 Unauthorized"),

@@ -34,7 +34,7 @@ enum Login {
 fn squid(login: Login) -> Option<Daemon> {
     Daemon::start("squid", |folder, port| {
         let root = folder.path().display();
-        // `openssl passwd -apr1 -salt abcdefgh open:sesame`
+        // The output of `openssl passwd -apr1 -salt abcdefgh open:sesame`
         folder.write("basic", format!("{USER}:$apr1$abcdefgh$61nyThxXNQvJVflxZVKPt1\n"));
         // In this format, a password cannot contain a colon.
         folder.write("digest", format!("{USER}:sesame\n"));
@@ -193,7 +193,7 @@ fn files_are_downloaded_through_squid_with_a_basic_login() {
     everything_comes_through(&Authority::default(), &["--proxy", &url]);
     let log = squid.text("access.log");
     assert!(log.lines().filter(|line| line.contains(&format!(" {USER} "))).count() > 15, "{log}");
-    // Seven runs, with at most three or four connections that begin together.
+    // There are seven runs. In each run, at most three or four connections begin together.
     assert!((7..=28).contains(&challenges(&squid)), "{log}");
 }
 

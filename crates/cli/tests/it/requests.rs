@@ -141,7 +141,7 @@ fn a_post_request_is_not_sent_to_a_server_that_only_a_document_names() {
         let place = Place::new();
         let out = place.run_with(&[&["-i", "-"], request].concat(), metalink.as_bytes());
         place.assert_failed(&out, 1, says);
-        // A mirror that may not get the request is not used.
+        // A mirror that must not get the request is not used.
         let out = place.run(&[&["-i", two.as_str(), "-v"], request].concat());
         place.assert_exact(&out, "h", &content("g", 10));
         assert!(out.stderr.contains("the POST request is not sent to"), "{}", out.stderr);
@@ -344,7 +344,7 @@ fn letters_that_mean_something_else_in_curl_are_explained() {
         let out = place.run(&[&[url.as_str()], args].concat());
         assert!(out.status == 2 && out.stderr.contains(says), "{args:?}: {}", out.stderr);
     }
-    // Options that change nothing are accepted.
+    // Options that change nothing are accepted, but `-s` is not.
     let out = place.run(&[&url, "--compressed", "--check-certificate=true", "-L", "-s", "-o", "g"]);
     assert!(out.status == 2 && out.stderr.contains("use -q"), "{}", out.stderr);
     let out = place.run(&[&url, "--compressed", "--check-certificate=true", "-L", "-o", "g"]);

@@ -9,7 +9,7 @@ use std::time::Duration;
 const FILES: usize = 6;
 
 /// This many lines fill the screen of tmux. On a screen with fewer lines, tmux moves rows to a place that
-/// cannot be repainted when it wraps them.
+/// cannot be repainted when it wraps lines again.
 const BEFORE: usize = 40;
 
 const WAIT: Duration = Duration::from_secs(30);

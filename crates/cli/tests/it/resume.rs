@@ -37,7 +37,7 @@ fn recorded(place: &Place, name: &str) -> Vec<Claim> {
     journal.and_then(|bytes| journal::read(&bytes)).map(|(_, claims)| claims).unwrap_or_default()
 }
 
-/// Returns how many of the bytes that the journal of a file lists are in its partial file.
+/// Returns how many of the bytes that the journal of a file lists are in its partial file with the right CRC.
 fn intact(place: &Place, name: &str) -> u64 {
     let part = place.file(&format!("{name}.part")).unwrap_or_default();
     let bytes = |claim: &Claim| part.get(claim.start as usize..claim.end as usize).map(journal::crc32c);
@@ -438,8 +438,8 @@ fn an_adopted_file_can_be_interrupted_too() {
     assert!(fetched(&out) < 4_000_000, "{} bytes", fetched(&out));
 }
 
-/// Kills runs at random times, with sizes from 1 byte to 200 MiB. Sometimes the partial file is damaged
-/// before the next run.
+/// Kills runs at random times, with files of 0 bytes to 200 MiB. Sometimes the partial file is damaged before
+/// the next run.
 #[test]
 fn runs_that_are_killed_at_two_hundred_random_times_are_resumed() {
     const KILLS: usize = 200;
@@ -593,7 +593,7 @@ fn a_file_of_another_tool_is_compared_even_after_failures() {
         place.write("file", &mine);
         let out = place.run(&["-c", &server.url(sin), "--retries", "2"]);
         assert_eq!(out.status, 1, "{sin}: {}", out.stderr);
-        // The partial file does not exist after the run.
+        // The partial file does not exist after the run, so no message may name it.
         assert!(!out.stderr.contains(".part"), "{sin}: {}", out.stderr);
         assert!(place.file("file").as_ref() == Some(&mine), "{sin}: {}", out.stderr);
     }

@@ -34,7 +34,8 @@ fn after_max_total_the_files_that_were_started_are_completed_and_no_other() {
     assert_eq!(out.status, 0, "enough for all files: {}", out.stderr);
 }
 
-/// The sizes in a list are counted before the responses arrive, so many jobs at once do not exceed the limit.
+/// The sizes in a list are counted before the responses arrive, so many jobs at once exceed the limit by one
+/// file at most.
 #[test]
 fn the_sizes_in_a_list_count_for_max_total_as_soon_as_a_file_starts() {
     let server = Server::start();

@@ -1,4 +1,5 @@
-//! Tests of the messages for the user: help, the values of options, options of other tools, and hints.
+//! Tests of the messages for the user: help, the values of options, options of other tools, hints, bars, and
+//! the question after a failure.
 
 use crate::common::Place;
 use crate::common::terminal::Terminal;

@@ -131,7 +131,7 @@ fn quiet_draws_no_bars() {
 fn the_total_has_no_rate_while_all_files_wait() {
     let server = Server::start();
     let place = Place::new();
-    // The first response ends early, and each further response fails.
+    // One file becomes complete, and the other file waits for an answer.
     let urls = [server.url("slow/400000/a?rate=200000"), server.url("status/1/x?status=404")];
     let mut terminal = Terminal::start(&place, 100, 24, &[&urls[0], &urls[1], "--no-learn"]);
     terminal.wait_for_text("KiB/s]");

@@ -39,7 +39,7 @@ const REDIRECTED: &[Way] = &[
     Way::RedirectWithUserinfo,
 ];
 
-/// Ways of this kind to servers that never require a login.
+/// Ways like those of [`REDIRECTED`], to servers that never require a login.
 const REDIRECTED_SILENTLY: &[Way] = &[
     Way::RetryBehindRedirect,
     Way::SeveralConnectionsBehindRedirect,
@@ -60,8 +60,8 @@ struct Secret {
     is_for_target: bool,
 }
 
-/// Returns the secrets of a kind that the table of the program has. A kind that is added without a row does
-/// not compile.
+/// Returns the secrets of a kind, and where they must arrive. This is the table of these tests. A new kind
+/// without a row does not compile.
 fn secrets_of(kind: SecretKind) -> Vec<Secret> {
     let of = |forms: &[&str], seen_on: &[&[Way]]| Secret {
         forms: forms.iter().map(|form| (*form).to_string()).collect(),
@@ -120,7 +120,7 @@ fn secrets_of(kind: SecretKind) -> Vec<Secret> {
 }
 
 /// Secrets that exclude each other, most of them because they are sent in the same header. Each has runs of
-/// its own, and all others are in every run.
+/// its own, and all secrets that are not listed here are in every run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Alone {
     Userinfo,
@@ -305,7 +305,8 @@ impl Secret {
         self.forms.iter().any(|form| seen.text.contains(form))
     }
 
-    /// Returns true if a run on this way, with this secret, has the secret.
+    /// Returns true if a run on this way has this secret. `by` is the secret of [`Alone`] that the run has,
+    /// and `route` has the options of its network.
     fn is_sent(&self, by: Alone, kind: SecretKind, way: Way, route: &[String]) -> bool {
         let is = |form: &str| self.forms[0] == form;
         // In this case, the server gets no request.

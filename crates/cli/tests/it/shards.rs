@@ -83,7 +83,7 @@ fn a_shard_that_is_done_is_not_run_again_and_another_list_is_refused() {
     fs::remove_dir_all(place.path().join("all")).err();
     let out = run("1/2");
     assert_eq!(out.status, 0, "{}", out.stderr);
-    // The folder with the marks was removed too, so the shard ran again.
+    // The folder with the marks of the shards was removed too, so the shard ran again.
     assert!(server.requests().len() > requests);
     let requests = server.requests().len();
     let out = run("1/2");
@@ -450,7 +450,7 @@ fn a_signal_after_the_end_of_the_parent_is_the_first_one() {
     let (server, place) = (Server::start(), Place::new());
     let url = server.url(&format!("capped/{SIZE}/file?rate=1000000"));
     let program = place.command(&[]).get_program().to_string_lossy().into_owned();
-    // The shell ends at once, so the program that it started has another parent soon.
+    // The test kills the shell, so the program that the shell started gets another parent.
     let script =
         format!("{program} {url} -o f -x1 --stop-with-parent --failed rest & echo $! > pid; sleep 2");
     let mut shell = place.command(&[]);

@@ -64,7 +64,7 @@ fn each_file_of_a_mixed_list_is_requested_once_and_has_its_own_result() {
     let mut names: Vec<String> = (0..60).map(|n| format!("f{n}")).collect();
     names.extend(["large", "middle", "unsized", "empty"].map(String::from));
     assert_only(&place, "out", &mut names);
-    // Each job has one result, and the second run requests nothing that is there.
+    // Each job has one result. A second run requests only the missing file and the file of the user.
     let is_end = |kind: &str| matches!(kind, "finished" | "failed" | "skipped");
     let ends = common::events(&out).into_iter().filter(|event| event["kind"].as_str().is_some_and(is_end));
     assert_eq!(ends.count(), files.len());
@@ -160,7 +160,8 @@ fn large_files_whose_sizes_are_not_known_before_do_not_exceed_the_limit_of_files
     list(&place, &server, &files);
     let out = place.run(&["-i", "list", "-d", "out", "-j", "2", "-x", "1"]);
     assert_eq!(out.status, 0, "{}", out.stderr);
-    // Small files have connections of their own, and up to two of both kinds may be open without a request.
+    // Small files have connections of their own. Up to two connections of each kind may be open, some of them
+    // without a request.
     assert!(server.most_open() <= 4, "{} connections", server.most_open());
 }
 

@@ -25,7 +25,7 @@ fn killed(place: &Place, args: &[&str], name: &str, bytes: u64) {
     assert_ne!(finish(child).status, 0);
 }
 
-/// Returns the number of bytes that a run continued.
+/// Returns how many bytes of the partial file a run kept.
 fn resumed(out: &Out) -> u64 {
     let event = events(out).into_iter().find(|event| event["kind"] == "resumed").expect("resumed");
     event["bytes"].as_u64().expect("a number")

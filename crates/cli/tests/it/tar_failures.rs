@@ -20,7 +20,7 @@ fn a_full_disk_leaves_whole_members_and_the_run_continues_when_there_is_room() {
     assert_eq!(out.status, 5, "{}", out.stderr);
     assert!(out.stderr.contains("the disk is full"), "{}", out.stderr);
     fs::remove_file(place.path().join("out/filler")).expect("removed");
-    // 4 MB do not fit into 4 MiB with their partial files, so the first tars are moved away.
+    // The files have 4 MB. With their partial files, they may not fit into 4 MiB, so a run may fail again.
     for _ in 0..2 {
         let out = place.run(&TO_TAR);
         assert!([0, 5].contains(&out.status), "{}", out.stderr);

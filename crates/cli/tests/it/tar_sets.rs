@@ -9,7 +9,7 @@ use downhaul_testkit::server::Server;
 use serde_json::{Value, json};
 use std::fs;
 
-/// A tar of another program. It has these members, and no end.
+/// Returns the tar of another program. It has these members, and no end.
 fn tar_of_another_program(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     for (name, bytes) in members {
@@ -89,7 +89,7 @@ fn a_beginning_of_zeros_does_not_stop_the_runs() {
     assert_eq!(out.status, 0, "{}", out.stderr);
     assert_exact(&place, &files, &out);
     fs::remove_dir_all(place.path().join("out")).expect("removed");
-    // Only its first bytes may be lost too.
+    // It is also possible that only its first bytes are lost.
     assert_eq!(place.run(&[&TO_TAR[..], &["--max-total", "550k", "-j", "1"]].concat()).status, 75);
     let mut bytes = place.file(part).expect("an unfinished tar");
     bytes[..8192].fill(0);
@@ -99,7 +99,7 @@ fn a_beginning_of_zeros_does_not_stop_the_runs() {
     assert_exact(&place, &files, &out);
 }
 
-/// Files of which several have the same key in a tar.
+/// Returns files of which several would have the same key in a tar.
 fn with_equal_keys() -> Vec<(String, Vec<u8>)> {
     let names = (0..30).flat_map(|n| [format!("a{n}.jpg"), format!("a{n}.txt"), format!("a{n}.png")]);
     names.map(|name| (name.clone(), content(&name, 300))).collect()
@@ -330,7 +330,7 @@ fn advice_names_only_options_that_go_with_tars() {
     let out = place.run(&[&TO_TAR[..], &["--progress", "json"]].concat());
     let skipped = events(&out).into_iter().find(|event| event["kind"] == "skipped").expect("a skipped file");
     assert!(!skipped.to_string().contains("--if-exists update"), "{skipped}");
-    // A digest that the file in the tar does not have.
+    // The file in the tar does not have this digest.
     place.write(
         "list",
         json!({"url": server.url("well_behaved/1000/f.bin"), "sha256": "ab".repeat(32)}).to_string(),

@@ -43,7 +43,7 @@ pub fn list(place: &Place, server: &Server, files: &[(String, Vec<u8>)]) {
     place.write("list", lines.join("\n"));
 }
 
-/// Returns names and contents of small files of different sizes, including empty files.
+/// Returns names and contents of small files of different sizes, including an empty file.
 pub fn small(count: usize) -> Vec<(String, Vec<u8>)> {
     (0..count).map(|n| (format!("f{n:04}.bin"), content(&n.to_string(), n as u64 * 37 % 2000))).collect()
 }
@@ -169,7 +169,7 @@ fn kill_often(seed: u64) {
     let out = place.run(&args);
     assert_eq!(out.status, 0, "{seed}: {}", out.stderr);
     assert_exact(&place, &files, &out);
-    // A run that was killed between two steps leaves a partial file, which the next run removes.
+    // A run that was killed between two steps may leave a partial file, which the next run removes.
     let out = place.run(&args);
     assert_eq!(out.status, 0, "{seed}: {}", out.stderr);
     assert_tidy(&place);

@@ -1,5 +1,5 @@
 //! Client certificates, pinned keys, the oldest version of TLS, and hosts whose certificates are not
-//! verified. Each of these options is for some servers only, and changes nothing on connections to other
+//! verified. Most of these options are for some servers only, and change nothing on connections to other
 //! servers.
 
 use crate::common::daemon::Daemon;
@@ -173,7 +173,7 @@ fn an_encrypted_key_needs_its_password() {
         assert!(out.status == 2 && out.stderr.contains(says), "{form}: {}", out.stderr);
         assert!(!out.stderr.contains("h\u{fc}sh") && !place.log().contains("h\u{fc}sh"), "{}", out.stderr);
     }
-    // The key may be beside the certificate, and the terminal asks for the password.
+    // The key may be beside the certificate, and the program asks for the password on the terminal.
     let sealed = place.file("keys/sealed.pem").expect("a key");
     place.write("keys/all.pem", [place.file("keys/cert.pem").expect("a certificate"), sealed].concat());
     let args = [url.as_str(), "--cert", "keys/all.pem", "-o", "g", CA[0], CA[1]];

@@ -51,7 +51,8 @@ pub fn over_old(url: &str, more: &[&str]) -> (Place, Out) {
     (place, out)
 }
 
-/// Asserts that verification failed with this message, and that only the old file is there.
+/// Asserts that verification failed with this message, that the old file is unchanged, and that no partial
+/// file is left.
 #[track_caller]
 pub fn assert_untouched(place: &Place, out: &Out, says: &str) {
     assert_eq!(out.status, 3, "{}", out.stderr);
@@ -166,7 +167,7 @@ fn the_digest_of_the_whole_file_in_a_206_is_used() {
         assert!(out.stderr.contains(says), "{}", out.stderr);
         assert_eq!(place.file("f").map(|bytes| bytes.len()), Some(length));
     }
-    // In these headers, the digest may belong to the range or to the whole file.
+    // In these headers, the digest may belong to the range or to the whole file. So it is not used.
     let place = Place::new();
     place.write("f", &file()[..90_000]);
     let out =
@@ -365,7 +366,7 @@ fn digests_are_found_beside_the_file() {
         let (place, out) = over_old(&url, &["--verify", "find"]);
         assert_untouched(&place, &out, &format!("but {name} says"));
     }
-    // The list does not name the file, or there is no list, which is the default.
+    // The list does not name the file, it is not a list, or (by default) the run looks for no list.
     for (name, text, more) in [
         ("file.sha512", format!("{}  another\n", wrong(SHA512.0)), &["--verify", "find"][..]),
         ("SHA256SUMS", "<!doctype html><p>not found".into(), &["--verify", "find"]),
@@ -405,7 +406,7 @@ fn the_options_verify_require_and_verify_off_are_obeyed() {
         assert_untouched(&place, &out, "no strong digest is known");
         assert!(place.log().contains("[digest.missing]"), "{headers:?}: {}", place.log());
     }
-    // Lists beside the file are searched too.
+    // Lists beside the file are used too.
     let url = put_file(&server);
     server.put("/d/SHA256SUMS", format!("{}  file\n", SHA256.0));
     let (place, out) = over_old(&url, &["--verify", "require"]);

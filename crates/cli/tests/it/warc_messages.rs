@@ -11,8 +11,8 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::thread;
 
-/// Starts a server that answers the first path that a request begins with, and then closes the connection.
-/// Returns its URL.
+/// Starts a server that sends the answer for the path of a request, and then closes the connection. For other
+/// paths, it sends nothing. Returns its URL.
 fn scripted(answers: Vec<(&'static str, Vec<u8>)>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));

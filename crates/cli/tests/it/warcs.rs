@@ -27,7 +27,7 @@ impl Record {
         &self.fields["WARC-Type"]
     }
 
-    /// The head and the body of the message in the block.
+    /// Returns the head and the body of the message in the block.
     #[track_caller]
     pub fn message(&self) -> (String, Vec<u8>) {
         let (head, body) = split(&self.block);
@@ -169,7 +169,7 @@ fn a_second_run_does_nothing_and_bounds_are_kept() {
     let again = place.run(&args);
     assert_eq!((again.status, server.requests().len()), (0, requests), "{}", again.stderr);
     assert_eq!(files(&place), before);
-    // The file on the server is compared with the file in the WARC.
+    // With `--if-exists error`, a file that is in a WARC is a failure.
     let out = place.run(&[&args[..], &["--verify", "off", "--if-exists", "error"]].concat());
     assert_eq!(out.status, 1, "{}", out.stderr);
     assert!(out.stderr.contains("Files in a WARC are not replaced"), "{}", out.stderr);

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The longest time of a run.
+/// The longest time that [`finish`] waits for the end of a run.
 const LONGEST: Duration = Duration::from_secs(100);
 
 /// The longest time that a test waits for a step of a run.
@@ -32,9 +32,11 @@ pub struct Place {
 /// The result of a run.
 #[derive(Debug)]
 pub struct Out {
+    /// The exit status, or -1 if a signal ended the run.
     pub status: i32,
     pub stdout: Vec<u8>,
     pub stderr: String,
+    /// The time that [`finish`] waited.
     pub took: Duration,
 }
 
@@ -179,8 +181,8 @@ impl Place {
         found
     }
 
-    /// Asserts that the run succeeded, that the file has exactly these bytes, and that no partial file is
-    /// left.
+    /// Asserts that the run succeeded, that the file has exactly these bytes, and that there is no file
+    /// `NAME.part`.
     #[track_caller]
     pub fn assert_exact(&self, out: &Out, name: &str, bytes: &[u8]) {
         assert_eq!(out.status, 0, "{}", out.stderr);
@@ -193,7 +195,7 @@ impl Place {
         assert!(!self.path().join(format!("{name}.part")).exists(), "a partial file is left");
     }
 
-    /// Asserts that the run failed with this exit status and message, and left no file.
+    /// Asserts that the run failed with this exit status and message, and left no file but the log.
     #[track_caller]
     pub fn assert_failed(&self, out: &Out, status: i32, says: &str) {
         assert_eq!(out.status, status, "{}", out.stderr);
@@ -202,10 +204,10 @@ impl Place {
     }
 }
 
-/// Lets Ctrl-C and SIGHUP have their usual effect in the programs that a test starts, even if the test was
-/// started with them ignored (`nohup`, `trap '' INT`, or a background job of a script). A program that is
-/// started inherits an ignored signal, and downhaul respects that. A signal that is caught is not inherited
-/// (POSIX, `exec`), so it is caught here.
+/// On Linux, lets Ctrl-C and SIGHUP have their usual effect in the programs that a test starts, even if the
+/// test was started with them ignored (`nohup`, `trap '' INT`, or a background job of a script). A program
+/// that is started inherits an ignored signal, and downhaul respects that. A signal that is caught is not
+/// inherited (POSIX, `exec`), so the signals are caught here.
 pub fn undo_ignored_signals() {
     #[cfg(unix)]
     {
@@ -279,7 +281,7 @@ pub fn is_installed(program: &str) -> bool {
     found
 }
 
-/// Waits for the end of a run, at most [`LONGEST`].
+/// Waits for the end of a run. Fails if the run does not end within [`LONGEST`].
 pub fn finish(mut child: Child) -> Out {
     let start = Instant::now();
     let reader = |stream: Option<Box<dyn Read + Send>>| {

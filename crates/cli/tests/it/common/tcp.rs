@@ -15,7 +15,8 @@ pub fn read_head(stream: &mut TcpStream) -> Option<String> {
     Some(String::from_utf8_lossy(&head).into_owned())
 }
 
-/// Passes bytes on in both directions until both sides have ended.
+/// Passes bytes on in both directions until the server ends the connection. Then closes the connection to the
+/// client.
 pub fn splice(client: TcpStream, server: TcpStream) -> Option<()> {
     let (mut up, mut down) = (client.try_clone().ok()?, server.try_clone().ok()?);
     let (mut from_server, mut to_client) = (server, client);

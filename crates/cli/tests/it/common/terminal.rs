@@ -52,7 +52,7 @@ impl Terminal {
             let mut buffer = [0; 4096];
             while let Ok(read) = reader.read(&mut buffer) {
                 // When this thread no longer reads, the terminal closes. The program paints often enough that
-                // this line is reached soon.
+                // `read` returns soon.
                 if read == 0 || is_closed.load(Ordering::Relaxed) {
                     break;
                 }

@@ -423,7 +423,7 @@ fn proxies_tries_and_time_limits_are_those_of_the_download() {
     let gid = daemon.add(&server.url("status/10/f?status=500"), json!({ "max-tries": 3 }));
     daemon.wait_for(&gid, "error");
     assert_eq!(server.requests_for("status/10").len(), 3);
-    // The usual network is still used without such options.
+    // A download without such options still uses no proxy.
     let gid = daemon.add(&url, json!({}));
     daemon.wait_for(&gid, "complete");
     daemon.refused("aria2.addUri", json!([[url], { "all-proxy": "nonsense://h" }]));
@@ -437,7 +437,7 @@ fn checksum_lists_are_fetched_through_the_proxy_of_the_download() {
     let through = format!("http://{}", proxy.local_addr().expect("an address"));
     let asked = Arc::new(Mutex::new(Vec::new()));
     let seen = asked.clone();
-    // The proxy has an answer of its own for every request.
+    // The proxy answers every request itself, with the same two bytes.
     std::thread::spawn(move || {
         for mut stream in proxy.incoming().flatten() {
             let Some(head) = read_head(&mut stream) else { continue };

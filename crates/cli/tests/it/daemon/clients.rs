@@ -132,7 +132,7 @@ fn attach_shows_the_bars_and_leaves_the_daemon_running() {
     let (status, shown) = terminal.end();
     assert_eq!(status, 0, "{shown}");
     assert_eq!(place.run(&["watch", &id]).status, 0);
-    // Without a terminal, there are lines.
+    // Without a terminal, `attach` prints lines.
     let mut attach = place.start(&["attach"]);
     let mut lines = BufReader::new(attach.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
     assert!(lines.next().is_some_and(|line| line.starts_with("attached to http://127.0.0.1:")));
@@ -177,7 +177,7 @@ fn without_a_daemon_or_its_secret_a_command_says_what_to_do() {
     let out = finish(command.spawn().expect("the program starts"));
     assert_eq!((out.status, text(&out).as_str()), (0, "no downloads\n"), "{}", out.stderr);
 
-    // A daemon removes its notice when it ends.
+    // A daemon removes its notice (the file `daemon.json`) when it ends.
     let notice = place.state().join("downhaul/daemon.json");
     assert_eq!(notice.metadata().expect("a file").permissions().mode() & 0o777, 0o600);
     daemon.stop();

@@ -72,7 +72,7 @@ fn a_wrong_token_is_refused_late_and_the_secret_is_private() {
         assert!(answer.body.contains(r#""message":"Unauthorized""#), "{}", answer.body);
         assert!(since.elapsed() >= Duration::from_millis(900));
     }
-    // These two methods are the only ones that need no token.
+    // These two methods need no token.
     for method in ["system.listMethods", "system.listNotifications"] {
         assert_eq!(daemon.post("/jsonrpc", "", &format!(r#"{{"id":1,"method":"{method}"}}"#)).status, 200);
     }

@@ -30,7 +30,8 @@ struct Told {
 }
 
 impl Told {
-    /// Checks that no download is lost, and that each download that is reported as complete is complete.
+    /// Checks that no download is lost, that none is unknown, and that each download that is reported as
+    /// complete is complete.
     fn check(&mut self, daemon: &Daemon, place: &Place) {
         let keys = json!(["gid", "status"]);
         let list = |method: &str, params: Value| {
@@ -250,7 +251,7 @@ fn options_of_the_command_line_are_those_of_the_last_start() {
     let limit = daemon.done("aria2.getGlobalOption", json!([]))["max-overall-download-limit"].clone();
     assert_eq!(limit, "2097152", "no client has set another limit");
     daemon.kill();
-    // The same is true for options that downloads inherit.
+    // For options that downloads inherit, the command line of the last start counts too.
     let place = Place::new();
     let url = server.put("/a", content("a", 100));
     let daemon = Daemon::aria2c(&place, &["--user-agent=old"]);

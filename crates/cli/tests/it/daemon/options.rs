@@ -63,7 +63,8 @@ fn passwords_of_options_are_not_shown_to_clients() {
         [daemon.done("aria2.getOption", json!([gid])), daemon.done("aria2.getGlobalOption", json!([]))]
     {
         assert_eq!(shown["http-user"], "me", "{shown}");
-        // The name of the temporary folder may have "pw" too.
+        // The output has the name of the temporary folder, which may contain "pw". So the test looks for the
+        // whole passwords.
         assert!(!["startpw", "ownpw"].iter().any(|one| shown.to_string().contains(one)), "{shown}");
     }
 }

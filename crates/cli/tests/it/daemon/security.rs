@@ -31,7 +31,7 @@ enum Try {
     /// A request to the daemon that needs no secret: the path, the header lines, and the status of the
     /// answer.
     Open(&'static str, &'static str, u16),
-    /// The same request with an upgrade to WebSocket.
+    /// A GET request with an upgrade to WebSocket, to the daemon that needs no secret.
     Socket(&'static str, &'static str, u16),
     /// A request to the daemon with a secret.
     Closed(&'static str, &'static str, u16),
@@ -162,7 +162,8 @@ fn every_attack_in_the_table_is_stopped_by_its_guard() {
             Other(check) => check(&world),
         }
     }
-    // No attempt has left a download or a file.
+    // In the daemon that needs no secret, no attempt has left a download or a file. The daemon with a secret
+    // has no file outside of its folder.
     assert_eq!(world.open.done("aria2.tellActive", json!([])), json!([]));
     assert_eq!(world.open.done("aria2.tellWaiting", json!([0, 10])), json!([]));
     assert_eq!(world.open_place.files(), Vec::<String>::new());
@@ -357,7 +358,7 @@ fn long_bodies_wait_for_each_other(world: &World) {
     world.open.done("aria2.getVersion", json!([]));
     assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
     drop(silent);
-    // A request with a long list and the secret does not wait for them.
+    // A request with a long list and the secret does not wait for clients without the secret.
     let head = "POST /rpc HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2000000\r\n\r\n";
     let silent: Vec<TcpStream> = (0..100)
         .map(|_| {
@@ -406,7 +407,7 @@ fn lists_stay_below(world: &World) {
         ),
     ] {
         let (status, answer) = world.closed.api("POST", "/lists", &list);
-        // A name in a list of JSON is made safe. All others are refused.
+        // A name in a list of JSON is made safe. All other lists are refused.
         let ids = answer["ids"].as_array().cloned().unwrap_or_default();
         assert!(status == 400 || list.starts_with('{'), "{list}: {answer}");
         for id in &ids {
@@ -418,7 +419,8 @@ fn lists_stay_below(world: &World) {
     }
 }
 
-/// Downloads a file to which the server gives this name, and removes it again.
+/// Downloads a file to which the server gives this name. Asserts that it is saved in the folder, and removes
+/// it.
 fn server_name_stays_below(world: &World, name: &str, what: &str) {
     let quoted = name.replace('\\', "\\\\");
     let url = world.server.url(&format!(

@@ -49,7 +49,7 @@ fn running(child: Child, port: u16, place: &Place) -> Daemon {
     Daemon { child, port, secret: secret.map(|text| text.trim().to_string()) }
 }
 
-/// Returns the command of a daemon that this manager starts, and its port.
+/// Returns the command of a daemon that a service manager starts, and the port of the daemon.
 fn managed(place: &Place, more: &[&str]) -> (Command, u16) {
     let port = free_port();
     let address = format!("127.0.0.1:{port}");
@@ -154,7 +154,7 @@ fn sigterm_saves_and_ends_within_five_seconds_and_nothing_is_lost() {
     let url = server.put("/a.bin", bytes.clone());
     let daemon = Daemon::start(&place);
     let slow = daemon.add(&url, json!({ "max-download-limit": "100K" }));
-    // These connections send nothing, and the clients do not close them.
+    // For 30 seconds, the server sends nothing over these connections, and does not close them.
     for number in 0..8 {
         daemon.add(&server.url(&format!("slow_first_byte/60/{number}")), json!({}));
     }

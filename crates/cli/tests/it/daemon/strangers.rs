@@ -66,7 +66,8 @@ fn a_program_that_took_the_port_of_a_killed_daemon_gets_no_secret() {
     let stranger = poll(SOON, || Stranger::at(&format!("127.0.0.1:{port}"), "{}")).expect("the port");
     drop(daemon);
     assert!(place.state().join("downhaul/daemon.json").exists());
-    // Without a daemon, the command goes to the usual port, where this test may not listen.
+    // The notice names a process that has ended, so the command goes to the usual port and not to the
+    // stranger.
     place.run(&["list"]);
     let requests = stranger.requests.lock().expect("no panic").clone();
     assert!(!requests.to_ascii_lowercase().contains("authorization"), "{requests}");
@@ -80,7 +81,7 @@ fn a_program_on_another_loopback_address_gets_no_secret() {
     let stranger = Stranger::at(&address, "{}").expect("the address is free");
     place.run(&["list", "--daemon", &address]);
     stranger.assert_no_secret();
-    // The name localhost is the daemon itself.
+    // The name localhost leads to the daemon itself.
     assert_eq!(place.run(&["list", "--daemon", &format!("localhost:{}", daemon.port)]).status, 0);
 }
 

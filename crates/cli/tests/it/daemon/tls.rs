@@ -131,7 +131,7 @@ fn the_page_the_calls_and_the_sockets_work_over_tls() {
     assert!(out.status == 1 && out.stderr.contains("--cacert FILE"), "{}", out.stderr);
     let out = other.run(&[&args[..], &["--cacert", cacert.to_str().expect("text")]].concat());
     assert_eq!(out.status, 0, "{}", out.stderr);
-    // A client that speaks no TLS gets no answer, and no secret is sent to it.
+    // A client that speaks no TLS gets no answer.
     let out = other.run(&["list", "--daemon", &address.replace("https", "http")]);
     assert_eq!(out.status, 1);
 }

@@ -1,8 +1,8 @@
 //! A small internet for tests: servers with names, and a proxy that leads to them by CONNECT, in absolute
 //! form, or by SOCKS5. Each server and the proxy record what arrives.
 //!
-//! Invariant: every server has a recorder of its own, and all of them have the same certificate. So a client
-//! that takes one server for another is noticed.
+//! Invariant: every server has a recorder of its own, and all servers with TLS have the same certificate. So
+//! a client that takes one server for another is noticed.
 
 use crate::common::tcp::{read_head, splice};
 use downhaul_testkit::server::Server;
@@ -44,12 +44,13 @@ pub struct Net {
     pub authority: Authority,
 }
 
-/// A request as it arrived.
+/// What a server or the proxy received.
 #[derive(Debug, Clone)]
 pub struct Seen {
     /// The origin of the server, or [`PROXY`].
     pub by: &'static str,
-    /// The first line, all headers and the body.
+    /// The first line, all headers and the body of a request, or a text about a client certificate or about a
+    /// connection over SOCKS5.
     pub text: String,
 }
 

@@ -7,7 +7,7 @@ use downhaul_testkit::{content, sha256};
 
 macro_rules! ways {
     ($($way:ident)*) => {
-        /// A way on which a secret could leave.
+        /// A way on which a secret could get to another server.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Way { $($way,)* }
 
@@ -53,13 +53,13 @@ ways! {
 pub struct Trip<'a> {
     pub net: &'a Net,
     pub place: &'a Place,
-    /// A number that no other run has. Servers count requests by path.
+    /// A number that no other run with the same servers has. Servers count requests by path.
     pub number: usize,
     /// User name and password for the given URL, with `@`, or nothing.
     pub userinfo: &'a str,
     /// A parameter for the query of the given URL.
     pub token: &'a str,
-    /// True if servers behind a redirect require a login and accept none.
+    /// True if the servers of [`Trip::file`] require a login and accept none.
     pub asks: bool,
 }
 
@@ -236,7 +236,7 @@ impl Way {
     }
 }
 
-/// The target of a file that is worth several connections.
+/// The target of a file that is large enough for several connections.
 const LARGE: &str = "capped/12000000/large?rate=2000000";
 
 /// Returns a text as a value in a query.
@@ -255,7 +255,7 @@ impl Trip<'_> {
         self.home(&format!("redirect/1/f{}?to={}", self.number, encoded(to)))
     }
 
-    /// Returns the URL of a file elsewhere.
+    /// Returns the URL of a file on this origin. If `asks` is true, the server requires a login.
     fn file(&self, origin: &str) -> String {
         let n = self.number;
         match self.asks {
@@ -273,7 +273,7 @@ impl Trip<'_> {
         [&self.home(&target), "--mirrors", "auto"].map(String::from).to_vec()
     }
 
-    /// Puts a Metalink document on a server that names [`ELSEWHERE`], and returns its URL.
+    /// Puts a Metalink document that names [`ELSEWHERE`] on a server, and returns the URL of the document.
     fn metalink(&self, origin: &str) -> String {
         let path = format!("d/{}.meta4", self.number);
         self.net.server(origin).put(&format!("/{path}"), self.metalink_text());
