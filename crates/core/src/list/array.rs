@@ -172,7 +172,9 @@ mod tests {
     #[test]
     fn lines_of_a_lock_file_about_failures_are_no_jobs() {
         let line = |status: &str, url: &str| {
-            let entry = format!(r#"{{"url":"{url}","out":"a","path":"a","size":1,"status":"{status}"}}"#);
+            let entry = format!(
+                r#"{{"url":"{url}","out":"a","path":"a","status":"{status}","tries":1,"date":"2026-01-01"}}"#
+            );
             assert_eq!(crate::list::line(entry.as_bytes()).expect("readable").is_some(), status != "failed");
             entry
         };

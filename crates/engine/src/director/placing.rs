@@ -8,15 +8,20 @@ use super::closing::WAITS;
 use super::placement::PlacementTask;
 use super::running::Stage;
 use super::{Director, Report};
+use crate::duplicates::Duplicates;
 use crate::known::Known;
-use crate::place::Wanted;
+use crate::place::{Places, Wanted};
+use downhaul_core::dedup::Demands;
 use downhaul_core::error::Error;
 use downhaul_core::event::JobId;
-use downhaul_core::identity::Conditions;
+use downhaul_core::identity::{Conditions, Identity};
 use downhaul_core::job::{Destination, IfLocked, Job};
 use downhaul_core::plan::{Begin, Place};
 use downhaul_core::preview::may_be_renamed;
 use downhaul_core::remote::{Links, Remote};
+use downhaul_core::settings::Settings;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 impl Director {
     /// Checks if the name of a file is free, or if the existing file is the wanted one. `remote` is the
@@ -26,64 +31,43 @@ impl Director {
         if let Some(remote) = &remote {
             running.on_response_about_existing(remote.size);
         }
-        let (spec, places, identity) = (running.spec.clone(), self.places.clone(), running.plan.identity());
-        // The work is quick, unless an existing file may be read to compute its digests.
-        let quick =
-            spec.expected.is_empty() && remote.as_ref().is_none_or(|remote| remote.digests.is_empty());
-        // The server may give the file another name later, and a list may have another digest for that name.
-        let (is_named, seeks_facts) = (spec.destination != Destination::Server, self.seeks_facts);
-        let is_settled = (is_named || !seeks_facts) && !may_be_renamed(&spec, &self.settings.naming);
-        // The response may name mirrors and a document with digests, so it must arrive before a partial file
-        // is continued.
-        let needs_response = self.settings.mirrors && remote.is_none();
-        let (duplicates, settings) = (self.duplicates.clone(), self.settings.clone());
-        let demands = running.plan.demands();
-        let (job, by_name, response) = (spec.clone(), (places.clone(), identity.clone()), remote.clone());
-        let work = move |known: Result<Known, Error>| {
-            Report::Looked((|| {
-                let sure = !seeks_facts || remote.is_some() || is_sure(&spec, known.as_ref());
-                let known = if sure { known? } else { Known::default() };
-                let remote = remote.as_deref();
-                let wanted = Wanted { job: id, spec: &spec, identity: &identity, remote, known: &known };
-                let (path, place) = places.choose(&wanted)?;
-                let place = match is_settled && sure {
-                    true => duplicates.instead(&path, place, &wanted, (&demands, &settings))?,
-                    false => place,
-                };
-                let place = match place {
-                    Place::Free { path, left } => Place::Free { path, left: left && sure && !needs_response },
-                    // Without the facts from checksum lists, it is not known if the existing file is the
-                    // wanted one. These facts are looked up again when the response has arrived.
-                    Place::Taken(_) if !sure => Place::Ask(Conditions::default()),
-                    place => place,
-                };
-                Ok((path, place))
-            })())
+        let task = LookTask {
+            job: id,
+            spec: running.spec.clone(),
+            identity: running.plan.identity(),
+            demands: running.plan.demands(),
+            remote,
+            seeks_facts: self.seeks_facts,
+            settings: self.settings.clone(),
+            places: self.places.clone(),
+            duplicates: self.duplicates.clone(),
         };
         let known = running.known();
-        if !seeks_facts || known.is_some() {
+        if !self.seeks_facts || known.is_some() {
             let known = known.unwrap_or_default();
             // To compare an existing file with the facts may take a long time.
-            return self.block(id, quick && known.is_empty(), move || work(Ok(known)));
+            let quick = task.is_quick() && known.is_empty();
+            return self.block(id, quick, move || Report::Looked(task.look(Ok(known))));
         }
         let checksums = self.networks.get(running.spec.network).checksums;
         let (reports, span) = (self.reports.clone(), running.span.clone());
         tokio::spawn(async move {
             // If there is no file at the path, no checksum list is needed, because there is nothing to
             // compare.
-            let (places, identity) = by_name;
+            let (places, identity) = (task.places.clone(), task.identity.clone());
             let free = tokio::task::spawn_blocking(move || places.nothing_stands(id, &identity)).await;
-            if let Ok(Some((path, place))) = free {
-                return drop(reports.send((id, Report::Looked(Ok((path, place))))));
+            if let Ok(Some(free)) = free {
+                return drop(reports.send((id, Report::Looked(Ok(free)))));
             }
-            let known = checksums.about(&job, response.as_deref()).await;
+            let known = checksums.about(&task.spec, task.remote.as_deref()).await;
             if let Ok(known) = &known
-                && is_named
-                && (response.is_some() || is_sure(&job, Ok(known)))
+                && task.is_named()
+                && task.is_sure(Ok(known))
             {
                 let _ = reports.send((id, Report::Known(known.clone())));
             }
-            tokio::task::spawn_blocking(move || drop(reports.send((id, span.in_scope(|| work(known))))));
+            let look = move || drop(reports.send((id, span.in_scope(|| Report::Looked(task.look(known))))));
+            tokio::task::spawn_blocking(look);
         });
     }
 
@@ -190,9 +174,64 @@ impl Director {
     }
 }
 
-/// Returns true if these facts, which were looked up without a response, are those of the file under any
-/// name: they are a digest or a signature, or the job itself has a digest. Otherwise, the response may give
-/// the file a name that a list has.
-fn is_sure(spec: &Job, known: Result<&Known, &Error>) -> bool {
-    known.is_ok_and(|known| !known.is_empty() || !spec.expected.is_empty())
+/// The task that looks at the path of a file, with everything that it needs.
+struct LookTask {
+    job: JobId,
+    spec: Arc<Job>,
+    identity: Identity,
+    demands: Demands,
+    /// The response to a request about the existing file, if there was one.
+    remote: Option<Box<Remote>>,
+    /// True if checksum lists or signatures are used.
+    seeks_facts: bool,
+    settings: Arc<Settings>,
+    places: Arc<Places>,
+    duplicates: Arc<Duplicates>,
+}
+
+impl LookTask {
+    /// Returns true if the work is quick, which is so unless an existing file may be read to compute its
+    /// digests.
+    fn is_quick(&self) -> bool {
+        self.spec.expected.is_empty() && self.remote.as_ref().is_none_or(|remote| remote.digests.is_empty())
+    }
+
+    /// Returns true if the server does not name the file. Otherwise, the response may change the name, and a
+    /// list may have another digest for that name.
+    fn is_named(&self) -> bool {
+        self.spec.destination != Destination::Server
+    }
+
+    /// Returns true if the facts from checksum lists and signatures are complete. Without a response, they
+    /// are complete if they have a digest or a signature, or if the job itself has a digest. Otherwise, the
+    /// response may give the file a name that a list has.
+    fn is_sure(&self, known: Result<&Known, &Error>) -> bool {
+        let has_digest = |known: &Known| !known.is_empty() || !self.spec.expected.is_empty();
+        !self.seeks_facts || self.remote.is_some() || known.is_ok_and(has_digest)
+    }
+
+    /// Chooses a path, and says if its file must be downloaded, continued or asked about.
+    fn look(&self, known: Result<Known, Error>) -> Result<(PathBuf, Place), Error> {
+        let sure = self.is_sure(known.as_ref());
+        let known = if sure { known? } else { Known::default() };
+        let (spec, remote) = (&*self.spec, self.remote.as_deref());
+        let wanted = Wanted { job: self.job, spec, identity: &self.identity, remote, known: &known };
+        let (path, place) = self.places.choose(&wanted)?;
+        let keeps_name = !may_be_renamed(spec, &self.settings.naming);
+        let place = match sure && keeps_name && (self.is_named() || !self.seeks_facts) {
+            true => self.duplicates.instead(&path, place, &wanted, (&self.demands, &self.settings))?,
+            false => place,
+        };
+        // The response may name mirrors and a document with digests. So it must arrive before a partial file
+        // is continued.
+        let needs_response = self.settings.mirrors && remote.is_none();
+        let place = match place {
+            Place::Free { path, left } => Place::Free { path, left: left && sure && !needs_response },
+            // Without the facts from checksum lists, it is not known if the existing file is the wanted one.
+            // These facts are looked up again when the response has arrived.
+            Place::Taken(_) if !sure => Place::Ask(Conditions::default()),
+            place => place,
+        };
+        Ok((path, place))
+    }
 }
