@@ -96,7 +96,8 @@ pub struct Forecast {
     /// The number of free bytes on the disk of the output folder, if that is known.
     pub free: Option<u64>,
     /// The estimated duration of the run in seconds, from the last known speeds of the hosts and the limit of
-    /// the run. It is `None` if a size or a speed is not known.
+    /// the run. It is `None` if a size or a speed is not known, or if there are too many hosts
+    /// ([`OTHER_HOSTS`]).
     pub seconds: Option<f64>,
     /// The sums for each host. The key is the origin, or [`OTHER_HOSTS`].
     pub hosts: BTreeMap<String, HostForecast>,

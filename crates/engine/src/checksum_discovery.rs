@@ -91,7 +91,7 @@ impl ChecksumDiscovery {
         let mut signed = false;
         let verify = self.settings.verify;
         if self.settings.checksums.is_some() {
-            signed |= self.look_in_given(spec, &names, &mut known.findings).await?;
+            signed |= self.look_in_given(spec, &names, &mut known).await?;
         }
         let url = &spec.urls[0];
         let by = GivenBy::of(&self.settings, url, spec);
@@ -100,7 +100,7 @@ impl ChecksumDiscovery {
         };
         let enough = counts(&known.findings, Algorithm::is_strong) && (signed || self.keys()?.is_none());
         if matches!(verify, Verify::Find | Verify::Listed | Verify::Require) && !enough {
-            signed |= self.look_beside((url, by), &names, &mut known.findings).await?;
+            signed |= self.look_beside((url, by), &names, &mut known).await?;
         }
         if verify == Verify::Listed && !counts(&known.findings, Algorithm::counts_in_lists) {
             let why = spec.notes.iter().chain(&known.findings.notes).next().cloned().unwrap_or_default();
@@ -134,17 +134,13 @@ impl ChecksumDiscovery {
     /// Returns an error if the list cannot be fetched. Unless the job itself has a digest, also returns an
     /// error if the list does not name the file although the settings require that, or if a line that seems
     /// to name the file cannot be read.
-    async fn look_in_given(
-        &self,
-        spec: &Job,
-        names: &[String],
-        findings: &mut Findings,
-    ) -> Result<bool, Error> {
+    async fn look_in_given(&self, spec: &Job, names: &[String], known: &mut Known) -> Result<bool, Error> {
         let list = self.given.get_or_init(|| self.fetch_given(spec)).await.clone()?;
         let why = match list.about(names, self.settings.single) {
-            Ok(digests) => return Ok(list.add(digests, findings)),
+            Ok(digests) => return Ok(list.add(digests, &mut known.findings)),
             Err(why) => why,
         };
+        known.is_unlisted = true;
         let at = || names.first().cloned().unwrap_or_default();
         if list.sums.may_name(names) && !has(&spec.expected, Algorithm::counts_in_lists) {
             let why = format!("a line of {} seems to name the file, but cannot be read", list.label);
@@ -155,7 +151,7 @@ impl ChecksumDiscovery {
             Verify::Require if !has(&spec.expected, Algorithm::is_strong) => ErrorKind::DigestMissing,
             Verify::Listed if !has(&spec.expected, Algorithm::counts_in_lists) => ErrorKind::DigestUnlisted,
             _ => {
-                findings.notes.push(why);
+                known.findings.notes.push(why);
                 return Ok(false);
             }
         };

@@ -16,6 +16,8 @@ pub(crate) struct Known {
     pub(crate) signature: Option<Arc<Signature>>,
     /// The mirrors that the file's server names.
     pub(crate) mirrors: Vec<Url>,
+    /// True if a checksum list was read that does not have the file under the names that were looked up.
+    pub(crate) is_unlisted: bool,
 }
 
 impl Known {
@@ -41,6 +43,7 @@ impl Known {
             signed: more.signed.or(first.signed),
             ..Findings::default()
         };
-        Known { findings, signature: later.signature.or(self.signature), mirrors: Vec::new() }
+        let signature = later.signature.or(self.signature);
+        Known { findings, signature, mirrors: Vec::new(), is_unlisted: later.is_unlisted }
     }
 }

@@ -5,7 +5,8 @@
 //! the environment and draw progress. The classes here are private to the package.
 //!
 //! Invariants:
-//! - Other threads of Python run while a call waits, and a signal such as Ctrl-C ends the wait (`wait.rs`).
+//! - Other threads of Python run while a call waits, and the wait ends if the handler of a signal, such as
+//!   Ctrl-C, raises an exception (`wait.rs`).
 //! - Each session and each remote file has its own threads (`threads.rs`), and none of them calls Python.
 //! - A process that was forked neither uses nor ends the session of its parent.
 

@@ -52,8 +52,8 @@ pub(super) fn part(kind: Data, value: &str) -> Result<String, String> {
 /// Reads the file of `-d @FILE`. curl leaves out all line ends and null bytes in the file.
 ///
 /// # Errors
-/// Returns why the file cannot be imported. Standard input cannot be imported, because it is read
-/// after the translation, and then its line ends are not left out.
+/// Returns why the file cannot be imported. Standard input cannot be imported: downhaul reads it only when it
+/// sends the request, and does not leave out its line ends, as curl does.
 fn text(file: &str) -> Result<String, String> {
     if file == "-" {
         return Err(

@@ -42,8 +42,8 @@ const LONG: u64 = 4 * 1024 * 1024;
 const FIRST: u64 = if cfg!(debug_assertions) { 10_000 } else { 100_000 };
 
 /// Checks the arguments and the lists of a run, and adds their jobs to the survey. `has_streams` is true if
-/// the run also has lists that can be read only once, so that they cannot be checked before the run. Also
-/// returns the rest of the check, if it can end during the run.
+/// the run also has lists that can be read only once, so that they cannot be checked before the run. Returns
+/// the checked lists and, if downloads may begin before the check ends, the rest of the check.
 ///
 /// # Errors
 /// Returns the mistakes with their line numbers. In a document or a lock file, a mistake that concerns one

@@ -146,11 +146,17 @@ fn a_list_may_have_the_name_at_the_end_of_a_redirect_for_files_with_given_names(
             assert_eq!(out.status, status, "{more:?}: {}", out.stderr);
             let names = ["one", "two"].map(|name| place.file(name).is_some());
             assert_eq!(names, [status == 0; 2], "{more:?}: {}", out.stderr);
-            // A file that exists is compared with this digest, too.
-            place.write("one", "something else");
-            let out = place
-                .run(&[&[redirect("x").as_str(), "-o", "one", "--checksum-file", "sums"], more].concat());
-            assert_ne!(out.status, 0, "{more:?}: {}", out.stderr);
+            // An existing file with the same size is compared with this digest, too.
+            let args = [redirect("x").as_str(), "-o", "one", "--checksum-file", "sums"].map(String::from);
+            let args: Vec<&str> = args.iter().map(String::as_str).chain(more.iter().copied()).collect();
+            place.write("one", vec![0; file().len()]);
+            let out = place.run(&args);
+            assert!(out.status != 0 && out.stderr.contains("but sums says"), "{more:?}: {}", out.stderr);
+            // If it is the wanted one, it is kept.
+            place.write("one", file());
+            let out = place.run(&[&args[..], &["--if-exists", "update"]].concat());
+            assert_eq!(out.status, status, "{more:?}: {}", out.stderr);
+            assert!(status != 0 || out.stderr.contains("is up to date"), "{more:?}: {}", out.stderr);
         }
     }
 }
@@ -301,7 +307,7 @@ fn verify_listed_requires_an_entry_for_every_file_and_accepts_md5() {
     let (place, out) = listed(&["--checksum", &format!("md5:{MD5}")]);
     place.assert_exact(&out, "f", &file());
     let (_, out) = listed(&["--checksum", "crc32:0edf6c4f"]);
-    assert_eq!(out.status, 3, "a CRC detects only accidents: {}", out.stderr);
+    assert_eq!(out.status, 3, "--verify listed does not accept a CRC: {}", out.stderr);
     let place = Place::new();
     place.write("SUMS", format!("{MD5}  another\n"));
     let before = server.requests_for("/d/file").len();
@@ -310,8 +316,8 @@ fn verify_listed_requires_an_entry_for_every_file_and_accepts_md5() {
     assert!(out.stderr.contains("SUMS does not name the file"), "{}", out.stderr);
     assert_eq!(
         server.requests_for("/d/file").len(),
-        before,
-        "nothing was fetched that would have been thrown away"
+        before + 1,
+        "one request, because a redirect could have led to a name that the list has"
     );
 
     server.put("/d/md5checksums.txt", format!("{MD5}  ./file\n"));

@@ -52,6 +52,22 @@ fn made_from(out: &Out, name: &str) -> Value {
 const RUN: [&str; 6] = ["-i", "list.jsonl", "--progress", "json", "-j", "1"];
 
 #[test]
+fn a_file_with_a_name_and_a_digest_in_a_checksum_list_is_not_requested_if_its_bytes_are_there() {
+    for size in [3000, SIZE] {
+        let (server, place) = (Server::start(), Place::new());
+        list(&place, &server, size, &[("a", true), ("b", true)]);
+        place.write(
+            "sums",
+            ["a", "b"].map(|name| format!("{}  {name}\n", sha256(&content("f", size)))).concat(),
+        );
+        let args = [&RUN[..], &["--dedup", "hardlink", "--checksum-file", "sums", "--verify", "listed"]];
+        let out = place.run(&args.concat());
+        assert!(out.status == 0 && is_linked(&place, "a", "b"), "{}", out.stderr);
+        assert!(server.requests_for("?1").is_empty(), "{size}: the second file is not requested");
+    }
+}
+
+#[test]
 fn hard_links_are_made_before_and_after_a_download_and_are_recognised_later() {
     for size in [3000, SIZE] {
         let (server, place) = (Server::start(), Place::new());

@@ -62,7 +62,12 @@ fn a_mistake_in_a_document_fails_the_file_that_has_it() {
             3,
             "sha-256",
         ),
-        ("datapackage.json", package("{\"name\": \"b\"}"), 1, "resource 2: it has neither `path` nor `data`"),
+        (
+            "datapackage.json",
+            package("{\"name\": \"b\"}"),
+            1,
+            "resource 2: it has neither `path`, `url` nor `data`",
+        ),
         ("ro-crate-metadata.json", graph(&entity("../b", "")), 1, "../b"),
         (
             "ro-crate-metadata.json",

@@ -40,8 +40,8 @@ pub enum Action {
     /// and no bytes of an earlier run or of another tool can be kept, also carry out [`Action::Begin`] with
     /// the value of `begin`. The answer is `Placed`.
     Place {
-        /// The response that may give the file its name. It is `None` if no request for bytes was sent yet,
-        /// because a partial file of an earlier run may be resumed.
+        /// The response that may give the file its name. It is `None` if the partial file is opened before
+        /// the first request for bytes, to see what an earlier run left.
         remote: Option<Box<Remote>>,
         /// The instructions to begin the partial file, or `None` if it must not be begun yet.
         begin: Option<Begin>,

@@ -10,12 +10,12 @@
 
 use super::{Beside, ChecksumDiscovery, has, last_segment, with_ending};
 use crate::fetch_text;
+use crate::known::Known;
 use crate::source::GivenBy;
 use downhaul_core::content::{self, Look};
 use downhaul_core::digest::Algorithm;
 use downhaul_core::error::{Error, ErrorKind, Retry};
 use downhaul_core::list::checksums;
-use downhaul_core::plan::Findings;
 use std::sync::{Arc, PoisonError};
 use tokio::sync::OnceCell;
 use url::Url;
@@ -53,7 +53,7 @@ struct Candidate {
 }
 
 impl ChecksumDiscovery {
-    /// Looks for the file in the lists beside it, and adds its digests to `findings`. Returns true if a
+    /// Looks for the file in the lists beside it, and adds its digests to `known`. Returns true if a
     /// signed list names the file.
     ///
     /// # Errors
@@ -62,8 +62,9 @@ impl ChecksumDiscovery {
         &self,
         (url, by): (&Url, GivenBy),
         names: &[String],
-        findings: &mut Findings,
+        known: &mut Known,
     ) -> Result<bool, Error> {
+        let findings = &mut known.findings;
         let wants_signed = self.keys()?.is_some();
         let (mut signed, mut found) = (false, false);
         let mut unusable = Vec::new();
@@ -94,7 +95,7 @@ impl ChecksumDiscovery {
                     signed |= list.add(digests, findings);
                 }
                 Err(why) if candidate.own || list.sums.entries().is_empty() => unusable.push(why),
-                Err(_) => {}
+                Err(_) => known.is_unlisted = true,
             }
         }
         if !found && !unusable.is_empty() {

@@ -65,8 +65,8 @@ mod tests {
             "/doe.json",
             "NTg6RKcb9boFIAS3KrFK9BGeh+niz/sm",
         );
-        // In the RFC, these values are hashes of SHA-512 that were cut to 256 bits (erratum 4897). The values
-        // here are hashes of SHA-512/256.
+        // The `response` and `username` of the RFC's example are not compared, because they are hashes of
+        // SHA-512 that were cut to 256 bits (erratum 4897). This code uses SHA-512/256.
         assert!(value.contains("userhash=true") && value.contains("algorithm=SHA-512-256"), "{value}");
         assert_eq!(
             hash(HashFunction::Sha512_256, b""),

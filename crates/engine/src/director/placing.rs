@@ -12,7 +12,7 @@ use crate::duplicates::Duplicates;
 use crate::known::Known;
 use crate::place::{Places, Wanted};
 use downhaul_core::dedup::Demands;
-use downhaul_core::error::Error;
+use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::JobId;
 use downhaul_core::identity::{Conditions, Identity};
 use downhaul_core::job::{Destination, IfLocked, Job};
@@ -52,17 +52,21 @@ impl Director {
         let checksums = self.networks.get(running.spec.network).checksums;
         let (reports, span) = (self.reports.clone(), running.span.clone());
         tokio::spawn(async move {
-            // If there is no file at the path, no checksum list is needed, because there is nothing to
-            // compare.
-            let (places, identity) = (task.places.clone(), task.identity.clone());
-            let free = tokio::task::spawn_blocking(move || places.nothing_stands(id, &identity)).await;
-            if let Ok(Some(free)) = free {
-                return drop(reports.send((id, Report::Looked(Ok(free)))));
+            if !task.is_named() {
+                // If there is no file at the path, no checksum list is needed, because there is nothing to
+                // compare.
+                let (places, identity) = (task.places.clone(), task.identity.clone());
+                let free = tokio::task::spawn_blocking(move || places.nothing_stands(id, &identity)).await;
+                if let Ok(Some((path, place))) = free {
+                    return drop(
+                        reports.send((id, Report::Looked(Ok(Looked { path, place, is_final: false })))),
+                    );
+                }
             }
             let known = checksums.about(&task.spec, task.remote.as_deref()).await;
             if let Ok(known) = &known
                 && task.is_named()
-                && task.is_sure(Ok(known))
+                && task.is_final(known)
             {
                 let _ = reports.send((id, Report::Known(known.clone())));
             }
@@ -174,6 +178,28 @@ impl Director {
     }
 }
 
+/// The result of a look at a path.
+pub(super) struct Looked {
+    pub(super) path: PathBuf,
+    pub(super) place: Place,
+    /// True if a response adds nothing to the facts from checksum lists with which the path was chosen.
+    pub(super) is_final: bool,
+}
+
+impl Looked {
+    /// Returns true if the path of this job will not change. If the server may still name the file, the path
+    /// is settled only if a partial file of an earlier run is there, or if the job needs no download. The
+    /// path is not settled if only the server can say whether the existing file is the wanted one, or if the
+    /// response may add a digest.
+    pub(super) fn is_settled(&self, spec: &Job) -> bool {
+        match &self.place {
+            Place::Taken(_) | Place::Free { left: true, .. } => true,
+            Place::Free { left: false, .. } => self.is_final && spec.destination != Destination::Server,
+            Place::Ask(_) => false,
+        }
+    }
+}
+
 /// The task that looks at the path of a file, with everything that it needs.
 struct LookTask {
     job: JobId,
@@ -202,36 +228,50 @@ impl LookTask {
         self.spec.destination != Destination::Server
     }
 
-    /// Returns true if the facts from checksum lists and signatures are complete. Without a response, they
-    /// are complete if they have a digest or a signature, or if the job itself has a digest. Otherwise, the
-    /// response may give the file a name that a list has.
-    fn is_sure(&self, known: Result<&Known, &Error>) -> bool {
-        let has_digest = |known: &Known| !known.is_empty() || !self.spec.expected.is_empty();
-        !self.seeks_facts || self.remote.is_some() || known.is_ok_and(has_digest)
+    /// Returns true if a response adds nothing to these facts from checksum lists and signatures. Otherwise,
+    /// the response may give the file a name that a list has.
+    fn is_final(&self, known: &Known) -> bool {
+        let has_strong = self.spec.expected.iter().any(|one| one.digest.algorithm.is_strong());
+        self.remote.is_some() || has_strong || !known.is_empty() || !known.is_unlisted
+    }
+
+    /// Returns true if this error may be due to a name that only the response adds.
+    fn may_be_due_to_name(&self, error: &Error) -> bool {
+        let is_missing = matches!(
+            error.kind,
+            ErrorKind::DigestMissing | ErrorKind::DigestUnlisted | ErrorKind::SignatureMissing
+        );
+        // A request with a body must not be repeated to ask about the file.
+        let can_be = !self.is_named() || (is_missing && self.spec.sends.is_none());
+        self.remote.is_none() && can_be
     }
 
     /// Chooses a path, and says if its file must be downloaded, continued or asked about.
-    fn look(&self, known: Result<Known, Error>) -> Result<(PathBuf, Place), Error> {
-        let sure = self.is_sure(known.as_ref());
-        let known = if sure { known? } else { Known::default() };
+    fn look(&self, known: Result<Known, Error>) -> Result<Looked, Error> {
+        let (known, is_usable) = match known {
+            Err(error) if self.may_be_due_to_name(&error) => (Known::default(), false),
+            known => (known?, true),
+        };
+        let is_final = is_usable && (!self.seeks_facts || self.is_final(&known));
         let (spec, remote) = (&*self.spec, self.remote.as_deref());
         let wanted = Wanted { job: self.job, spec, identity: &self.identity, remote, known: &known };
         let (path, place) = self.places.choose(&wanted)?;
         let keeps_name = !may_be_renamed(spec, &self.settings.naming);
-        let place = match sure && keeps_name && (self.is_named() || !self.seeks_facts) {
+        let place = match is_final && keeps_name && (self.is_named() || !self.seeks_facts) {
             true => self.duplicates.instead(&path, place, &wanted, (&self.demands, &self.settings))?,
             false => place,
         };
-        // The response may name mirrors and a document with digests. So it must arrive before a partial file
-        // is continued.
-        let needs_response = self.settings.mirrors && remote.is_none();
+        // The response may also name mirrors and a document with digests. So it must arrive before a partial
+        // file is continued. A preview has no response.
+        let is_preview = self.settings.preview.is_some();
+        let may_continue = is_usable && (is_preview || (is_final && !self.settings.mirrors));
         let place = match place {
-            Place::Free { path, left } => Place::Free { path, left: left && sure && !needs_response },
+            Place::Free { path, left } => Place::Free { path, left: left && may_continue },
             // Without the facts from checksum lists, it is not known if the existing file is the wanted one.
             // These facts are looked up again when the response has arrived.
-            Place::Taken(_) if !sure => Place::Ask(Conditions::default()),
+            Place::Taken(_) if !is_usable => Place::Ask(Conditions::default()),
             place => place,
         };
-        Ok((path, place))
+        Ok(Looked { path, place, is_final })
     }
 }

@@ -6,6 +6,7 @@
 use super::Director;
 use super::job_facts::name_of;
 use super::placement::Placement;
+use super::placing::Looked;
 use super::running::add_mirrors;
 use crate::disk::Generation;
 use crate::known::Known;
@@ -13,8 +14,7 @@ use downhaul_core::concurrency::Observation;
 use downhaul_core::dedup::MadeFrom;
 use downhaul_core::error::Error;
 use downhaul_core::event::JobId;
-use downhaul_core::plan::{Findings, Input, Place, WorkerId};
-use std::path::PathBuf;
+use downhaul_core::plan::{Findings, Input, WorkerId};
 
 /// A report of a blocking task or a worker about a job.
 pub(super) enum Report {
@@ -22,7 +22,7 @@ pub(super) enum Report {
     /// The facts about the file from checksum lists and signatures.
     Known(Known),
     /// The name of the file was checked, and an existing file was compared, if there is one.
-    Looked(Result<(PathBuf, Place), Error>),
+    Looked(Result<Looked, Error>),
     /// The path of the file was chosen, and its partial file was opened if one is needed.
     Placed(Result<Placement, Error>),
     /// The file is at this final path. It may have been made from another file with the same bytes.
@@ -48,10 +48,7 @@ impl Director {
                 running.plan.on(self.clock.now(), Input::Sources(more));
                 Input::Found(known.findings)
             }
-            Report::Looked(result) => Input::Looked(result.map(|(path, place)| {
-                running.on_looked(path, &place);
-                place
-            })),
+            Report::Looked(result) => Input::Looked(result.map(|looked| running.on_looked(looked))),
             Report::Placed(Ok(mut placement)) => {
                 running.meter.set_name(name_of(&placement.path));
                 running.previewed.replaces = placement.replaces;

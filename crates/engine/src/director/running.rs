@@ -2,6 +2,7 @@
 
 use super::connections::AtWork;
 use super::placement::{Placement, Written};
+use super::placing::Looked;
 use super::preview::Previewed;
 use crate::disk::{Generation, Part};
 use crate::hashing::Verifier;
@@ -243,18 +244,14 @@ impl Running {
         }
     }
 
-    /// Records a path that was chosen, if it is final. If the server may still name the file, the path is
-    /// final only if a partial file of an earlier run is there, or if the job needs no download. The path is
-    /// not final if only the server can say whether the existing file is the wanted one.
-    pub(super) fn on_looked(&mut self, path: PathBuf, place: &Place) {
-        let is_settled = self.spec.destination != Destination::Server
-            || matches!(place, Place::Taken(_) | Place::Free { left: true, .. });
+    /// Records a path that was chosen, if it is settled, and returns what is at the path.
+    pub(super) fn on_looked(&mut self, looked: Looked) -> Place {
         if let Stage::Placing(placing) = &mut self.stage
-            && is_settled
-            && !matches!(place, Place::Ask(_))
+            && looked.is_settled(&self.spec)
         {
-            placing.path = Some(path);
+            placing.path = Some(looked.path);
         }
+        looked.place
     }
 
     /// Records the size of the server's file that a response about the existing file states.

@@ -7,9 +7,9 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-/// If there are more files than this, their whole file system is forced to the disk, where the system allows
-/// that. There is then one wait for the disk, and not one for each file. For fewer files, forcing the whole
-/// file system could take longer, because other programs write to it too.
+/// If there are more files than this, their whole file systems are forced to the disk (Linux only). There is
+/// then one wait for each file system, and not one for each file. For fewer files, forcing a whole file
+/// system could take longer, because other programs write to it too.
 const FEW: usize = 64;
 
 /// Forces files and their names to the disk. Leaves out files that are not at their paths any more, files

@@ -55,7 +55,7 @@ pub(super) enum WholeResult {
     /// A digest does not match. The text says which digest.
     Wrong(String),
     /// All digests match, but the file does not satisfy `--verify`, or it is a web page or a Git LFS pointer
-    /// that the name does not promise.
+    /// although its name is that of another kind of file.
     Refused(Error),
 }
 
