@@ -2,6 +2,7 @@
 
 use crate::common::{Out, Place, finish};
 use downhaul_testkit::server::Server;
+use downhaul_testkit::server::tls::{Authority, Flaw};
 use downhaul_testkit::{content, sha256};
 use std::process::{Command, Stdio};
 
@@ -162,15 +163,24 @@ fn the_suggested_command_resumes_partial_files() {
     let place = Place::new();
     let urls = [
         server.url("well_behaved/1000/a"),
-        server.url("truncated_body/3000000/b"),
+        server.url("gone_after_half/3000000/b"),
         server.url("status/1/c?status=500"),
     ];
     let out = place.run(&[&urls[0], &urls[1], &urls[2], "--on-error", "skip", "-d", "out"]);
     assert_eq!(out.status, 1, "{}", out.stderr);
     assert_eq!(out.stderr.matches("To resume").count(), 1, "once for all files: {}", out.stderr);
+    assert_eq!(place.file("out/b"), None);
+    let before = server.requests_for("/b").len();
+    server.becomes("gone_after_half/3000000/b", "well_behaved/3000000/b");
     let out = paste(&place, suggested(&out));
     assert_eq!(out.status, 1, "{}", out.stderr);
     assert_eq!(place.file("out/b").as_deref(), Some(&content("b", 3_000_000)[..]), "{}", out.stderr);
+    let asked = &server.requests_for("/b")[before..];
+    let is_rest = |range: &str| range.starts_with("bytes=") && !range.starts_with("bytes=0-");
+    assert!(
+        !asked.is_empty() && asked.iter().all(|one| one.header("range").is_some_and(is_rest)),
+        "{asked:?}"
+    );
 }
 
 #[test]
@@ -197,9 +207,15 @@ fn the_suggested_command_has_no_secrets_and_says_what_is_left_out() {
 
 #[test]
 fn insecure_has_precedence_over_cacert_and_the_run_says_so() {
-    let server = Server::start();
+    let (authority, other) = (Authority::default(), Authority::default());
+    let server = Server::start_tls(authority.config(Flaw::None));
     let place = Place::new();
-    let out = place.run(&[&server.url("well_behaved/10/a"), "--cacert", "none.pem", "--insecure"]);
+    place.write("other.pem", other.pem());
+    let url = server.url("well_behaved/10/a");
+    let args = [url.as_str(), "--cacert", "other.pem", "--retries", "0"];
+    let out = place.run(&args);
+    assert_eq!(out.status, 1, "another authority signed the certificate: {}", out.stderr);
+    let out = place.run(&[&args[..], &["--insecure"]].concat());
     place.assert_exact(&out, "a", &content("a", 10));
     assert!(out.stderr.contains("--insecure trusts every certificate"), "{}", out.stderr);
 }

@@ -39,7 +39,7 @@ fn options<'a>(lines: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_option_is_described() {
+fn every_option_of_a_download_is_described_and_no_other() {
     let place = Place::new();
     let help = String::from_utf8(place.run(&["--help"]).stdout).expect("UTF-8");
     let heads = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));

@@ -24,7 +24,7 @@ fn urls_and_names_can_be_given_as_comma_separated_lists() {
 }
 
 #[test]
-fn without_names_the_server_names_the_files() {
+fn without_names_the_files_have_the_names_in_their_urls() {
     let server = Server::start();
     let place = Place::new();
     let both = format!("{},{}", good(&server, 1000, "a.txt?x=1"), good(&server, 0, "dir/"));
@@ -676,6 +676,17 @@ fn every_command_shows_its_help() {
         &["config", "init"],
         &["import"],
         &["import", "curl"],
+        &["plan"],
+        &["daemon"],
+        &["add"],
+        &["list"],
+        &["pause"],
+        &["resume"],
+        &["remove"],
+        &["move"],
+        &["watch"],
+        &["logs"],
+        &["attach"],
     ] {
         for help in ["-h", "--help"] {
             let out = place.run(&[command, &[help]].concat());

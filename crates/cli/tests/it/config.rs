@@ -447,6 +447,13 @@ fn headers_of_a_section_go_to_its_host_and_to_no_other() {
     fetch(&other.url(&to), &[]);
     assert_eq!(last_header(&other, "x-key"), None);
     assert_eq!(last_header(&server, "x-key").as_deref(), Some("hunter2"));
+    // A redirect of the host leads to another server.
+    let to = format!("redirect/10/f?to={}", other.url("well_behaved/10/f"));
+    fetch(&server.url(&to), &[]);
+    assert_eq!(last_header(&server, "x-key").as_deref(), Some("hunter2"));
+    assert_eq!(last_header(&other, "x-key"), None);
+    let last = other.requests().pop().expect("a request");
+    assert_eq!(last.target, "/well_behaved/10/f", "the redirect was followed");
 }
 
 #[test]
@@ -515,6 +522,7 @@ fn mistakes_in_sections_for_hosts_get_one_clear_line() {
         place.write("c.toml", text);
         let out = place.run(&["http://127.0.0.1:1/", "--config", "c.toml"]);
         assert!(out.status == 2 && out.stderr.contains(says), "{text}: {}", out.stderr);
+        assert_eq!(out.stderr.lines().count(), 2, "the second line names --help: {}", out.stderr);
     }
     // Only the suffixes of ICANN are refused. Names in the network of a home or of a company are in no list
     // of public suffixes, and `github.io` is the suffix of a company.

@@ -41,7 +41,7 @@ fn assert_hidden(place: &Place, out: &Out, secret: &str) {
 }
 
 #[test]
-fn a_server_that_redirects_to_itself_until_its_cookie_comes_back() {
+fn a_server_that_redirects_to_itself_until_its_cookie_comes_back_redirects_once() {
     let server = Server::start();
     let place = Place::new();
     let list: String =

@@ -335,13 +335,23 @@ fn without_verification_no_file_is_made_because_of_its_digest() {
 fn a_file_that_was_made_from_another_states_only_digests_that_were_computed() {
     let (server, place) = (Server::start(), Place::new());
     let lines = list(&place, &server, SIZE, &[("a", true), ("b", true)]);
-    let crc = "00000000";
-    place.write(
-        "list.jsonl",
-        format!("{}\n{}", lines[0], lines[1].replace('}', &format!(",\"crc32\":\"{crc}\"}}"))),
-    );
-    let out = place.run(&[&RUN[..], &["--dedup", "hardlink", "--retries", "0"]].concat());
+    let run = |crc: &str| {
+        let second = lines[1].replace('}', &format!(",\"crc32\":\"{crc}\"}}"));
+        place.write("list.jsonl", format!("{}\n{second}", lines[0]));
+        place.run(&[&RUN[..], &["--dedup", "hardlink", "--retries", "0"]].concat())
+    };
+    let out = run("00000000");
     assert_eq!((out.status, place.file("b")), (3, None), "{}", out.stderr);
+    let path = place.path().join("a");
+    let right = downhaul_engine::digests_of(&path, &[downhaul_engine::Algorithm::Crc32]).expect("digests");
+    let right = right[0].to_string();
+    let out = run(&right);
+    assert_eq!((out.status, made_from(&out, "b")), (0, json!("hardlink")), "{}", out.stderr);
+    let of_b = |event: &Value| {
+        event["kind"] == "skipped" && event["path"].as_str().is_some_and(|path| path.ends_with('b'))
+    };
+    let end = events(&out).into_iter().find(of_b).expect("the file b");
+    assert_eq!(end["digests"]["crc32"], right.as_str(), "{end}");
 }
 
 #[test]

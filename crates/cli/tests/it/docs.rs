@@ -25,7 +25,7 @@ fn check(name: &str, wanted: &str) {
 }
 
 #[test]
-fn errors() {
+fn the_page_of_errors_is_what_the_code_says() {
     let mut text = String::from(
         "# Errors\n\nGenerated from `crates/core/src/error.rs`. The codes are stable, so scripts may rely on \
          them.\n\n*Retried* says if downhaul usually tries again: `yes` (up to `--retries` times, unless `--on-error` says\n\
@@ -62,7 +62,7 @@ fn errors() {
 }
 
 #[test]
-fn exit_statuses() {
+fn the_page_of_exit_statuses_is_what_the_code_says() {
     let mut text = String::from(
         "# Exit statuses\n\nGenerated from `crates/cli/src/exit.rs`.\n\n| status | meaning |\n|---|---|\n",
     );
@@ -78,7 +78,7 @@ fn exit_statuses() {
 }
 
 #[test]
-fn environment() {
+fn the_page_of_environment_variables_is_what_the_code_says() {
     let mut text = String::from(
         "# Environment\n\nGenerated from `crates/cli/src/settings.rs`.\n\n| variable | effect |\n|---|---|\n",
     );

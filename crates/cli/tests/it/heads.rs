@@ -178,7 +178,7 @@ fn malformed_chunk_sizes_are_refused() {
     for size in ["-1", "0x5", "ffffffffffffffffff", "5 5", "five"] {
         let head = format!("Transfer-Encoding: chunked\r\n\r\n{size}\r\nabcde\r\n0\r\n");
         let (place, out) = with_lines(&server, &head, &[]);
-        place.assert_failed(&out, 1, "");
+        place.assert_failed(&out, 1, "the server's response is not valid HTTP");
     }
 }
 

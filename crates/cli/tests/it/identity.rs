@@ -283,7 +283,7 @@ fn a_name_that_the_server_gives_to_several_files_belongs_to_the_url_that_it_came
     let urls = [url(1), url(2), url(3)].join("\n");
     let list = place.write("list", urls).to_string_lossy().into_owned();
     let gone = url(1).split_once("/named").map(|(_, rest)| format!("named{rest}")).expect("a target");
-    server.becomes(&gone, "status/0/x?code=404");
+    server.becomes(&gone, "status/0/x?status=404");
     let out = place.run(&["-i", &list, "-d", "out", "-j", "1", "--retries", "0"]);
     assert_eq!(out.status, 1, "{}", out.stderr);
     assert_eq!(place.file("out/data.csv"), Some(content("get", 1002)));

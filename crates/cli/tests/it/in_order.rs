@@ -62,6 +62,9 @@ fn the_message_about_wrong_bytes_on_standard_output_does_not_say_that_nothing_wa
 /// Without a check, std reports no error if standard output is closed or open for reading only.
 #[test]
 fn a_result_that_standard_output_cannot_take_is_a_failure_of_the_disk() {
+    if !is_installed("bash") {
+        return;
+    }
     let server = Server::start();
     let place = Place::new();
     place.write("f", "abc");

@@ -258,7 +258,7 @@ fn reports_about_settings_have_no_secret() {
         words(&["import", "curl", "--dry-run", &curl]),
     ] {
         let out = finish(command(&place, &arguments).spawn().expect("the program starts"));
-        assert_hides(&format!("what {} prints", arguments[0].len()), &out.stdout);
+        assert_hides(&format!("what {} prints", arguments[0]), &out.stdout);
         assert_hides("standard error", out.stderr.as_bytes());
         assert!(out.stdout.len() + out.stderr.len() > 20, "the program printed something");
     }

@@ -15,18 +15,21 @@ fn url(server: &Server) -> String {
 }
 
 #[test]
-fn a_folder_with_the_name_of_the_file_is_an_error_if_the_user_gave_the_name() {
+fn a_folder_with_the_name_of_the_file_is_an_error_with_if_exists_error_or_a_given_name() {
     let server = Server::start();
     let place = Place::new();
     std::fs::create_dir(place.path().join("file")).expect("a folder");
     let out = place.run(&[&url(&server), "--if-exists", "error"]);
     assert_ne!(out.status, 0, "{}", out.stderr);
     assert!(out.stderr.contains("a folder is where the file should be"), "{}", out.stderr);
+    let out = place.run(&[&url(&server), "-o", "file"]);
+    assert_ne!(out.status, 0, "{}", out.stderr);
+    assert!(out.stderr.contains("a folder is where the file should be"), "{}", out.stderr);
     let named = format!("named/{SIZE}/x?disposition=attachment%3B%20filename%3Dfile");
     let out = place.run(&[&server.url(&named), "--if-exists", "error"]);
     assert_ne!(out.status, 0, "{}", out.stderr);
     assert_eq!(place.files(), Vec::<String>::new());
-    // Without that option, the file gets another name.
+    // Without these options, the file gets another name.
     let out = place.run(&[&url(&server)]);
     place.assert_exact(&out, "file (1)", &file());
 }

@@ -126,7 +126,6 @@ mod links_and_folders;
 mod resume;
 mod systems;
 #[cfg(unix)]
-#[cfg(unix)]
 mod tar_failures;
 #[cfg(unix)]
 mod tar_sets;

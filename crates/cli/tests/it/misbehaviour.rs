@@ -111,7 +111,7 @@ fn a_body_of_unknown_length_is_downloaded() {
 }
 
 #[test]
-fn a_coded_body_is_handled_although_only_identity_was_accepted() {
+fn a_body_that_is_wrongly_called_compressed_is_saved_as_it_is_with_a_warning() {
     let server = Server::start();
     let (place, out) = get(&server, "gzip_although_identity", &[]);
     place.assert_exact(&out, "f", &file());
@@ -434,8 +434,9 @@ fn one_byte_a_second_is_no_timeout_but_max_time_ends_the_job() {
     let server = Server::start();
     // --min-speed is an average over a minute. The option is tested in simulated time, in
     // `engine/src/worker/watch.rs`.
-    let (place, out) = get(&server, "one_byte_a_second", &["--max-time", "2"]);
+    let (place, out) = get(&server, "one_byte_a_second", &["--timeout", "5", "--max-time", "11"]);
     place.assert_failed(&out, 1, "longer than --max-time");
+    assert!(!place.log().contains("[net.silent]"), "{}", place.log());
 }
 
 #[test]
@@ -515,6 +516,10 @@ fn the_names_of_the_log_and_of_partial_files_are_reserved() {
     assert!(place.log().contains("finished"));
     let out = place.run(&[&server.url("well_behaved/1000/x"), "-o", "download_log.txt"]);
     assert_eq!(out.status, 1, "{}", out.stderr);
+    let urls = ["y", "y.part"].map(|name| server.url(&format!("well_behaved/1000/{name}")));
+    let out = place.run(&[&urls[0], &urls[1]]);
+    place.assert_exact(&out, "y", &content("y", 1000));
+    place.assert_exact(&out, "y (1).part", &content("y.part", 1000));
 }
 
 #[test]

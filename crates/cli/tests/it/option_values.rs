@@ -134,7 +134,7 @@ fn a_value_that_may_be_a_secret_is_not_shown_in_an_error() {
 }
 
 #[test]
-fn the_words_of_a_command_may_be_secrets() {
+fn only_the_first_word_of_a_command_is_shown() {
     let place = Place::new();
     place.write("c.toml", "on-complete = \"curl -H 'Authorization: hush'\"\non-error-run = \"true\"\n");
     let out = place.run(&["config", "--config", "c.toml"]);

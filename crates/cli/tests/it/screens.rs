@@ -142,7 +142,7 @@ fn there_is_no_question_after_a_break_with_progress() {
 }
 
 #[test]
-fn the_answers_skip_and_exit_and_the_end_of_input_are_handled() {
+fn the_answer_skip_fails_the_file_and_exit_or_the_end_of_input_ends_the_run() {
     let server = Server::start();
     for (key, expected, says) in
         [("s", 1, "ERROR - failed"), ("e", 4, "exited by the user"), ("\u{4}", 4, "exited by the user")]

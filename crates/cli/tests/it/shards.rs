@@ -1,10 +1,10 @@
 //! Tests of several runs that share a list or a folder: shards, files that another run works on, and how such
 //! runs end.
 
-use crate::common::{Place, events, finish, poll, send, wait_until};
+use crate::common::{PATIENCE, Place, events, finish, poll, send, send_to, wait_until};
 use downhaul_testkit::server::Server;
 use downhaul_testkit::{content, sha256};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 use std::fs;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -449,10 +449,10 @@ fn the_end_of_the_reader_is_noticed_while_no_event_is_written() {
 fn a_signal_after_the_end_of_the_parent_is_the_first_one() {
     let (server, place) = (Server::start(), Place::new());
     let url = server.url(&format!("capped/{SIZE}/file?rate=1000000"));
+    let pipe = place.make_pipe("rest");
     let program = place.command(&[]).get_program().to_string_lossy().into_owned();
     // The test kills the shell, so the program that the shell started gets another parent.
-    let script =
-        format!("{program} {url} -o f -x1 --stop-with-parent --failed rest & echo $! > pid; sleep 2");
+    let script = format!("{program} {url} -o f -x1 --stop-with-parent --failed rest & echo $! > pid; wait");
     let mut shell = place.command(&[]);
     let mut shell = std::process::Command::new("sh")
         .args(["-c", &script])
@@ -462,11 +462,20 @@ fn a_signal_after_the_end_of_the_parent_is_the_first_one() {
         .spawn()
         .expect("sh starts");
     place.wait_for_bytes("f.part", 500_000);
+    let pid = fs::read_to_string(place.path().join("pid")).expect("the number of the process");
+    let pid = Pid::from_raw(pid.trim().parse().expect("a number")).expect("a process number");
     shell.kill().expect("it runs");
     shell.wait().expect("it ends");
-    wait_until("the list of failed files is there", || {
-        place.file("rest").is_some_and(|rest| !rest.is_empty())
-    });
+    // From now on, the run waits for a reader of its list of failed files.
+    let says = "the program that started downhaul has ended";
+    wait_until("the log says why the run stops", || place.log().contains(says));
+    // A second signal would end the run at once, without the list.
+    send_to(Signal::TERM, pid);
+    std::thread::sleep(Duration::from_millis(300));
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(fs::read_to_string(pipe)));
+    let rest = receiver.recv_timeout(PATIENCE).expect("the run writes its list").expect("UTF-8");
+    assert!(rest.contains("capped"), "{rest}");
 }
 
 #[test]

@@ -93,9 +93,10 @@ fn a_wrong_digest_leaves_no_file_and_a_right_one_does() {
     let out = place.run(&[&url, "-o", "f", "--checksum", &digest]);
     place.assert_exact(&out, "f", &file());
     let wrong = format!("sha256:{}", "0".repeat(64));
-    let out = place.run(&[&url, "-o", "g", "--checksum", &wrong, "--on-error", "fail"]);
-    assert_ne!(out.status, 0);
-    assert_eq!(place.file("g"), None);
+    let out = place.run(&[&url, "-o", "g", "--checksum", &wrong]);
+    assert_eq!(out.status, 3, "{}", out.stderr);
+    assert!(out.stderr.contains("the content does not match its digest"), "{}", out.stderr);
+    assert_eq!(place.files(), ["f"]);
 }
 
 #[test]

@@ -181,8 +181,8 @@ impl Place {
         found
     }
 
-    /// Asserts that the run succeeded, that the file has exactly these bytes, and that there is no file
-    /// `NAME.part`.
+    /// Asserts that the run succeeded, that the file has exactly these bytes, and that there is neither a
+    /// file `NAME.part` nor the partial file of a small file ([`Place::small_parts`]).
     #[track_caller]
     pub fn assert_exact(&self, out: &Out, name: &str, bytes: &[u8]) {
         assert_eq!(out.status, 0, "{}", out.stderr);
@@ -193,6 +193,24 @@ impl Place {
             out.stderr
         );
         assert!(!self.path().join(format!("{name}.part")).exists(), "a partial file is left");
+        assert_eq!(self.small_parts(name), Vec::<String>::new(), "a partial file is left");
+    }
+
+    /// Returns the names of the partial files `NAME.TAG.part` that have no journal. The tag has eight
+    /// hexadecimal digits. A file `NAME.TAG.part` with a journal may belong to another URL.
+    fn small_parts(&self, name: &str) -> Vec<String> {
+        let path = self.path().join(name);
+        let stem = path.file_name().expect("a name").to_string_lossy().into_owned();
+        let folder = path.parent().expect("a folder");
+        let is_tag = |tag: &str| tag.len() == 8 && tag.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_small_part = |file: &String| {
+            let between = file.strip_prefix(&stem).and_then(|rest| rest.strip_suffix(".part"));
+            let is_tagged = between.and_then(|tag| tag.strip_prefix('.')).is_some_and(is_tag);
+            is_tagged && !folder.join(format!("{file}.journal")).exists()
+        };
+        let entries = fs::read_dir(folder).expect("a folder").flatten();
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.filter(is_small_part).collect()
     }
 
     /// Asserts that the run failed with this exit status and message, and left no file but the log.

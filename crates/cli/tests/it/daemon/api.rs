@@ -107,7 +107,7 @@ impl Events {
 }
 
 #[test]
-fn events_say_what_happens() {
+fn events_say_that_a_download_was_added_started_and_completed() {
     let (server, place) = (Server::start(), Place::new());
     let url = server.put("/a.bin", content("a", 10_000));
     let daemon = Daemon::start(&place);

@@ -146,6 +146,12 @@ fn several_files_are_added_together_or_not_at_all() {
     let (status, listed) = daemon.api("POST", "/lists", &format!("{url} a\n{url} link/c\n"));
     assert_eq!((status, listed["ids"].as_array().map(Vec::len)), (400, Some(0)), "{listed}");
     assert!(nothing(), "{}", daemon.done("aria2.getGlobalStat", json!([])));
+    let (status, listed) = daemon.api("POST", "/lists", &format!("{url} a\n{url} b\n"));
+    assert_eq!((status, listed["ids"].as_array().map(Vec::len)), (201, Some(2)), "{listed}");
+    for (id, name) in [(0, "a"), (1, "b")] {
+        daemon.wait_for(listed["ids"][id].as_str().expect("an id"), "complete");
+        assert_eq!(place.file(&format!("files/{name}")), Some(b"abc".to_vec()));
+    }
 }
 
 /// Returns a document with a file of this name, and two entries that cannot be used.
