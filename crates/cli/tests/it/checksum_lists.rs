@@ -151,7 +151,11 @@ fn a_list_may_have_the_name_at_the_end_of_a_redirect_for_files_with_given_names(
             let args: Vec<&str> = args.iter().map(String::as_str).chain(more.iter().copied()).collect();
             place.write("one", vec![0; file().len()]);
             let out = place.run(&args);
-            assert!(out.status != 0 && out.stderr.contains("but sums says"), "{more:?}: {}", out.stderr);
+            assert!(
+                out.status != 0 && out.stderr.contains("does not match sums"),
+                "{more:?}: {}",
+                out.stderr
+            );
             // If it is the wanted one, it is kept.
             place.write("one", file());
             let out = place.run(&[&args[..], &["--if-exists", "update"]].concat());

@@ -464,9 +464,9 @@ fn limits_of_a_section_apply_to_its_host_and_the_command_line_has_precedence() {
         let host = format!("127.0.0.1:{}", server.port());
         let text = format!("connections = 1\n[host.\"{host}\"]\nconnections = 3\nlimit-rate = '90M'\n{more}");
         place.write("c.toml", text);
-        let url = server.url("capped/8000000/f?rate=2000000");
+        let url = server.url("capped/6000000/f?rate=1000000");
         let out = place.run(&[&url, "--config", "c.toml", "--if-exists", "overwrite"]);
-        place.assert_exact(&out, "f", &content("f", 8_000_000));
+        place.assert_exact(&out, "f", &content("f", 6_000_000));
         // A connection that is slower than the others may be replaced.
         assert!(most.contains(&server.most_open()), "{more}{}", server.most_open());
     }

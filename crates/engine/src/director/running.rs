@@ -18,7 +18,7 @@ use downhaul_core::dedup::MadeFrom;
 use downhaul_core::digest::Digest;
 use downhaul_core::error::{Blame, Error};
 use downhaul_core::event::Phase;
-use downhaul_core::job::{Destination, Job};
+use downhaul_core::job::Job;
 use downhaul_core::plan::{Input, Place, Plan, WorkerId};
 use downhaul_core::show;
 use std::collections::BTreeMap;
