@@ -114,26 +114,25 @@ pub(crate) fn check(args: &Args, log: Option<&Path>) -> Result<(), String> {
     }
 }
 
-/// Checks that the files that are written at the end of the run can be written. Without this check, the user
-/// would learn only after the downloads that a folder does not exist. The output folder may not exist yet. So
-/// if one of these files or the archive is below the output folder, this function creates the folder of that
-/// file.
+/// Checks that the archive and the files that are written at the end of the run can be written. Without this
+/// check, the user would learn only after the downloads that a folder does not exist. The output folder may
+/// not exist yet. So if one of these files is below the output folder, this function creates the folder of
+/// that file.
 ///
 /// # Errors
 /// Returns why a file cannot be written, in words for the user.
 pub(crate) fn check_folders(args: &Args) -> Result<(), String> {
     let failed = args.options.failure.failed.as_deref().map(|path| (FAILED.option, path));
     let cookies = args.options.http.save_cookies.as_deref().map(|path| (COOKIES.option, path));
-    for (option, path) in failed.into_iter().chain(cookies) {
+    // A lock file may be replaced at the end, and SQLite creates files beside an archive.
+    let record = args.options.verification.record.as_deref().map(|path| ("the lock file", path));
+    let archive = args.existing.archive.as_deref().map(|path| ("the archive", path));
+    for (what, path) in [failed, cookies, record, archive].into_iter().flatten() {
         create_folder(path, &args.output.folder)
             .and_then(|()| platform::check_replace(path))
-            .map_err(|e| format!("{option} {} cannot be written: {e}", words::path(path)))?;
+            .map_err(|e| format!("{what} {} cannot be written: {e}", words::path(path)))?;
     }
-    match &args.existing.archive {
-        Some(path) => create_folder(path, &args.output.folder)
-            .map_err(|e| format!("the folder of the archive {} cannot be created: {e}", words::path(path))),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// Creates the folder of a file if it is in the output folder, which may not exist yet.

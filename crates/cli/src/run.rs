@@ -86,6 +86,7 @@ pub(crate) fn run(args: &Args) -> Exit {
         Err(exit) => return exit,
     };
     settings.single = shards.as_ref().map_or(input.count(), Shards::jobs) == Some(1);
+    settings.is_part = shards.is_some() && !settings.single;
     survey::choose_parallel(args, input.count(), &mut settings);
     survey.apply(&mut settings).iter().for_each(|warning| warn(warning));
     warn_of_insecure(&settings);

@@ -46,6 +46,10 @@ struct Done {
     /// The digest of the jobs of the whole list.
     list: String,
     files: u64,
+    /// The pattern of the names of the containers. It is empty if the files were saved into the folder, and
+    /// `None` in the files of earlier versions.
+    #[serde(default)]
+    containers: Option<String>,
 }
 
 impl Shards {
@@ -87,7 +91,7 @@ impl Shards {
             return Ok(());
         }
         unmark_unfinished(args)?;
-        let is_done = self.is_done(&args.output.folder)?;
+        let is_done = self.is_done(args)?;
         if !args.options.reporting.quiet {
             let done = if is_done { ", completed by an earlier run" } else { "" };
             printer::err(&format!("{}{done}\n", self.message()));
@@ -106,7 +110,7 @@ impl Shards {
         }
         // In the meantime, a run with another list or another number of shards may have marked a shard as
         // done.
-        let marked = self.is_done(&args.output.folder).and_then(|is_done| match is_done {
+        let marked = self.is_done(args).and_then(|is_done| match is_done {
             true => Ok(()),
             false => self.write_done(args),
         });
@@ -128,20 +132,20 @@ impl Shards {
         format!("shard {number} of {of}: {} of {} files", self.of_shard, self.jobs)
     }
 
-    /// Returns true if an earlier run completed this shard of the list below `folder`.
+    /// Returns true if an earlier run completed this shard of the list in the same output folder.
     ///
     /// # Errors
-    /// Returns a message if the folder has files of another list, another number of shards or another value
-    /// of `--shard-by`, or if they cannot be read.
-    fn is_done(&self, folder: &Path) -> Result<bool, String> {
-        let markers = folder.join(FOLDER);
+    /// Returns a message if the folder has files of another list, another number of shards, another value of
+    /// `--shard-by` or other containers, or if they cannot be read.
+    fn is_done(&self, args: &Args) -> Result<bool, String> {
+        let markers = args.output.folder.join(FOLDER);
         let unreadable = |e: &dyn std::fmt::Display| format!("{} cannot be read: {e}", markers.display());
         let entries = match fs::read_dir(&markers) {
             Ok(entries) => entries,
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(false),
             Err(e) => return Err(unreadable(&e)),
         };
-        let own = self.done();
+        let own = self.done(args);
         let mut is_done = false;
         for entry in entries {
             let path = entry.map_err(|e| unreadable(&e))?.path();
@@ -168,6 +172,14 @@ impl Shards {
                     markers.display()
                 ));
             }
+            if done.containers.as_ref().is_some_and(|names| own.containers.as_ref() != Some(names)) {
+                return Err(format!(
+                    "{} is for a run that saved its files elsewhere (into a folder, or into containers with other \
+                     names). Use another folder, or remove {}",
+                    path.display(),
+                    markers.display()
+                ));
+            }
             if done.list != own.list {
                 return Err(format!(
                     "{} is for another list, or for the list before it was changed. Use another folder, or remove \
@@ -189,7 +201,7 @@ impl Shards {
             force_folder(folder).map_err(|e| format!("the shard is not marked as done: {e}"))?;
         }
         let path = self.path(folder);
-        let bytes = serde_json::to_vec(&self.done()).unwrap_or_default();
+        let bytes = serde_json::to_vec(&self.done(args)).unwrap_or_default();
         let made = fs::create_dir_all(folder.join(FOLDER));
         made.and_then(|()| platform::replace(&path, &bytes, platform::FOR_ALL)).map_err(|e| {
             format!("{} cannot be written, so the shard is not marked as done: {e}", path.display())
@@ -200,8 +212,10 @@ impl Shards {
         folder.join(FOLDER).join(format!("{}.json", self.shard.number()))
     }
 
-    fn done(&self) -> Done {
+    fn done(&self, args: &Args) -> Done {
+        let containers = args.output.containers().map(|(names, _)| names.to_string());
         Done {
+            containers: Some(containers.unwrap_or_default()),
             shard: self.shard.number(),
             of: self.shard.of(),
             by: self.shard.by().name().into(),

@@ -43,10 +43,11 @@ fn read(path: &Path) -> io::Result<Key> {
 fn make(folder: &Path, path: &Path) -> io::Result<()> {
     platform::make_private_folder(folder)?;
     let new = folder.join(format!("key.{:016x}", platform::random_number()));
-    platform::write_new(&new, &random_bytes(), platform::FOR_THE_OWNER)?;
-    let linked = fs::hard_link(&new, path);
-    fs::remove_file(&new)?;
-    linked
+    let written = platform::write_new(&new, &random_bytes(), platform::FOR_THE_OWNER);
+    let linked = written.and_then(|()| fs::hard_link(&new, path));
+    // If the disk is full, the file may exist without its content.
+    let removed = fs::remove_file(&new);
+    linked.and(removed)
 }
 
 /// Returns 32 bytes that are made from 128 random bits: the seed of a hash table in std.

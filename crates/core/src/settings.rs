@@ -83,6 +83,9 @@ pub struct Settings {
     pub checksums: Option<ChecksumList>,
     /// True if the run has only one file. A checksum list without file names then belongs to that file.
     pub single: bool,
+    /// True if the run is a part of a larger run, such as a shard of a list. Files of the other parts may
+    /// have the same names in the same folder.
+    pub is_part: bool,
     /// If set, every file, or the checksum list that names it, must be signed with one of these keys.
     pub signed_by: Option<Keys>,
     /// True if mirrors that a server names for a file are used in addition to the URLs of the job.
@@ -277,6 +280,7 @@ impl Default for Settings {
             mirrors: false,
             checksums: None,
             single: false,
+            is_part: false,
             signed_by: None,
             record: false,
             retries: 3,
@@ -366,6 +370,7 @@ setters! {
     with_accept_html accept_html bool,
     with_checksums checksums Option<ChecksumList>,
     with_single single bool,
+    with_is_part is_part bool,
     with_signed_by signed_by Option<Keys>,
     with_mirrors mirrors bool,
     with_record record bool,

@@ -54,14 +54,22 @@ impl Networks {
         let at = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
         let mut added = self.added.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(network) = at.and_then(|at| added.get_mut(at)) {
-            *network = Network::new(Arc::new(settings), sources);
+            *network = Network::new(self.with_checks(settings), sources);
         }
     }
 
     /// Adds a network, and returns its number.
     pub(crate) fn add(&self, settings: Settings, sources: Sources) -> u32 {
         let mut added = self.added.write().unwrap_or_else(PoisonError::into_inner);
-        added.push(Network::new(Arc::new(settings), sources));
+        added.push(Network::new(self.with_checks(settings), sources));
         u32::try_from(added.len()).unwrap_or_default()
+    }
+
+    /// Returns the settings of a network, with the session's settings about digests and signatures. A file
+    /// must be verified in the same way over each network.
+    fn with_checks(&self, settings: Settings) -> Arc<Settings> {
+        let own = &self.own.settings;
+        let settings = settings.with_verify(own.verify).with_checksums(own.checksums.clone());
+        Arc::new(settings.with_single(own.single).with_signed_by(own.signed_by.clone()))
     }
 }

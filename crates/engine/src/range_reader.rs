@@ -68,7 +68,8 @@ impl RangeReader {
             let error = match first(&source, settings, url, most).await {
                 Ok((known, size, bytes)) => {
                     let (patience, timeout) = (Patience::new(settings), settings.timeout);
-                    let is_kept = known.validator == Validator::Unknown || known.size.is_none();
+                    // If all bytes are here, no further request is needed. The server may not send ranges.
+                    let is_kept = known.validator == Validator::Unknown || bytes.len() as u64 == size;
                     let whole = is_kept.then(|| bytes.clone());
                     let reader = RangeReader { source, known, size, whole, patience, timeout };
                     return reader.completed(bytes, most).await;

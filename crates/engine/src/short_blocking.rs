@@ -8,6 +8,7 @@
 //! makes progress.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -60,7 +61,9 @@ impl ShortCalls {
         let (short_calls, number) = (self.clone(), state.thread);
         tokio::task::spawn_blocking(move || {
             while let Some(call) = short_calls.next(number) {
-                call();
+                // A call may run code of the program, such as a writer. If that code panics, the further
+                // calls still run.
+                let _ = catch_unwind(AssertUnwindSafe(call));
             }
         });
     }

@@ -993,6 +993,37 @@ async fn the_rule_of_a_job_for_existing_files_has_precedence_over_that_of_the_se
 
 /// This test uses real sockets and the real disk.
 #[tokio::test]
+async fn a_job_with_another_network_is_verified_as_the_session_demands() {
+    let server = Server::start();
+    let url = Url::parse(&server.url("well_behaved/1000/f")).expect("a URL");
+    let text = format!("{}  f\n", "0".repeat(64)).into_bytes();
+    let list = ChecksumList::Text { name: "sums".into(), text, signature: None };
+    let key = Keys::read(Signer::new(1).key_file().as_bytes()).expect("a key");
+    for (settings, code) in [
+        (Settings::default().with_checksums(Some(list)), "digest.mismatch"),
+        (Settings::default().with_verify(Verify::Listed), "digest.unlisted"),
+        // The server sends something else under the name of the signature.
+        (Settings::default().with_signed_by(Some(key)), "signature.wrong"),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let session = Session::start(settings.with_output(folder.path()).with_retries(0)).expect("starts");
+        let network = session.add_network(Settings::default()).expect("a network");
+        session.replace_network(network, Settings::default()).expect("a network");
+        let mut events = session.events();
+        session.add(Job::new(url.clone()).with_network(network)).await.expect("is open");
+        assert_eq!(session.finish().await.failed, 1, "{code}");
+        let mut codes = Vec::new();
+        while let Some(event) = events.next().await {
+            if let EventKind::Failed { error, .. } = &event.kind {
+                codes.push(error.code.clone());
+            }
+        }
+        assert_eq!(codes, [code]);
+    }
+}
+
+/// This test uses real sockets and the real disk.
+#[tokio::test]
 async fn a_range_is_not_compared_with_digests_of_the_whole_file() {
     let server = Server::start();
     let whole = content("f", 1000);

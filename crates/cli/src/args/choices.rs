@@ -9,7 +9,7 @@ use downhaul_engine::core::job;
 pub enum IfExists {
     /// Keep the file if it is the requested file, and fail otherwise
     Check,
-    /// Keep the file, without a request to the server
+    /// Keep the file, and do not request it
     Skip,
     /// Replace the file when the new file is complete
     Overwrite,

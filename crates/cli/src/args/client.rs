@@ -21,7 +21,7 @@ pub enum ClientCommand {
     List(List),
     /// Pause downloads of a running daemon
     Pause(Chosen),
-    /// Resume paused downloads of a running daemon, and retry failed downloads that you name
+    /// Resume paused downloads of a running daemon, and retry failed or removed downloads that you name
     Resume(Chosen),
     /// Remove downloads from a running daemon
     ///

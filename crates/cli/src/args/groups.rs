@@ -125,6 +125,7 @@ pub struct Failure {
 
     /// Run this command, without a shell, after each download that failed
     ///
+    /// It does not run for downloads that the end of the run stopped.
     /// The command gets DOWNHAUL_FILE_URL, DOWNHAUL_FILE_CODE, DOWNHAUL_FILE_REASON and other variables in
     /// its environment.
     #[arg(long, value_name = "COMMAND", value_parser = Hook::read, hide_short_help = true)]

@@ -15,7 +15,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 /// About the most lines whose hashes are kept in memory while the lock file is read once. They take less than
-/// 100 MB. If a run adds more lines than this, its lines keep the order in which the jobs ended.
+/// 200 MB. If a run adds more lines than this, its lines keep the order in which the jobs ended.
 pub(super) const AT_ONCE: usize = 1_000_000;
 
 /// If `had_lines` is true, the file has lines of earlier runs, and this function removes the lines that later
@@ -85,12 +85,18 @@ fn dropped(file: &mut File, form: Form, (first, total): (usize, usize)) -> io::R
     let passes = (total / AT_ONCE + 1) as u64;
     for pass in 0..passes {
         file.seek(SeekFrom::Start(0))?;
-        let mut counting = Counting::default();
+        let mut counting = Counting { first: first as u64, ..Counting::default() };
         for (number, row) in rows(&mut *file, form).enumerate() {
             let Some(entry) = form.read(&String::from_utf8_lossy(&row?)) else { continue };
             let of_this_pass = |text: &str| Some(hasher.hash_one(text)).filter(|hash| hash % passes == pass);
-            let (name, url) = (of_this_pass(&entry.out), of_this_pass(&entry.url));
-            counting.add(number as u64, name, url, entry.line(), &mut dropped);
+            let name = of_this_pass(&entry.out);
+            let out = Some(&entry.out).filter(|out| !out.is_empty()).map(|out| hasher.hash_one(out));
+            if let Some(url) = of_this_pass(&entry.url) {
+                counting.add_url(number as u64, url, out, entry.line(), &mut dropped);
+            }
+            if let Some(name) = name.filter(|_| entry.line() != Line::Failed) {
+                counting.add_file(number as u64, name, entry.line(), &mut dropped);
+            }
         }
         dropped.instead.retain(|_, later| *later >= first as u64);
     }
@@ -103,21 +109,38 @@ struct Counting {
     /// For each hash of a name, the number of the kept line about the file of this name, and what the line
     /// states. Lines about failed jobs are not among them.
     files: HashMap<u64, (u64, Line)>,
-    /// For each hash of a URL, the number of the last line about the URL, if it says that the job failed.
-    failed: HashMap<u64, u64>,
+    /// For each hash of a URL, the lines about failures that are kept: their numbers, and the hashes of the
+    /// names of their files, if they have names.
+    failed: HashMap<u64, Vec<(u64, Option<u64>)>>,
+    /// The number of the first line of the last run.
+    first: u64,
 }
 
 impl Counting {
-    /// Adds a line, and marks the lines that are no longer kept. `name` and `url` are hashes, or `None` if
-    /// another pass compares them.
-    fn add(&mut self, number: u64, name: Option<u64>, url: Option<u64>, line: Line, dropped: &mut Dropped) {
-        let failed_before = url.and_then(|url| self.failed.remove(&url));
-        failed_before.into_iter().for_each(|earlier| dropped.lines.set(earlier));
-        if line == Line::Failed {
-            self.failed.extend(url.map(|url| (url, number)));
-            return;
+    /// Marks the lines about failures that a line about the same URL replaces. `out` is the hash of the name
+    /// of the file, if the line has one.
+    fn add_url(&mut self, number: u64, url: u64, out: Option<u64>, line: Line, dropped: &mut Dropped) {
+        let failed = self.failed.entry(url).or_default();
+        // A list may have a URL twice, with two names. If the server names the file, a later run may save it
+        // under another name than that of the failure.
+        let first = self.first;
+        failed.retain(|&(earlier, name)| {
+            let is_same = name.is_none() || out.is_none() || name == out;
+            let is_kept = !is_same && (earlier >= first || number < first);
+            if !is_kept {
+                dropped.lines.set(earlier);
+            }
+            is_kept
+        });
+        match line {
+            Line::Failed => failed.push((number, out)),
+            _ if failed.is_empty() => drop(self.failed.remove(&url)),
+            _ => {}
         }
-        let Some(name) = name else { return };
+    }
+
+    /// Marks the lines about files that a line about a file with the same name replaces.
+    fn add_file(&mut self, number: u64, name: u64, line: Line, dropped: &mut Dropped) {
         match self.files.get(&name) {
             Some((earlier, known)) if line.adds_nothing_to(*known) => {
                 dropped.lines.set(number);
@@ -162,14 +185,34 @@ impl Bits {
 mod tests {
     use super::*;
 
-    /// Returns the numbers of the lines that are kept. Each line has the hash of its name, the hash of its
-    /// URL, and its content.
-    fn kept(lines: &[(u64, u64, Line)]) -> Vec<usize> {
-        let (mut counting, mut dropped) = (Counting::default(), Dropped::default());
-        for (number, (name, url, line)) in lines.iter().enumerate() {
-            counting.add(number as u64, Some(*name), Some(*url), *line, &mut dropped);
+    /// Returns the numbers of the lines that are kept. Each line has the hash of its name (0 stands for no
+    /// name), the hash of its URL, and its content. `first` is the first line of the last run.
+    fn kept_of(first: u64, lines: &[(u64, u64, Line)]) -> Vec<usize> {
+        let (mut counting, mut dropped) = (Counting { first, ..Counting::default() }, Dropped::default());
+        for (number, (name, url, line)) in (0..).zip(lines) {
+            counting.add_url(number, *url, Some(*name).filter(|name| *name != 0), *line, &mut dropped);
+            if *line != Line::Failed {
+                counting.add_file(number, *name, *line, &mut dropped);
+            }
         }
         (0..lines.len()).filter(|number| !dropped.lines.has(*number as u64)).collect()
+    }
+
+    fn kept(lines: &[(u64, u64, Line)]) -> Vec<usize> {
+        kept_of(0, lines)
+    }
+
+    #[test]
+    fn a_failure_is_kept_if_another_file_with_the_same_url_is_downloaded() {
+        let (known, failed) = (Line::Known(Some(5)), Line::Failed);
+        // Both files failed in the first run. In the second run, one of them fails again.
+        let lines = [(1, 7, failed), (2, 7, failed), (1, 7, failed), (2, 7, known)];
+        assert_eq!(kept_of(2, &lines), [2, 3]);
+        // A later run saves the file under a name that the server gives it.
+        assert_eq!(kept_of(1, &[(1, 7, failed), (3, 7, known)]), [1]);
+        assert_eq!(kept_of(0, &[(0, 7, failed), (3, 7, known)]), [1]);
+        // Lines that an earlier run has kept are kept again.
+        assert_eq!(kept_of(2, &[(1, 7, failed), (2, 7, known), (4, 8, known)]), [0, 1, 2]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Ends a run: after a signal before the downloads begin, after the last output, or when the time of
 //! `--grace` is over.
 
-use super::{Shared, notes, own_runtime, warn};
+use super::{Shared, notes, warn};
 use crate::args::Args;
 use crate::containers;
 use crate::exit::{self, Exit};
@@ -46,7 +46,9 @@ impl Early {
         let over = Arc::new(AtomicBool::new(false));
         let seen = over.clone();
         thread::spawn(move || {
-            let Ok(runtime) = own_runtime() else { return };
+            // Without this runtime, a signal ends the program in the usual way, so no message is needed.
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let Ok(runtime) = runtime else { return };
             runtime.block_on(async {
                 let mut signals = Signals::listen(stop_with_parent);
                 loop {
@@ -78,7 +80,8 @@ pub(super) fn end_of_containers(
     summary: &Summary,
     shared: &Arc<Shared>,
 ) -> impl FnOnce() + Send + use<> {
-    let is_stopped = summary.stopped_on_error || summary.reached.is_some() || shared.is_stopped(summary);
+    let is_stopped = summary.stopped_on_error || summary.stopped > 0 || summary.reached.is_some();
+    let is_stopped = is_stopped || shared.is_stopped(summary);
     let no_more_files = !is_stopped && shared.failure().is_none();
     let shared = shared.clone();
     move || {

@@ -200,7 +200,7 @@ impl Shared {
     pub(super) fn is_stopped(&self, summary: &Summary) -> bool {
         let total = self.total();
         match self.ending() {
-            Some(Exit::Success) => total.more || summary.stopped > 0 || summary.files < total.files,
+            Some(Exit::Success) => total.more || summary.files < total.files,
             ending => ending.is_some(),
         }
     }

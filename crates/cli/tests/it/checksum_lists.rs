@@ -165,6 +165,21 @@ fn a_list_may_have_the_name_at_the_end_of_a_redirect_for_files_with_given_names(
     }
 }
 
+/// The list `x.sha256` beside the file names only the file at the end of the redirect.
+#[test]
+fn a_list_for_one_file_may_have_the_name_at_the_end_of_a_redirect() {
+    for (digest, status) in [(SHA256.to_string(), 0), (wrong(SHA256), 3)] {
+        let (server, place) = (Server::start(), Place::new());
+        let url = put_file(&server);
+        server.put("/redirect/0/x.sha256", format!("{digest}  file\n"));
+        let redirect = server.url(&format!("redirect/0/x?to={url}"));
+        let out = place.run(&[&redirect, "-o", "f", "--verify", "find"]);
+        assert_eq!((out.status, place.file("f").is_some()), (status, status == 0), "{}", out.stderr);
+        let says = if status == 0 { "sha-256 from x.sha256" } else { "but x.sha256 says" };
+        assert!(out.stderr.contains(says), "{}", out.stderr);
+    }
+}
+
 #[test]
 fn checksum_accepts_a_digest_without_an_algorithm_and_other_separators() {
     let server = Server::start();

@@ -195,3 +195,23 @@ fn a_list_with_mistakes_only_is_left_out_if_there_are_other_files() {
         assert!(status == 0 || !out.stderr.contains("✓"), "{}", out.stderr);
     }
 }
+
+#[test]
+fn a_list_with_one_failed_file_leaves_the_file_of_another_url_with_the_same_name_as_it_is() {
+    for how in ["update", "overwrite", "skip", "check"] {
+        let (server, place) = (Server::start(), Place::new());
+        let named = |n: &str| format!("named/1000/{n}?disposition=attachment;filename=data.csv");
+        place.write("list", ["one", "two"].map(|n| server.url(&named(n))).join("\n"));
+        server.becomes(&named("two"), "status/0/x?status=404");
+        let run = |list: &str, failed: &str| {
+            place.run(&["-i", list, "--failed", failed, "--if-exists", how, "--retries", "0", "-j", "1"])
+        };
+        let out = run("list", "rest");
+        assert_eq!((out.status, place.file("data.csv")), (1, Some(content("one", 1000))), "{}", out.stderr);
+        server.becomes(&named("two"), &named("three"));
+        let out = run("rest", "rest2");
+        assert_eq!(out.status, 0, "{how}: {}", out.stderr);
+        assert_eq!(place.file("data.csv"), Some(content("one", 1000)), "{how}: {}", out.stderr);
+        assert_eq!(place.file("data (1).csv"), Some(content("three", 1000)), "{how}: {}", out.stderr);
+    }
+}

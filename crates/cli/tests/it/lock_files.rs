@@ -85,6 +85,16 @@ fn a_new_lock_file_keeps_the_notes_in_the_old_one_and_the_files_beside_it() {
     assert!(link.is_symlink());
 }
 
+/// The new file that replaces the lock file at the end of the run has a longer name.
+#[test]
+fn a_lock_file_with_too_long_a_name_is_refused_before_the_first_request() {
+    let (server, place) = (Server::start(), Place::new());
+    let name = "r".repeat(245) + ".jsonl";
+    let out = place.run(&[&put_file(&server), "--record", &name]);
+    assert!(out.status == 5 && out.stderr.contains("cannot be written"), "{}", out.stderr);
+    assert_eq!((server.requests().len(), place.files()), (0, Vec::<String>::new()));
+}
+
 #[test]
 fn a_lock_file_that_cannot_be_written_is_reported() {
     let server = Server::start();

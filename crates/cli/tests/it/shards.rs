@@ -101,6 +101,36 @@ fn a_shard_that_is_done_is_not_run_again_and_another_list_is_refused() {
 }
 
 #[test]
+fn a_shard_is_done_only_for_the_containers_that_its_run_wrote() {
+    let (server, place) = (Server::start(), Place::new());
+    listed(&place, &server, 4);
+    let run = |more: &[&str]| place.run(&[&["-i", "list", "-d", "all", "--shard", "1/1"], more].concat());
+    let tars = ["--to-tar", "a-{shard}.tar"];
+    assert_eq!(run(&tars).status, 0);
+    let out = run(&tars);
+    assert!(out.status == 0 && out.stderr.contains("completed by an earlier run"), "{}", out.stderr);
+    for other in [&[][..], &["--to-tar", "b-{shard}.tar"], &["--to-warc", "a-{number}.warc.gz"]] {
+        let out = run(other);
+        assert!(out.status == 2 && out.stderr.contains("saved its files elsewhere"), "{}", out.stderr);
+    }
+}
+
+/// The file of a shard may have the name of a file of another shard.
+#[test]
+fn a_shard_with_one_file_does_not_replace_the_file_of_another_shard() {
+    let (server, place) = (Server::start(), Place::new());
+    let named = |n: u32| server.url(&format!("named/1000/n{n}?disposition=attachment;filename=data.csv"));
+    place.write("list", [1, 2].map(named).join("\n"));
+    for shard in ["1/2", "2/2"] {
+        let args = ["-i", "list", "--shard", shard, "--shard-by", "line", "--if-exists", "update"];
+        let out = place.run(&args);
+        assert_eq!(out.status, 0, "{}", out.stderr);
+    }
+    let files = ["data.csv", "data (1).csv"].map(|name| place.file(name).expect("a file"));
+    assert!(files[0] == content("n1", 1000) && files[1] == content("n2", 1000));
+}
+
+#[test]
 fn a_shard_with_a_failed_file_is_not_done() {
     let (server, place) = (Server::start(), Place::new());
     listed(&place, &server, 4);

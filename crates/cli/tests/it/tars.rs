@@ -397,3 +397,24 @@ fn options_that_do_not_work_with_to_tar_are_refused() {
     }
     assert_eq!((place.files(), server.requests().len()), (vec!["list".to_string()], 0));
 }
+
+/// The number of a file that was in progress is missing in the tar.
+#[test]
+fn a_file_with_a_number_is_found_again_although_the_number_before_it_is_missing() {
+    let (server, place) = (Server::start(), Place::new());
+    let target = |sin: &str, id| format!("{sin}/2000/get?id={id}&disposition=attachment;filename=x.bin");
+    let targets = [target("named", 1), target("silence_in_mid_body", 2), target("named", 3)];
+    place.write("list", targets.clone().map(|target| server.url(&target)).join("\n"));
+    let args = [&TO_TAR[..], &["-j", "3", "--retries", "0"]].concat();
+    let run = place.start(&args);
+    wait_until("two files are in the tar", || {
+        place.file("out/set-000.tar.part").is_some_and(|tar| tar.len() > 2 * (512 + 2048))
+            && server.requests().len() == 3
+    });
+    send(Signal::TERM, &run);
+    assert_eq!(finish(run).status, 75);
+    server.becomes(&targets[1], "status/0/x?status=404");
+    let out = place.run(&args);
+    assert_eq!(out.status, 1, "{}", out.stderr);
+    assert_eq!(members(&place).len(), 4, "two files and their descriptions: {:?}", members(&place).keys());
+}

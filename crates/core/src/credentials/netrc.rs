@@ -84,7 +84,7 @@ impl Netrc {
 }
 
 const NO_HOST: &str = "the word after machine is not a host";
-const UNKNOWN: &str = "this line has an unknown word. The known words are machine, default, login, password, account and macdef";
+const UNKNOWN: &str = "this line has an unknown word. The known words are machine, port, default, login, user, password, passwd, account and macdef";
 
 /// Reads the name of a machine in the same way as the host of a URL, so that the two can be compared.
 fn host(text: &str) -> Option<Host<String>> {

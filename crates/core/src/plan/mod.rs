@@ -420,6 +420,11 @@ impl Plan {
         self.paused.is_some() && halted && !self.transfer.is_active()
     }
 
+    /// Returns true if the job has failed, and a question to the user is open ([`Action::Ask`]).
+    pub fn is_asking(&self) -> bool {
+        matches!(self.state, State::Asking { .. })
+    }
+
     /// Returns true if bytes of the file were received in this run.
     pub fn has_received_bytes(&self) -> bool {
         self.transfer.received() > 0
@@ -579,7 +584,9 @@ impl Plan {
             (true, None) => self.paused = Some(now),
             (false, Some(since)) => {
                 self.paused = None;
-                self.retry.add_idle_time(now.saturating_sub(since));
+                // The time of an open question is added when the question is answered.
+                let until = if let State::Asking { since, .. } = &self.state { *since } else { now };
+                self.retry.add_idle_time(until.saturating_sub(since));
             }
             _ => {}
         }

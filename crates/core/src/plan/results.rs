@@ -351,9 +351,12 @@ impl Plan {
     }
 
     pub(super) fn answered(&mut self, now: Duration, answer: Answer) {
-        let State::Asking { error, since } = &self.state else { return };
-        let (error, since) = (error.clone(), *since);
+        let State::Asking { error, since } = self.state.clone() else { return };
         self.retry.add_idle_time(now.saturating_sub(since));
+        if let Some(paused) = &mut self.paused {
+            self.retry.add_idle_time(since.saturating_sub(*paused));
+            *paused = now;
+        }
         match answer {
             Answer::Retry => {
                 let wait = self.retry.spend_on_answer(&error);

@@ -39,8 +39,8 @@ const STRONG_OF_A_FILE: [&str; 2] = [".sha256", ".sha512"];
 const WEAK_OF_A_FILE: [&str; 1] = [".md5"];
 
 /// The highest number of lists that are remembered. Names of lists that the server does not have count too. A
-/// run reaches this number after about a hundred folders. All lists are then forgotten, and are requested
-/// again if they are needed.
+/// run reaches this number after about a hundred folders, or after a few hundred files that no list of their
+/// folder names. All lists are then forgotten, and are requested again if they are needed.
 const LISTS_MOST: usize = 1024;
 
 /// A place where a list may be.
@@ -94,8 +94,13 @@ impl ChecksumDiscovery {
                     found = true;
                     signed |= list.add(digests, findings);
                 }
-                Err(why) if candidate.own || list.sums.entries().is_empty() => unusable.push(why),
-                Err(_) => known.is_unlisted = true,
+                Err(why) => {
+                    let has_entries = !list.sums.entries().is_empty();
+                    known.is_unlisted |= has_entries;
+                    if candidate.own || !has_entries {
+                        unusable.push(why);
+                    }
+                }
             }
         }
         if !found && !unusable.is_empty() {
@@ -108,9 +113,6 @@ impl ChecksumDiscovery {
     }
 
     async fn candidate(&self, candidate: &Candidate, by: GivenBy) -> Option<Beside> {
-        if candidate.own {
-            return self.fetch_beside(&candidate.url, by).await;
-        }
         let cell = {
             let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
             if folders.len() >= LISTS_MOST {
@@ -119,7 +121,7 @@ impl ChecksumDiscovery {
             folders.entry(candidate.url.clone()).or_default().clone()
         };
         let fetch = async || match self.fetch_beside(&candidate.url, by).await {
-            None => self.fetch_within_signature(&candidate.url, by).await,
+            None if !candidate.own => self.fetch_within_signature(&candidate.url, by).await,
             list => list,
         };
         let cell: Arc<OnceCell<Option<Beside>>> = cell;

@@ -89,7 +89,14 @@ impl Director {
 
     pub(super) fn control(&mut self, id: JobId, control: Control) {
         match control {
-            Control::Answer(Answer::Retry) => self.ready.push_back((id, Ready::Answered)),
+            Control::Answer(Answer::Retry) => {
+                // An answer without a question must not answer a later question.
+                let is_asking = self.running.get(&id).is_some_and(|running| running.plan.is_asking());
+                let answer = (id, Ready::Answered);
+                if is_asking && !self.ready.contains(&answer) {
+                    self.ready.push_back(answer);
+                }
+            }
             Control::Answer(Answer::Skip) => self.on_input(id, Input::Answer(Answer::Skip)),
             Control::Pause => {
                 self.queue.pause(id);

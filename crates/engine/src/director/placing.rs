@@ -241,17 +241,17 @@ impl LookTask {
             error.kind,
             ErrorKind::DigestMissing | ErrorKind::DigestUnlisted | ErrorKind::SignatureMissing
         );
-        // A request with a body must not be repeated to ask about the file.
-        let can_be = !self.is_named() || (is_missing && self.spec.sends.is_none());
-        self.remote.is_none() && can_be
+        // Lists do not have the digests of ranges under any name.
+        self.remote.is_none() && self.spec.range.is_none() && (is_missing || !self.is_named())
     }
 
     /// Chooses a path, and says if its file must be downloaded, continued or asked about.
     fn look(&self, known: Result<Known, Error>) -> Result<Looked, Error> {
-        let (known, is_usable) = match known {
-            Err(error) if self.may_be_due_to_name(&error) => (Known::default(), false),
-            known => (known?, true),
+        let (known, unusable) = match known {
+            Err(error) if self.may_be_due_to_name(&error) => (Known::default(), Some(error)),
+            known => (known?, None),
         };
+        let is_usable = unusable.is_none();
         let is_final = is_usable && (!self.seeks_facts || self.is_final(&known));
         let (spec, remote) = (&*self.spec, self.remote.as_deref());
         let wanted = Wanted { job: self.job, spec, identity: &self.identity, remote, known: &known };
@@ -261,15 +261,21 @@ impl LookTask {
             true => self.duplicates.instead(&path, place, &wanted, (&self.demands, &self.settings))?,
             false => place,
         };
-        // The response may also name mirrors and a document with digests. So it must arrive before a partial
-        // file is continued. A preview has no response.
+        // The facts that a response has added are not kept if the server names the file. The response may
+        // also name mirrors and a document with digests. In both cases, the response to the request for the
+        // bytes must arrive before a partial file is continued. A preview has no such response.
         let is_preview = self.settings.preview.is_some();
-        let may_continue = is_usable && (is_preview || (is_final && !self.settings.mirrors));
+        let keeps_facts = is_final && (self.is_named() || !self.seeks_facts || remote.is_none());
+        let may_continue = is_usable && (is_preview || (keeps_facts && !self.settings.mirrors));
         let place = match place {
             Place::Free { path, left } => Place::Free { path, left: left && may_continue },
             // Without the facts from checksum lists, it is not known if the existing file is the wanted one.
             // These facts are looked up again when the response has arrived.
-            Place::Taken(_) if !is_usable => Place::Ask(Conditions::default()),
+            Place::Taken(_) | Place::Ask(_) if !is_usable => match (unusable, &spec.sends) {
+                // A request with a body must not be repeated to ask about the file.
+                (Some(error), Some(_)) => return Err(error),
+                _ => Place::Ask(Conditions::default()),
+            },
             place => place,
         };
         Ok(Looked { path, place, is_final })

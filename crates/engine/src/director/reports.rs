@@ -15,6 +15,7 @@ use downhaul_core::dedup::MadeFrom;
 use downhaul_core::error::Error;
 use downhaul_core::event::JobId;
 use downhaul_core::plan::{Findings, Input, WorkerId};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A report of a blocking task or a worker about a job.
 pub(super) enum Report {
@@ -102,9 +103,10 @@ impl Director {
     fn on_round_trip(&mut self, id: JobId, worker: WorkerId) {
         let Some(running) = self.running.get(&id) else { return };
         let Some(at_work) = running.workers.get(&worker) else { return };
-        let Some(took) = running.sources.get(at_work.source).and_then(|source| source.round_trip()) else {
-            return;
-        };
+        // The code of a protocol may panic, which must end no other job.
+        let Some(source) = running.sources.get(at_work.source) else { return };
+        let round_trip = catch_unwind(AssertUnwindSafe(|| source.round_trip())).ok().flatten();
+        let Some(took) = round_trip else { return };
         let at = self.clock.now();
         self.connections.at_host(&at_work.host, |host| host.on(at, Observation::RoundTrip { took }));
     }

@@ -322,7 +322,7 @@ impl Places {
         }
         // The files of several URLs often have the same name, size and modification time.
         let named_by_url = self.paths.wished(wanted.spec).as_deref() == Some(path);
-        if there.file.record.is_none() && !named_by_url && self.paths.taken.has_several() {
+        if there.file.record.is_none() && !named_by_url && self.is_one_of_several(wanted.spec) {
             return Some(
                 "the files of several URLs may have this name, and nothing shows which of them this file is",
             );

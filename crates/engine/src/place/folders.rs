@@ -28,6 +28,10 @@ const TAG_MOST: usize = 17;
 /// list.
 const FOLDERS_MOST: usize = 256;
 
+/// After this many numbers that are not in use, no higher number is looked for in containers. The files that
+/// were in progress when a run was stopped have such numbers, and usually there are fewer of them.
+const GAP_MOST: u32 = 16;
+
 pub(super) struct Folders {
     disk: Arc<dyn Disk>,
     /// The form of the numbers in names.
@@ -100,11 +104,22 @@ impl Folders {
     /// Returns the sorted numbers of files and partial files whose names are that of `base` with a number.
     /// Blocks the thread, because this may read the folder.
     pub(super) fn numbers_of(&self, base: &Path, identity: &Identity) -> Vec<u32> {
-        // On a disk of containers, no folder is read. So one number after the other is checked.
+        // On a disk of containers, no folder is read. So one number after the other is checked. Files that
+        // were in progress when a run was stopped leave gaps.
         if self.disk.is_free(base, identity).is_some() {
             let is_used =
-                |n: &u32| self.disk.is_free(&numbered(base, *n, self.numbers), identity) == Some(false);
-            return (1..MOST_NUMBERED).take_while(is_used).collect();
+                |n: u32| self.disk.is_free(&numbered(base, n, self.numbers), identity) == Some(false);
+            let mut numbers = Vec::new();
+            let mut gap = 0;
+            for n in 1..MOST_NUMBERED {
+                gap = if is_used(n) { 0 } else { gap + 1 };
+                match gap {
+                    0 => numbers.push(n),
+                    GAP_MOST => break,
+                    _ => {}
+                }
+            }
+            return numbers;
         }
         let (Some(folder), Some(name)) = (base.parent(), base.file_name()) else { return Vec::new() };
         let seen = self.seen_in(folder);

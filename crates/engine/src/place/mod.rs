@@ -245,11 +245,17 @@ impl Places {
                 // file may be one of them. Otherwise, the options of the user say what happens to the
                 // existing file.
                 let is_decided =
-                    self.settings.if_exists_of(spec) != IfExists::Check && !self.paths.taken.has_several();
+                    self.settings.if_exists_of(spec) != IfExists::Check && !self.is_one_of_several(spec);
                 let is_others = self.known(&there, wanted.identity) == identity::Recognised::OtherUrl;
                 Ok((fails || !may_be_taken) && (is_decided || !is_others))
             }),
         }
+    }
+
+    /// Returns true if other jobs of this run, of another part of it, or of the earlier run that wrote the
+    /// list of `--failed`, may have files with the same name.
+    fn is_one_of_several(&self, spec: &Job) -> bool {
+        self.settings.is_part || spec.is_left_over || self.paths.taken.has_several()
     }
 
     /// Returns true if the file at this path may belong to an earlier job, whose name was forgotten. In

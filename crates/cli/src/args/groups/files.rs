@@ -61,7 +61,7 @@ pub struct Output {
     /// Make the names of files from a template, such as {host}/{path[-2:]}/{sha256:.2}/{name}
     ///
     /// The fields are scheme, host, port, path (the folders of the URL), name, stem, ext, query[KEY], line
-    /// (the number of the line), the name of an algorithm such as sha256 (the digest that the list states),
+    /// (the number of the line), the name of an algorithm such as sha256 (the digest in the list or the URL),
     /// and any other column or key of the list. path[-2:] means the last two folders, :.2 means the first two
     /// characters, and :05 puts zeros before a number until it has five digits. If the list gives a name for
     /// the file, the field name contains this name.
@@ -224,9 +224,9 @@ pub struct Existing {
 
     /// Store files with the same digest only once
     ///
-    /// If the list states a strong digest of a file (such as a SHA-256), and this run or the archive has a
-    /// file with that digest, the new file is made from that file without a download. Files whose digest the
-    /// list does not state are compared by their SHA-256 after their download.
+    /// If a strong digest of a file (such as a SHA-256) is given, for example by the list, and this run or
+    /// the archive has a file with that digest, the new file is made from that file without a download. Other
+    /// files are compared by their SHA-256 after their download.
     #[arg(long, value_name = "HOW", default_value = "off", hide_short_help = true)]
     pub dedup: Dedup,
 }

@@ -172,7 +172,8 @@ impl ContainerSet {
         let mut error =
             Error::new(ErrorKind::NameTaken, self.folder.to_string_lossy(), "all numbers are in use");
         for _ in 0..NUMBERS_MOST {
-            let number = self.numbers.after(writing.last);
+            let before = writing.last;
+            let number = self.numbers.after(before);
             writing.last = Some(number);
             let (target, path) = (self.path(number), self.part(number));
             if fs::symlink_metadata(&target).is_ok() {
@@ -180,7 +181,12 @@ impl ContainerSet {
             }
             match open_and_lock(&path, &target) {
                 Ok((file, meta)) if meta.len() == 0 => {
-                    let end = self.begin(number, &file).map_err(|e| failure(&e, &path))?;
+                    let end = self.begin(number, &file).map_err(|e| {
+                        // The disk may be full. The next file begins this container again.
+                        writing.last = before;
+                        remove_empty(&path);
+                        failure(&e, &path)
+                    })?;
                     let file = Arc::new(file);
                     self.index().open = Some((number, file.clone()));
                     return Ok(Open::new(number, file, end, 0));
@@ -377,4 +383,11 @@ impl ContainerSet {
 fn recorded(what: &Attach, size: u64, modified: SystemTime) -> String {
     let record = Record::new(what.origin, size, modified, what.now, &what.validator);
     record.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Removes a container that could not be begun. Its lock is still held.
+#[expect(clippy::disallowed_methods, reason = "a container that was made in vain is removed")]
+fn remove_empty(path: &Path) {
+    // If this fails, the empty container stays, and a later run uses it.
+    let _ = fs::remove_file(path);
 }

@@ -29,8 +29,10 @@ pub(super) fn one_byte_a_second(x: &mut Exchange) -> io::Result<bool> {
     Ok(false)
 }
 
+/// Sends 1000 bytes, and then nothing. `?disposition=VALUE` is the `Content-Disposition`.
 pub(super) fn silence_in_mid_body(x: &mut Exchange) -> io::Result<bool> {
-    x.only(1000, &[])?;
+    let value = x.request.query("disposition").unwrap_or_else(|| "inline".into());
+    x.only(1000, &[("Content-Disposition", &value)])?;
     x.sleep(Duration::from_secs(60));
     Ok(false)
 }
