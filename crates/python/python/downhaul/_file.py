@@ -45,8 +45,8 @@ class File:
     final_url: str | None = None
     """The URL of the response after redirects, without secrets. None if no download began."""
     digests: Mapping[str, str] = field(default_factory=dict)
-    """The digests that were computed, in hexadecimal, by algorithm. Empty if the file was skipped or
-    failed."""
+    """The digests that were computed, in hexadecimal, by algorithm. If the file was skipped, the digests that
+    are known. Empty if the download failed."""
     reason: str | None = None
     """The reason why the file was skipped, or None."""
     warnings: tuple[str, ...] = ()
