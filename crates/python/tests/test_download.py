@@ -63,6 +63,9 @@ def test_a_second_run_skips_what_is_there(server: Server, tmp_path: Path) -> Non
     (file,) = downhaul.download(server.url("digest/5000/a.bin"), tmp_path)
     assert file.ok and file.status == "skipped" and file.bytes == 5000 and file.reason
     assert "skipped" in repr(file) and "4.88 KiB" in repr(file)
+    item = {"url": server.url("digest/5000/a.bin"), "sha256": hashlib.sha256(content("a.bin", 5000)).hexdigest()}
+    (file,) = downhaul.download([item], tmp_path)
+    assert file.status == "skipped" and file.digests["sha-256"] == item["sha256"]
 
 
 def test_the_first_error_can_be_raised(server: Server, tmp_path: Path) -> None:
