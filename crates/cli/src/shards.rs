@@ -238,8 +238,9 @@ fn unmark_unfinished(args: &Args) -> Result<(), String> {
     for entry in fs::read_dir(args.output.folder.join(FOLDER)).into_iter().flatten().flatten() {
         let path = entry.path();
         let done = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Done>(&bytes).ok());
-        let Some(Done { shard, of, .. }) = done else { continue };
-        if unfinished.iter().any(|number| Numbers::of_shard(shard, of).has(*number)) {
+        let Some(Done { shard, of, containers, .. }) = done else { continue };
+        let is_other = containers.is_some_and(|containers| containers != names.to_string());
+        if !is_other && unfinished.iter().any(|number| Numbers::of_shard(shard, of).has(*number)) {
             fs::remove_file(&path).map_err(|e| format!("{} cannot be removed: {e}", path.display()))?;
         }
     }

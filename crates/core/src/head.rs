@@ -124,6 +124,12 @@ fn as_version_1(line: &[u8]) -> Option<Vec<u8>> {
     Some([b"HTTP/", version, b" ", status, b" ", reason].concat())
 }
 
+/// Returns a status line of HTTP/1.0 as one of HTTP/1.1. Returns `None` for any other line.
+fn from_version_1_0(line: &[u8]) -> Option<Vec<u8>> {
+    let (_, status, reason) = status_line(line).filter(|(version, ..)| *version == b"1.0")?;
+    Some([b"HTTP/1.1 ", status, b" ", reason].concat())
+}
+
 /// Reads a complete head, as [`end`] found it. Returns `None` if the head needs no change. Otherwise returns
 /// the changed head, in which the lines that cannot be read are missing.
 ///
@@ -140,7 +146,16 @@ pub fn tidy(head: &[u8]) -> Result<Option<Tidied>, Refused> {
         reader.line(line)?;
     }
     reader.check_values()?;
-    reader.check_framing()?;
+    let is_chunked = reader.check_framing()?;
+    // HTTP libraries refuse chunks in HTTP/1.0. The connection must not be used again (RFC 9112, section
+    // 6.1).
+    let rewritten = match from_version_1_0(status_line).filter(|_| is_chunked) {
+        Some(newer) => {
+            reader.close_connection();
+            Some(newer)
+        }
+        None => rewritten,
+    };
     Ok(reader.changed.then(|| reader.write(rewritten.as_deref().unwrap_or(status_line))))
 }
 
@@ -254,8 +269,16 @@ impl<'h> Reader<'h> {
         Ok(())
     }
 
-    /// Makes sure that every program finds the same end of the body (RFC 9112, section 6.3).
-    fn check_framing(&mut self) -> Result<(), Refused> {
+    /// Changes the head so that the connection is closed after the response.
+    fn close_connection(&mut self) {
+        self.fields.retain(|one| !one.is("connection"));
+        self.fields.push(Field { name: b"connection", value: Cow::Borrowed(b"close") });
+        self.changed = true;
+    }
+
+    /// Makes sure that every program finds the same end of the body (RFC 9112, section 6.3). Returns true if
+    /// the body has chunks.
+    fn check_framing(&mut self) -> Result<bool, Refused> {
         // `identity` is an old way to state that there is no transfer coding (RFC 2616, section 3.6). hyper
         // would read to the end of the connection because of this name, or because of an empty value.
         let is_none = |one: &Field| {
@@ -270,7 +293,7 @@ impl<'h> Reader<'h> {
         };
         let length = length(values("content-length"))?;
         if !chunked(values(TRANSFER))? {
-            return Ok(());
+            return Ok(false);
         }
         if length.is_some() {
             return Err(TWO_ENDS);
@@ -282,7 +305,7 @@ impl<'h> Reader<'h> {
             self.fields.push(Field { name: TRANSFER.as_bytes(), value: Cow::Borrowed(b"chunked") });
             self.changed = true;
         }
-        Ok(())
+        Ok(true)
     }
 
     fn write(&self, status_line: &[u8]) -> Tidied {

@@ -67,8 +67,13 @@ pub fn failure_of_status(status: u16, asked_for_range: bool) -> Option<ErrorKind
 pub fn read(status: u16, url: &Url, headers: &HeaderMap, asked_for_all: bool) -> Result<Remote, Error> {
     let bad = |why: &str| Error::new(ErrorKind::HttpMalformed, show::url(url), why);
     let length = length(headers).map_err(|why| bad(why.0))?;
-    // A 203 is treated as 200, and so is an unknown 2xx (RFC 9110, sections 15 and 15.3.4).
-    let range = if status == 206 { Some(content_range(url, headers, length)?) } else { None };
+    // A 203 is treated as 200, and so is an unknown 2xx (RFC 9110, sections 15 and 15.3.4). Some scripts send
+    // the requested range with the status 200. Without its `Content-Range`, it would count as the whole file.
+    let range = match status {
+        206 => Some(content_range(url, headers, length)?),
+        200 if !asked_for_all => content_range(url, headers, length).ok(),
+        _ => None,
+    };
     let is_everything =
         |range: &ContentRange| range.first == 0 && range.total.is_none_or(|total| range.last + 1 == total);
     let mut stated = digests::read(range.is_some(), headers, length);
@@ -148,17 +153,18 @@ fn refuses_ranges(headers: &HeaderMap) -> bool {
 
 impl ContentRange {
     /// Reads a `Content-Range` value. Returns `None` if the value cannot be read, contradicts itself, or has
-    /// no range (`bytes */10`).
+    /// no range (`bytes */10`). Some servers leave out the unit, or put a colon after it.
     pub fn parse(text: &str) -> Option<ContentRange> {
-        let (unit, rest) = text.trim().split_once(' ')?;
+        let text = text.trim();
+        let rest = match text.split_once([' ', ':']) {
+            Some((unit, rest)) if unit.eq_ignore_ascii_case("bytes") => rest,
+            _ => text,
+        };
         let (range, total) = rest.trim().split_once('/')?;
         let (first, last) = range.split_once('-')?;
         let (first, last) = (digits(first)?, digits(last)?);
         let total = if total == "*" { None } else { Some(digits(total)?) };
-        let sane = unit.eq_ignore_ascii_case("bytes")
-            && first <= last
-            && last < u64::MAX
-            && total.is_none_or(|total| last < total);
+        let sane = first <= last && last < u64::MAX && total.is_none_or(|total| last < total);
         sane.then_some(ContentRange { first, last, total })
     }
 }

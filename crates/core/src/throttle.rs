@@ -5,7 +5,7 @@
 //! These are signs of too many requests:
 //!
 //! - the statuses 425, 429 and 503;
-//! - `Retry-After` with any failure;
+//! - `Retry-After` with 202, 403, 408, 413, 425, 429 or 5xx;
 //! - quotas that are used up (`RateLimit` and its older forms);
 //! - bans by hosts that count connections.
 //!
@@ -62,11 +62,13 @@ pub struct Circumstances {
 
 /// Returns the waits that the head of a response asks for. `now` is the wall clock.
 pub fn read_waits(status: u16, headers: &HeaderMap, now: SystemTime) -> Waits {
-    let failed = status >= 400 || status == 202;
+    // Some servers send `Retry-After` with every error. A missing file is not there a few seconds later.
+    let is_for_now = matches!(status, 202 | 403 | 408 | 413 | 425 | 429 | 500..);
     let used_up = used_up(headers, now);
     // A 404 means that there is no such file, even if a quota is used up.
     let refused = matches!(status, 403 | 425 | 429 | 503);
-    let again = http_response::retry_after(headers, now).filter(|_| failed).or(used_up.filter(|_| refused));
+    let again =
+        http_response::retry_after(headers, now).filter(|_| is_for_now).or(used_up.filter(|_| refused));
     let is_for_the_host = status == 429 || (refused && used_up.is_some());
     let next = again.or(used_up).filter(|wait| is_for_the_host || *wait <= LONGEST_PAUSE);
     Waits { again, next }
@@ -193,6 +195,9 @@ mod tests {
             (None, Some(5)),
             "a request whose response is 404 is not sent again"
         );
+        for status in [404, 405, 410, 416] {
+            assert_eq!(read(status, &[("retry-after", "5")]), (None, None), "{status}");
+        }
     }
 
     #[test]

@@ -50,6 +50,7 @@ impl Live {
     /// [`Phase::Waiting`], its wait ends.
     pub fn measure(&mut self, now: Instant, progress: &Progress) {
         (self.completed, self.total) = (progress.bytes, progress.total);
+        let was_known = self.is_known;
         self.is_known |= progress.bytes > 0
             || matches!(progress.phase, Phase::Receiving | Phase::Finishing | Phase::Checking);
         self.connections = progress.connections;
@@ -57,8 +58,9 @@ impl Live {
         if progress.phase != Phase::Waiting {
             self.wait = None;
         }
-        // If bytes were discarded, the measurement starts again.
-        if self.measured.back().is_some_and(|(_, bytes)| *bytes > progress.bytes) {
+        // If bytes were discarded, the measurement starts again. It also starts when the partial file was
+        // opened, because its bytes from earlier were not received now.
+        if !was_known || self.measured.back().is_some_and(|(_, bytes)| *bytes > progress.bytes) {
             self.measured.clear();
         }
         self.measured.push_back((now, progress.bytes));
@@ -112,6 +114,18 @@ mod tests {
         assert_eq!(live.speed(), 1000);
         live.measure(start + Duration::from_secs(8), &Progress::new(JobId::new(1), "a", Phase::Receiving));
         assert_eq!((live.speed(), live.completed), (0, 0));
+    }
+
+    #[test]
+    fn bytes_from_before_a_pause_do_not_count_for_the_speed() {
+        let (mut live, start) = (Live::default(), Instant::now());
+        live.measure(start, &Progress::new(JobId::new(1), "a", Phase::Connecting));
+        for (second, bytes) in [(1, 2_000_000_000), (2, 2_000_000_500)] {
+            let mut progress = Progress::new(JobId::new(1), "a", Phase::Receiving);
+            progress.bytes = bytes;
+            live.measure(start + Duration::from_secs(second), &progress);
+        }
+        assert_eq!(live.speed(), 500);
     }
 
     #[test]

@@ -25,7 +25,8 @@ pub struct RangeReader {
     /// The facts of the first response. The facts of all other responses are compared with these.
     known: Start,
     size: u64,
-    /// The whole file, if it has no validator, or if only the end of the response showed its size.
+    /// The whole file, if the first response had all its bytes. A file without a validator, or whose size
+    /// only the end of the response showed, is always kept here.
     whole: Option<Vec<u8>>,
     /// The retries and pauses that each range may use.
     patience: Patience,
@@ -69,8 +70,7 @@ impl RangeReader {
                 Ok((known, size, bytes)) => {
                     let (patience, timeout) = (Patience::new(settings), settings.timeout);
                     // If all bytes are here, no further request is needed. The server may not send ranges.
-                    let is_kept = known.validator == Validator::Unknown || bytes.len() as u64 == size;
-                    let whole = is_kept.then(|| bytes.clone());
+                    let whole = (bytes.len() as u64 == size).then(|| bytes.clone());
                     let reader = RangeReader { source, known, size, whole, patience, timeout };
                     return reader.completed(bytes, most).await;
                 }

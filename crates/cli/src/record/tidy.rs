@@ -18,6 +18,10 @@ use std::path::Path;
 /// 200 MB. If a run adds more lines than this, its lines keep the order in which the jobs ended.
 pub(super) const AT_ONCE: usize = 1_000_000;
 
+/// The highest number of failures of one URL that later lines may replace. A list seldom has a URL more than
+/// twice, but URLs whose secrets are hidden may be equal in a lock file.
+const FAILED_MOST: usize = 16;
+
 /// If `had_lines` is true, the file has lines of earlier runs, and this function removes the lines that later
 /// lines replace. It also sorts the lines of the last run by their jobs. If a line of the last run adds
 /// nothing to an earlier line, the earlier line is kept instead, and gets the place of the removed line.
@@ -123,17 +127,26 @@ impl Counting {
         let failed = self.failed.entry(url).or_default();
         // A list may have a URL twice, with two names. If the server names the file, a later run may save it
         // under another name than that of the failure.
-        let first = self.first;
+        let is_same = |name: Option<u64>| name.is_none() || out.is_none() || name == out;
+        let has_same = failed.iter().any(|(_, name)| is_same(*name));
+        let is_later_run = number >= self.first;
         failed.retain(|&(earlier, name)| {
-            let is_same = name.is_none() || out.is_none() || name == out;
-            let is_kept = !is_same && (earlier >= first || number < first);
-            if !is_kept {
+            let is_replaced = match has_same {
+                true => is_same(name),
+                false => is_later_run && earlier < self.first,
+            };
+            if is_replaced {
                 dropped.lines.set(earlier);
             }
-            is_kept
+            !is_replaced
         });
         match line {
-            Line::Failed => failed.push((number, out)),
+            Line::Failed => {
+                if failed.len() == FAILED_MOST {
+                    failed.remove(0);
+                }
+                failed.push((number, out));
+            }
             _ if failed.is_empty() => drop(self.failed.remove(&url)),
             _ => {}
         }
@@ -208,6 +221,8 @@ mod tests {
         // Both files failed in the first run. In the second run, one of them fails again.
         let lines = [(1, 7, failed), (2, 7, failed), (1, 7, failed), (2, 7, known)];
         assert_eq!(kept_of(2, &lines), [2, 3]);
+        // The second run was stopped before it tried one of them.
+        assert_eq!(kept_of(2, &[(1, 7, failed), (2, 7, failed), (2, 7, known)]), [0, 2]);
         // A later run saves the file under a name that the server gives it.
         assert_eq!(kept_of(1, &[(1, 7, failed), (3, 7, known)]), [1]);
         assert_eq!(kept_of(0, &[(0, 7, failed), (3, 7, known)]), [1]);

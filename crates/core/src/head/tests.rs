@@ -50,6 +50,15 @@ fn status_lines_of_any_version_are_read() {
 }
 
 #[test]
+fn chunks_in_http_1_0_are_read_and_the_connection_is_closed() {
+    let tidied = |head: &[u8]| tidy(head).expect("accepted").map(|tidied| String::from_utf8(tidied.head));
+    let old = b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n";
+    let is = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nconnection: close\r\n\r\n";
+    assert_eq!(tidied(old), Some(Ok(is.into())));
+    assert_eq!(tidied(b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\n"), None);
+}
+
+#[test]
 fn unusual_lines_are_read_or_dropped() {
     for (lines, is, dropped) in [
         ("X-A: 1\r\n  2\r\n\t3\r\n", "X-A: 1 2 3\r\n", 0),

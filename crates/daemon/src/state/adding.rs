@@ -148,7 +148,15 @@ impl State {
         let own = item.options.of_downloads();
         let gid = own.get("gid").map_or_else(|| Ok(self.free_gid(new)), |text| self.chosen_gid(text, new));
         let state = if own.is_true("pause") { entry::State::Paused } else { entry::State::Waiting };
-        let options = own.without(&OF_ADDING).above(&self.globals.inherited().without(&OF_ADDING));
+        let inherited = self.globals.inherited();
+        let mut options = own.without(&OF_ADDING).above(&inherited.without(&OF_ADDING));
+        if let (Some(headers), Some(more)) = (own.get("header"), inherited.get("header")) {
+            // As in aria2, the headers of a download are added to those of the daemon. A session file has
+            // both.
+            let is_new = |line: &&str| !headers.lines().any(|own| own == *line);
+            let all: Vec<&str> = more.lines().filter(is_new).chain(headers.lines()).collect();
+            let _ = options.set("header", &all.join("\n"));
+        }
         let facts = item.facts.map(Arc::new);
         // An item of a document has facts. A document must not get the secrets of URLs that clients have
         // sent.

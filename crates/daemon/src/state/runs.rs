@@ -75,7 +75,11 @@ impl State {
     /// Returns true if one more download may be active. A download that waits for its host, or for another
     /// run that is working on its file, leaves its place to another download.
     fn may_begin(&self) -> bool {
-        let active = self.queue.len(Sequence::Active);
+        // A download that begins again keeps its place until the job from before has ended.
+        let begins_again =
+            |gid: Gid| self.queue.get(gid).is_some_and(|entry| entry.state == entry::State::Waiting);
+        let stopping = self.runs.values().filter(|run| run.is_stopping && begins_again(run.gid)).count();
+        let active = self.queue.len(Sequence::Active) + stopping;
         let waits = self.live.values().filter(|live| live.wait.as_ref().is_some_and(|wait| wait.is_idle));
         let idle = waits.count();
         active.saturating_sub(idle) < self.most_active() && active < ACTIVE_MOST && idle < IDLE_MOST

@@ -3,7 +3,8 @@
 //! Lists are requested one after the other, strong ones before weak ones, until a list names the file and a
 //! strong digest of the file is known. If a signature is required, a signed list must name the file too.
 //! Without the requests for signatures, this needs at most ten requests for each folder in a run, one for
-//! each release in the folder, and three for each file that no strong list of the folder names.
+//! each release in the folder, and three for each file that no strong list of the folder names. A file with a
+//! given name is looked up again with its response, so such a file needs six.
 //!
 //! Invariant: a list with weak digests is requested only if no earlier list named the file, or if a signature
 //! is required and no earlier list was signed.
@@ -39,8 +40,8 @@ const STRONG_OF_A_FILE: [&str; 2] = [".sha256", ".sha512"];
 const WEAK_OF_A_FILE: [&str; 1] = [".md5"];
 
 /// The highest number of lists that are remembered. Names of lists that the server does not have count too. A
-/// run reaches this number after about a hundred folders, or after a few hundred files that no list of their
-/// folder names. All lists are then forgotten, and are requested again if they are needed.
+/// run reaches this number after about a hundred folders. All lists are then forgotten, and are requested
+/// again if they are needed.
 const LISTS_MOST: usize = 1024;
 
 /// A place where a list may be.
@@ -113,6 +114,9 @@ impl ChecksumDiscovery {
     }
 
     async fn candidate(&self, candidate: &Candidate, by: GivenBy) -> Option<Beside> {
+        if candidate.own {
+            return self.fetch_beside(&candidate.url, by).await;
+        }
         let cell = {
             let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
             if folders.len() >= LISTS_MOST {
@@ -121,7 +125,7 @@ impl ChecksumDiscovery {
             folders.entry(candidate.url.clone()).or_default().clone()
         };
         let fetch = async || match self.fetch_beside(&candidate.url, by).await {
-            None if !candidate.own => self.fetch_within_signature(&candidate.url, by).await,
+            None => self.fetch_within_signature(&candidate.url, by).await,
             list => list,
         };
         let cell: Arc<OnceCell<Option<Beside>>> = cell;

@@ -29,8 +29,8 @@ const TAG_MOST: usize = 17;
 const FOLDERS_MOST: usize = 256;
 
 /// After this many numbers that are not in use, no higher number is looked for in containers. The files that
-/// were in progress when a run was stopped have such numbers, and usually there are fewer of them.
-const GAP_MOST: u32 = 16;
+/// were in progress when a run was stopped have such numbers, and `-j auto` downloads up to 64 at a time.
+const GAP_MOST: u32 = 64;
 
 pub(super) struct Folders {
     disk: Arc<dyn Disk>,
