@@ -63,19 +63,24 @@ pub fn failure_of_status(status: u16, asked_for_range: bool) -> Option<ErrorKind
 /// # Errors
 /// - `http.malformed`: the head contradicts itself or cannot be read.
 /// - `http.range_wrong`: the range of a 206 is missing, cannot be read, or contradicts another stated range
-///   or the length of the body; or the body has several ranges.
+///   or the length of the body; the body has several ranges; or a 200 without a length names a part of the
+///   file, although a range was requested.
 pub fn read(status: u16, url: &Url, headers: &HeaderMap, asked_for_all: bool) -> Result<Remote, Error> {
     let bad = |why: &str| Error::new(ErrorKind::HttpMalformed, show::url(url), why);
     let length = length(headers).map_err(|why| bad(why.0))?;
     // A 203 is treated as 200, and so is an unknown 2xx (RFC 9110, sections 15 and 15.3.4). Some scripts send
     // the requested range with the status 200. Without its `Content-Range`, it would count as the whole file.
-    let range = match status {
-        206 => Some(content_range(url, headers, length)?),
-        200 if !asked_for_all => content_range(url, headers, length).ok(),
-        _ => None,
-    };
     let is_everything =
         |range: &ContentRange| range.first == 0 && range.total.is_none_or(|total| range.last + 1 == total);
+    let range = match status {
+        206 => Some(content_range(url, headers, length)?),
+        200 if !asked_for_all => content_range(url, headers, length).ok().filter(|one| !is_everything(one)),
+        _ => None,
+    };
+    if status == 200 && range.is_some() && length.is_none() {
+        let why = "the status says that the body is the whole file, and Content-Range says that it is a part";
+        return Err(Error::new(ErrorKind::HttpRangeWrong, show::url(url), why));
+    }
     let mut stated = digests::read(range.is_some(), headers, length);
     let everything = range.filter(|range| asked_for_all && is_everything(range));
     if let Some(range) = everything {

@@ -68,10 +68,6 @@ pub fn of(entry: &Entry, options: &Options, folders: &Folders) -> Result<Job, Fa
         let digest = Digest::from_pair(checksum).map_err(|why| of_option("checksum", &why))?;
         job.expect(digest, "the client").map_err(|why| of_option("checksum", &why))?;
     }
-    if options.is_true("check-integrity") && !job.expected.is_empty() {
-        // As in aria2, an existing file with the right digest is kept, and another one is replaced.
-        job = job.with_if_exists(IfExists::Update);
-    }
     let is_strange = |uri: &&String| entry.is_strange(uri);
     if entry.uris.iter().any(|uri| is_strange(&uri)) {
         job.named_by = NamedBy::Document;

@@ -179,8 +179,7 @@ fn add(daemon: &Daemon, options: &Options, items: Vec<Item>, screen: &mut Screen
             own = own.without(&["pause"]);
         }
         let item = Item { options: own, ..item };
-        // The downloads of an earlier run may be in the queue.
-        let added = match is_served {
+        let added = match is_served && is_list {
             true => add_again(daemon, item, now),
             false => daemon.change(|state| state.add(item, None, now)).map(drop),
         };
@@ -201,10 +200,10 @@ fn add(daemon: &Daemon, options: &Options, items: Vec<Item>, screen: &mut Screen
     Ok(status)
 }
 
-/// Adds a file, unless its download is in the queue and is not over. A download that failed is added again. A
-/// download that ended otherwise is added again if the list has no identifier for it. A file without an
-/// identifier gets an identifier that is computed from its URLs and its own options, so that the next start
-/// recognises the file.
+/// Adds a file of a list, unless its download is in the queue and is not over. A download that failed is
+/// added again. A download that ended otherwise is added again if the list has no identifier for it. A file
+/// without an identifier gets an identifier that is computed from its URLs and options in the list, so that
+/// the next start recognises the file.
 fn add_again(daemon: &Daemon, mut item: Item, now: u64) -> Result<(), Fault> {
     let given = item.options.get("gid").and_then(Gid::read);
     let gid = given.unwrap_or_else(|| Gid::new(hash(&item.uris, &item.options).max(1)));

@@ -18,8 +18,8 @@ use std::path::Path;
 /// 200 MB. If a run adds more lines than this, its lines keep the order in which the jobs ended.
 pub(super) const AT_ONCE: usize = 1_000_000;
 
-/// The highest number of failures of one URL that later lines may replace. A list seldom has a URL more than
-/// twice, but URLs whose secrets are hidden may be equal in a lock file.
+/// The highest number of failures of one URL that are kept. A list seldom has a URL more than twice, but URLs
+/// whose secrets are hidden may be equal in a lock file.
 const FAILED_MOST: usize = 16;
 
 /// If `had_lines` is true, the file has lines of earlier runs, and this function removes the lines that later
@@ -143,7 +143,7 @@ impl Counting {
         match line {
             Line::Failed => {
                 if failed.len() == FAILED_MOST {
-                    failed.remove(0);
+                    dropped.lines.set(failed.remove(0).0);
                 }
                 failed.push((number, out));
             }

@@ -151,10 +151,11 @@ impl State {
         let inherited = self.globals.inherited();
         let mut options = own.without(&OF_ADDING).above(&inherited.without(&OF_ADDING));
         if let (Some(headers), Some(more)) = (own.get("header"), inherited.get("header")) {
-            // As in aria2, the headers of a download are added to those of the daemon. A session file has
-            // both.
-            let is_new = |line: &&str| !headers.lines().any(|own| own == *line);
-            let all: Vec<&str> = more.lines().filter(is_new).chain(headers.lines()).collect();
+            // As in aria2, the headers of a download are added to those of the daemon. A header of the
+            // download replaces one of the same name.
+            let name = |line: &str| line.split(':').next().unwrap_or_default().trim().to_ascii_lowercase();
+            let is_other = |line: &&str| !headers.lines().any(|own| name(own) == name(line));
+            let all: Vec<&str> = more.lines().filter(is_other).chain(headers.lines()).collect();
             let _ = options.set("header", &all.join("\n"));
         }
         let facts = item.facts.map(Arc::new);
@@ -237,6 +238,15 @@ mod tests {
         let item = |name: &str| Item::new(vec![format!("http://h/{name}")], options(&[]));
         let bad = (0..bad).map(|n| Item { fault: Some(Fault::refused("bad")), ..item(&n.to_string()) });
         bad.chain([item("good")]).collect()
+    }
+
+    #[test]
+    fn headers_of_a_download_are_added_to_those_of_the_daemon_and_replace_equal_names() {
+        let mut state = state(&[("header", "Cookie: x\nAuthorization: old")]);
+        let own = options(&[("header", "authorization: new\nA: b")]);
+        let (gid, _) = state.add(Item::new(vec!["http://h/a".into()], own), None, 1).expect("added");
+        let headers = |gid| state.known(gid).expect("added").options.get("header").map(String::from);
+        assert_eq!(headers(gid).as_deref(), Some("Cookie: x\nauthorization: new\nA: b"));
     }
 
     #[test]
