@@ -19,7 +19,7 @@ use downhaul_core::job::{Destination, IfLocked, Job};
 use downhaul_core::plan::{Begin, Place};
 use downhaul_core::preview::may_be_renamed;
 use downhaul_core::remote::{Links, Remote};
-use downhaul_core::settings::Settings;
+use downhaul_core::settings::{Settings, Verify};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -237,10 +237,14 @@ impl LookTask {
 
     /// Returns true if this error may be due to a name that only the response adds.
     fn may_be_due_to_name(&self, error: &Error) -> bool {
-        let is_missing = matches!(
-            error.kind,
-            ErrorKind::DigestMissing | ErrorKind::DigestUnlisted | ErrorKind::SignatureMissing
-        );
+        let is_missing = match error.kind {
+            ErrorKind::DigestMissing | ErrorKind::DigestUnlisted => true,
+            // A signed list may have another name. The signature of the file itself is beside its URL.
+            ErrorKind::SignatureMissing => {
+                self.settings.checksums.is_some() || self.settings.verify != Verify::Auto
+            }
+            _ => false,
+        };
         // Lists do not have the digests of ranges under any name.
         self.remote.is_none() && self.spec.range.is_none() && (is_missing || !self.is_named())
     }
