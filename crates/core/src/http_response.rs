@@ -69,7 +69,8 @@ pub fn read(status: u16, url: &Url, headers: &HeaderMap, asked_for_all: bool) ->
     let bad = |why: &str| Error::new(ErrorKind::HttpMalformed, show::url(url), why);
     let length = length(headers).map_err(|why| bad(why.0))?;
     // A 203 is treated as 200, and so is an unknown 2xx (RFC 9110, sections 15 and 15.3.4). Some scripts send
-    // the requested range with the status 200. Without its `Content-Range`, it would count as the whole file.
+    // the requested range with the status 200, and name this range in `Content-Range`. Such a body must not
+    // count as the whole file.
     let is_everything =
         |range: &ContentRange| range.first == 0 && range.total.is_none_or(|total| range.last + 1 == total);
     let range = match status {

@@ -217,6 +217,14 @@ mod tests {
     }
 
     #[test]
+    fn a_login_adds_no_second_authorization() {
+        let options = [("http-user", "me"), ("http-passwd", "hush"), ("header", "authorization: Bearer x")];
+        let job = job(&options).expect("a job");
+        assert_eq!(job.user_headers.0.len(), 1);
+        assert_eq!(job.user_headers.0[0].1.expose(), "Bearer x");
+    }
+
+    #[test]
     fn options_that_are_set_limit_the_number_of_connections() {
         let of = |options: &[(&str, &str)]| job(options).expect("a job").connections;
         assert_eq!(of(&[]), None);

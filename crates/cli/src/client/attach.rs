@@ -109,9 +109,9 @@ impl Screen {
                 self.drop_bar(&download);
                 Some(format!("{}: {}", download.shown_name(), download.state))
             }
-            Some("missed") => {
-                Some("some events were missed, so some of the downloads that ended are not counted".into())
-            }
+            Some("missed") => Some(
+                "some events were missed, so downloads that ended in the meantime may not be counted".into(),
+            ),
             _ => None,
         }
     }

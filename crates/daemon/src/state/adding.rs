@@ -156,6 +156,7 @@ impl State {
             let name = |line: &str| line.split(':').next().unwrap_or_default().trim().to_ascii_lowercase();
             let is_other = |line: &&str| !headers.lines().any(|own| name(own) == name(line));
             let all: Vec<&str> = more.lines().filter(is_other).chain(headers.lines()).collect();
+            // Each of these lines was accepted before, so the option accepts all of them.
             let _ = options.set("header", &all.join("\n"));
         }
         let facts = item.facts.map(Arc::new);
