@@ -11,7 +11,7 @@ use downhaul_engine::options::{ByteRange, ChecksumList, Dedup, Keys};
 use downhaul_engine::source::{GivenBy, Opened, Pause, Remote, Request, Source, Sources, Validator, Why};
 use downhaul_engine::{
     Algorithm, AsyncWriter, Blame, Builder, Digest, Error, ErrorKind, Event, EventKind, Events, IfExists,
-    Job, JobId, JobWriter, OnError, Phase, Remove, Session, Settings, Summary, Verify,
+    Job, JobId, JobWriter, OnError, Phase, RangeReader, Remove, Session, Settings, Summary, Verify,
 };
 use downhaul_testkit::fake_disk::FakeDisk;
 use downhaul_testkit::memory_source::MemorySource;
@@ -989,6 +989,17 @@ async fn the_rule_of_a_job_for_existing_files_has_precedence_over_that_of_the_se
     let summary = session.finish().await;
     assert_eq!((summary.finished, summary.failed), (0, 1));
     assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 2 + links as usize);
+}
+
+/// This test uses real sockets.
+#[tokio::test]
+async fn a_reader_of_a_file_that_arrived_whole_sends_no_further_request() {
+    let server = Server::start();
+    let url = Url::parse(&server.url("no_ranges/1000/f")).expect("a URL");
+    let (reader, first) = RangeReader::open(Settings::default(), &url, 2000).await.expect("opens");
+    assert_eq!(first, content("f", 1000));
+    assert_eq!(reader.read(10..20).await.expect("bytes"), content("f", 1000)[10..20]);
+    assert_eq!(server.requests().len(), 1);
 }
 
 /// This test uses real sockets and the real disk.
