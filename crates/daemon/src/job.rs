@@ -185,6 +185,7 @@ fn with_headers(mut job: Job, options: &Options) -> Result<Job, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use downhaul_engine::core::secret::Secret;
 
     fn job(options: &[(&str, &str)]) -> Result<Job, String> {
         let folder = tempfile::tempdir().expect("a folder");
@@ -221,7 +222,7 @@ mod tests {
         let options = [("http-user", "me"), ("http-passwd", "hush"), ("header", "authorization: Bearer x")];
         let job = job(&options).expect("a job");
         assert_eq!(job.user_headers.0.len(), 1);
-        assert_eq!(job.user_headers.0[0].1.expose(), "Bearer x");
+        assert_eq!(job.user_headers.0[0].1, Secret::new("Bearer x"));
     }
 
     #[test]
