@@ -12,11 +12,15 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use downhaul_engine::core::show;
 
+/// The heading of the options for existing files. `repair` does not accept these options, and the names of
+/// the files that it repairs do not depend on them.
+const EXISTING: &str = "Existing files";
+
 /// The command that runs the same download again.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) enum Again {
-    /// The command cannot be shown, because part of it is secret or cannot be pasted, or because something
-    /// was read from standard input or from a pipe.
+    /// The command cannot be shown, because part of it is secret or cannot be pasted (such as a value that is
+    /// not UTF-8), or because something was read from standard input or from a pipe.
     #[default]
     Unshown,
     /// The command for a POSIX shell, and the names of the headers and options whose values were left out.
@@ -61,16 +65,20 @@ impl Again {
         }
     }
 
-    /// Returns the command that repairs the files in the list of `-i`. The command has all given options that
-    /// `repair` also accepts. Returns `Unshown` if a URL or a subcommand was given, if there is not exactly
-    /// one list, or if the command cannot be shown.
+    /// Returns the command that repairs the files in the list of `-i`. The command has all given options,
+    /// except those for existing files. Returns `Unshown` if `repair` does not accept one of the other
+    /// options, if a URL or a subcommand was given, if there is not exactly one list, or if the command
+    /// cannot be shown.
     pub(crate) fn repairing(command: &Command, matches: &ArgMatches) -> Again {
         let Some(repair) = command.find_subcommand("repair") else { return Again::Unshown };
         let mut given = match Given::of(command, matches, false) {
             Some(given) if matches.subcommand().is_none() && given.positionals.is_empty() => given,
             _ => return Again::Unshown,
         };
-        given.options.retain(|(long, _)| repair.get_arguments().any(|arg| arg.get_long() == Some(long)));
+        if cannot_be_repaired(command, |name| given.options.iter().any(|(long, _)| long == name)) {
+            return Again::Unshown;
+        }
+        given.options.retain(|(long, _)| accepts(repair, long));
         // The subcommand `repair` takes one list only.
         let lists: Vec<_> = matches.get_raw("input").into_iter().flatten().collect();
         let [list] = lists[..] else { return Again::Unshown };
@@ -78,6 +86,22 @@ impl Again {
         given.positionals.push(list.into());
         given.into_command(vec![command.get_name().into(), repair.get_name().into()])
     }
+}
+
+/// Returns true if `repair` cannot repair the files of a run, because it does not accept an option for which
+/// `is_set` is true. For example, without an option about names, it would look for the files under other
+/// names.
+pub(crate) fn cannot_be_repaired(command: &Command, is_set: impl Fn(&str) -> bool) -> bool {
+    let Some(repair) = command.find_subcommand("repair") else { return true };
+    command.get_arguments().any(|arg| {
+        let long = arg.get_long().unwrap_or_default();
+        let has_no_meaning = long == "input" || arg.get_help_heading() == Some(EXISTING);
+        is_set(long) && !has_no_meaning && !accepts(repair, long)
+    })
+}
+
+fn accepts(command: &Command, long: &str) -> bool {
+    command.get_arguments().any(|arg| arg.get_long() == Some(long))
 }
 
 /// Returns the names of the program and of its subcommand, and the definition and the arguments of that
@@ -132,8 +156,10 @@ impl Given {
             for values in matches.get_raw_occurrences(id).into_iter().flatten() {
                 let mut shown = Vec::new();
                 for (place, value) in values.enumerate() {
+                    // The shown text of a value that is not UTF-8 is another value.
+                    let is_shown = value.to_str().is_some_and(|value| can_be_shown(arg, value));
                     let value = value.to_string_lossy();
-                    let value = match can_be_shown(arg, &value) {
+                    let value = match is_shown {
                         true => value.into_owned(),
                         false if is_hiding => show::escaped(&secrets::shown(arg, place, &value)).into_owned(),
                         false => return None,

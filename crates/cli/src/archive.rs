@@ -124,7 +124,8 @@ pub(crate) struct Writer {
 }
 
 /// Opens the archive of `--archive`, if that option is given. The files of the run are in `containers`, if
-/// there are any.
+/// there are any. New containers get higher numbers than those that the archive names, because some of these
+/// may have been moved away.
 ///
 /// # Errors
 /// Returns why the archive cannot be used, in words for the user.
@@ -136,6 +137,10 @@ pub(crate) fn of(
     let Some(path) = &args.existing.archive else { return Ok(None) };
     let open = || Archive::open(path).map_err(|why| cannot_be_used(path, &why));
     let finder = Finder { containers: containers.clone(), ..Finder::new(open()?, settings, false)? };
+    if let Some(containers) = &containers {
+        let kept = finder.archive.keep_numbers(containers);
+        kept.map_err(|e| cannot_be_used(path, &e.to_string()))?;
+    }
     let (jobs, forces) = (finder.jobs.clone(), settings.sync != Sync::Never);
     Ok(Some((finder, Writer { archive: open()?, jobs, forces, containers })))
 }

@@ -10,6 +10,7 @@ use crate::words;
 use downhaul_engine::core::error::{Error, ErrorKind};
 use downhaul_engine::core::job::{Body, ByteRange, Job, Sends, Url};
 use downhaul_engine::core::settings::Settings;
+use downhaul_engine::core::shard::hash_of_request;
 use downhaul_engine::core::show;
 
 /// The maximum length of a file that has a body or a part of a body, in bytes. Bodies are kept in memory, and
@@ -55,6 +56,11 @@ impl Asks {
             *job = job.with_range(range);
         }
         Ok(job)
+    }
+
+    /// Returns a hash of the method, the body and the range ([`hash_of_request`]).
+    pub(crate) fn hash(&self) -> String {
+        hash_of_request(self.sends.as_ref(), self.range)
     }
 
     /// Returns true if the request has a body, or a method other than GET. Such a request may change
@@ -116,7 +122,7 @@ pub(crate) fn contradiction(args: &Args) -> Option<String> {
             "{option} the key of a client certificate, so --cert must name that certificate"
         ));
     }
-    if http.range.is_some() && args.existing.adopt {
+    if http.range.is_some() && args.existing.adopt && !args.config.sets("continue") {
         return Some("--continue is for whole files, and cannot be used with --range".into());
     }
     if http.range.is_some() && [find, listed, require].contains(&args.options.verification.verify) {

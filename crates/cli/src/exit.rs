@@ -59,7 +59,7 @@ pub const TABLE: [(Exit, u8, &str); 8] = [
         75,
         "SIGTERM, SIGHUP or the end of the parent process (`--stop-with-parent`) stopped the run, or the limit of \
          `--max-total` or `--deadline` was reached before all downloads had started. To resume, run the same \
-         command again",
+         command again (without a `--deadline` that is a date in the past)",
     ),
     (Exit::Interrupted, 130, "Ctrl-C stopped the run. To resume, run the same command again"),
 ];

@@ -303,16 +303,18 @@ pub(crate) fn for_login_of_proxy(code: &str, message: &str) -> Option<String> {
     })
 }
 
-/// Returns advice if the server refuses a signed URL.
-pub(crate) fn for_signed_url(code: &str, url: &str) -> Option<String> {
+/// Returns advice if the server refuses a signed URL. `can_resume` is true if another run can continue after
+/// the downloaded bytes.
+pub(crate) fn for_signed_url(code: &str, url: &str, can_resume: bool) -> Option<String> {
     let refused = ["http.forbidden", "http.unauthorized", "http.status", "http.gone"].contains(&code);
     // The names of parameters are shown, and only their values are hidden.
     let is_signed = Url::parse(url).is_ok_and(|url| is_signed(&url));
-    (refused && is_signed).then(|| {
-        "The link is signed, and has probably expired. Get a new link. The downloaded bytes are kept, and the \
-         download continues with the new link."
-            .into()
-    })
+    let kept = match can_resume {
+        true => " The downloaded bytes are kept, and the download continues with the new link.",
+        false => "",
+    };
+    (refused && is_signed)
+        .then(|| format!("The link is signed, and has probably expired. Get a new link.{kept}"))
 }
 
 /// Returns advice if a server refuses a file after a redirect. The reason may be that this server did not get

@@ -215,9 +215,9 @@ pub(crate) fn with_login_of(mut job: Box<Job>, settings: &Settings) -> Result<Bo
     if user.is_some() && settings.schemes == Schemes::Digest {
         return bad("with --auth digest, no password is sent".into());
     }
-    for (name, value) in headers.0 {
-        job.headers.0.push((name, value));
-    }
+    // If the line and the section have a header with the same name, only the header of the line is sent.
+    let adds: Vec<_> = headers.0.into_iter().filter(|(name, _)| !job.headers.has(name)).collect();
+    job.headers.0.extend(adds);
     if (user.is_some() || bearer.is_some()) && job.headers.has("Authorization") {
         return bad("the line or the section already has a header Authorization".into());
     }

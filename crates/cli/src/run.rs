@@ -27,7 +27,7 @@ use crate::record::Record;
 use crate::settings::{self, OutputSettings};
 use crate::shards::Shards;
 use crate::survey;
-use crate::ui::trace::Trace;
+use crate::ui::{above, trace};
 use crate::words;
 use downhaul_engine::core::error::{Error, ErrorKind};
 use downhaul_engine::core::job;
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Args) -> Exit {
         Ok(args) => args,
         Err(exit) => return exit,
     };
-    let trace = Trace::of(args);
+    trace::start(args);
     // Answers come from the terminal, because standard input may be a pipe.
     let terminal = if std::io::stderr().is_terminal() { Terminal::open() } else { None };
     let resolve = |to_stdout| {
@@ -80,8 +80,8 @@ pub(crate) fn run(args: &Args) -> Exit {
         Err(exit) => return exit,
     };
     settings::folder_hint(args).iter().for_each(|hint| printer::err(&format!("note: {hint}\n")));
-    let shards = survey.shards.take();
-    let containers = match begin_shard(args, shards.as_ref(), &mut input) {
+    let mut shards = survey.shards.take();
+    let containers = match begin_shard(args, &what, shards.as_mut(), &mut input) {
         Ok(containers) => containers,
         Err(exit) => return exit,
     };
@@ -95,7 +95,7 @@ pub(crate) fn run(args: &Args) -> Exit {
         (Err(exit), _) | (_, Err(exit)) => return exit,
     };
     let asked = (input, rest, what, early, containers);
-    let ran = own.block_on(download(args, asked, (settings, &output), trace, terminal, network.handle()));
+    let ran = own.block_on(download(args, asked, (settings, &output), terminal, network.handle()));
     let ran = ran.map(|exit| shards.map_or(exit, |shards| shards.end(args, exit)));
     let exit = ran.map_or_else(|exit| exit, |exit| save_cookies(args).map_or(exit, |worse| exit.min(worse)));
     // The program does not wait for blocked threads, such as a reader of standard input or a name lookup.
@@ -107,11 +107,14 @@ pub(crate) fn run(args: &Args) -> Exit {
 /// Begins the run of a shard, and opens the containers of `--to-tar` or `--to-warc`.
 fn begin_shard(
     args: &Args,
-    shards: Option<&Shards>,
+    what: &Asks,
+    mut shards: Option<&mut Shards>,
     input: &mut Input,
 ) -> Result<Option<Arc<Containers>>, Exit> {
-    shards.map_or(Ok(()), |shards| shards.begin(args, input)).map_err(|why| usage(&escaped(&why)))?;
-    containers::open(args, shards)
+    if let Some(shards) = &mut shards {
+        shards.begin(args, what, input).map_err(|why| usage(&escaped(&why)))?;
+    }
+    containers::open(args, shards.as_deref())
 }
 
 fn warn_of_insecure(settings: &Settings) {
@@ -237,7 +240,6 @@ async fn download(
     args: &Args,
     (input, rest, asks, early, containers): (Input, Option<Rest>, Asks, Early, Option<Arc<Containers>>),
     (settings, output): (Settings, &OutputSettings),
-    trace: Trace,
     terminal: Option<Terminal>,
     network: &tokio::runtime::Handle,
 ) -> Result<Exit, Exit> {
@@ -247,7 +249,7 @@ async fn download(
     let (session, (record, (archive, archived))) = begun.inspect_err(end_unused)?;
     let list = failed::List::of(args, &input, &settings).filter(|_| args.plan().is_none());
     let pending = list.as_ref().map(failed::List::pending);
-    let shared = Arc::new(Shared::new(pending, trace, rest.as_ref().map(Rest::so_far)));
+    let shared = Arc::new(Shared::new(pending, rest.as_ref().map(Rest::so_far)));
     let terminal = terminal.filter(|_| settings.on_error == OnError::Ask);
     let files = start_files((record, archived), list, &session, &shared);
     let commands = start_commands(args, &session, &shared);
@@ -366,9 +368,9 @@ pub(crate) fn usage(why: &str) -> Exit {
 }
 
 pub(crate) fn error(text: &str) {
-    printer::err(&format!("error: {text}\n"));
+    above::show(format!("error: {text}"));
 }
 
 pub(crate) fn warn(text: &str) {
-    printer::err(&format!("warning: {text}\n"));
+    above::show(format!("warning: {text}"));
 }

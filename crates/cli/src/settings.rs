@@ -186,7 +186,9 @@ pub(crate) fn resolve(
     // If the user set the number of files at once, there is at least one connection for each of these files,
     // unless the connections would use more than a quarter of the file descriptors.
     settings.max_connections = parallel.unwrap_or(0).max(defaults.max_connections).min(file_limit / 4).max(1);
-    settings.resume = match (repairs, args.existing.no_resume, args.existing.adopt) {
+    // `continue` in the configuration does not apply to a range.
+    let adopts = args.existing.adopt && args.options.http.range.is_none();
+    settings.resume = match (repairs, args.existing.no_resume, adopts) {
         (true, ..) => Resume::Repair,
         (_, true, _) => Resume::Forget,
         (_, _, true) => Resume::Adopt,

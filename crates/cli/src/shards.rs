@@ -2,16 +2,17 @@
 //! a list are done. With `--shard auto`, the number comes from the environment of an array job.
 //!
 //! Invariant: the file that says that a shard is done is written last, in one step, and only if every file of
-//! the shard is complete. In one folder, these files belong to one list, one number of shards and one value
-//! of `--shard-by`.
+//! the shard is complete. In one folder, these files belong to one list, one number of shards, one value of
+//! `--shard-by`, one set of containers (or none), and requests with one method, body and range.
 
 use crate::args::{self, Args, ShardOption};
+use crate::asks::Asks;
 use crate::exit::Exit;
 use crate::input::Input;
 use crate::platform;
 use crate::printer;
 use crate::run;
-use downhaul_engine::core::containers::Numbers;
+use downhaul_engine::core::containers::{ContainerNames, Numbers};
 use downhaul_engine::core::job::Job;
 use downhaul_engine::core::shard::{ListDigest, Shard};
 use downhaul_engine::core::show::escaped;
@@ -19,7 +20,7 @@ use downhaul_engine::{Containers, force_folder};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// The folder of the files that say which shards are done, below the output folder.
 const FOLDER: &str = ".downhaul-shards";
@@ -35,9 +36,13 @@ pub(crate) struct Shards {
     of_shard: u64,
     /// True if all jobs are known before the run.
     is_known: bool,
+    /// The hash of the method, the body and the range of the requests ([`Asks::hash`]). It is empty until the
+    /// run begins.
+    request: String,
 }
 
-/// The content of the file of a shard that is done.
+/// The content of the file of a shard that is done. A file of an earlier version that lacks one of these
+/// facts is refused, because it does not say enough about the files of the shard.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Done {
     shard: u64,
@@ -46,10 +51,11 @@ struct Done {
     /// The digest of the jobs of the whole list.
     list: String,
     files: u64,
-    /// The pattern of the names of the containers. It is empty if the files were saved into the folder, and
-    /// `None` in the files of earlier versions.
-    #[serde(default)]
-    containers: Option<String>,
+    /// The pattern of the names of the containers, with their folder. It is empty if the files were not put
+    /// into containers.
+    containers: String,
+    /// The hash of the method, the body and the range of the requests.
+    request: String,
 }
 
 impl Shards {
@@ -70,7 +76,8 @@ impl Shards {
         };
         let shard = Shard::new(number, of, lists.shard_by.into())
             .ok_or_else(|| format!("--shard: there is no shard {number} of {of}: K is from 1 to {of}"))?;
-        Ok(Some(Shards { shard, digest: ListDigest::default(), jobs: 0, of_shard: 0, is_known: true }))
+        let (digest, request) = (ListDigest::default(), String::new());
+        Ok(Some(Shards { shard, digest, jobs: 0, of_shard: 0, is_known: true, request }))
     }
 
     /// Adds the next job of a list, and returns true if it belongs to this shard. `position` is the number of
@@ -86,11 +93,12 @@ impl Shards {
     /// Begins a run of this shard, and shows how many jobs it has. If an earlier run completed the shard, no
     /// job is left. In this case, the files of `--failed` and `--record` are still written. A list on
     /// standard input is not known before the run, so its shards are not marked as done.
-    pub(crate) fn begin(&self, args: &Args, input: &mut Input) -> Result<(), String> {
+    pub(crate) fn begin(&mut self, args: &Args, asks: &Asks, input: &mut Input) -> Result<(), String> {
         if !self.is_known {
             return Ok(());
         }
         unmark_unfinished(args)?;
+        self.request = asks.hash();
         let is_done = self.is_done(args)?;
         if !args.options.reporting.quiet {
             let done = if is_done { ", completed by an earlier run" } else { "" };
@@ -108,8 +116,7 @@ impl Shards {
         if exit != Exit::Success || !self.is_known || args.plan().is_some() {
             return exit;
         }
-        // In the meantime, a run with another list or another number of shards may have marked a shard as
-        // done.
+        // In the meantime, a run with another list or other options may have marked a shard as done.
         let marked = self.is_done(args).and_then(|is_done| match is_done {
             true => Ok(()),
             false => self.write_done(args),
@@ -135,8 +142,9 @@ impl Shards {
     /// Returns true if an earlier run completed this shard of the list in the same output folder.
     ///
     /// # Errors
-    /// Returns a message if the folder has files of another list, another number of shards, another value of
-    /// `--shard-by` or other containers, or if they cannot be read.
+    /// Returns a message if the folder has files that say that a shard of another list, another number of
+    /// shards, another value of `--shard-by`, other containers or other requests is done, or if these files
+    /// cannot be read.
     fn is_done(&self, args: &Args) -> Result<bool, String> {
         let markers = args.output.folder.join(FOLDER);
         let unreadable = |e: &dyn std::fmt::Display| format!("{} cannot be read: {e}", markers.display());
@@ -155,38 +163,14 @@ impl Shards {
             }
             let bytes = fs::read(&path).map_err(|e| unreadable(&e))?;
             let done: Done = serde_json::from_slice(&bytes).map_err(|e| {
-                let path = path.display();
+                let (path, markers) = (path.display(), markers.display());
                 format!(
-                    "{path} does not say which shard is done. Remove it, so that its shard runs again ({e})"
+                    "{path} is damaged, or an earlier version of downhaul wrote it ({e}). Remove {markers}, and run \
+                     all shards again. Files that are complete are not downloaded again"
                 )
             })?;
-            if (done.of, &done.by) != (own.of, &own.by) {
-                let Done { shard, of, by, .. } = done;
-                return Err(format!(
-                    "{} is for shard {shard} of {of} (by {by}), and this run is shard {} of {} (by {}). Use the \
-                     same shards as before, another folder, or remove {}",
-                    path.display(),
-                    own.shard,
-                    own.of,
-                    own.by,
-                    markers.display()
-                ));
-            }
-            if done.containers.as_ref().is_some_and(|names| own.containers.as_ref() != Some(names)) {
-                return Err(format!(
-                    "{} is for a run that saved its files elsewhere (into a folder, or into containers with other \
-                     names). Use another folder, or remove {}",
-                    path.display(),
-                    markers.display()
-                ));
-            }
-            if done.list != own.list {
-                return Err(format!(
-                    "{} is for another list, or for the list before it was changed. Use another folder, or remove \
-                     {} to download the missing files",
-                    path.display(),
-                    markers.display()
-                ));
+            if let Some(why) = own.difference(&done, &markers) {
+                return Err(format!("{} is for {why}", path.display()));
             }
             is_done |= done.shard == own.shard;
         }
@@ -213,9 +197,10 @@ impl Shards {
     }
 
     fn done(&self, args: &Args) -> Done {
-        let containers = args.output.containers().map(|(names, _)| names.to_string());
+        let containers = args.output.containers().map(|(names, _)| with_folder(names));
         Done {
-            containers: Some(containers.unwrap_or_default()),
+            containers: containers.unwrap_or_default(),
+            request: self.request.clone(),
             shard: self.shard.number(),
             of: self.shard.of(),
             by: self.shard.by().name().into(),
@@ -223,6 +208,48 @@ impl Shards {
             files: self.of_shard,
         }
     }
+}
+
+impl Done {
+    /// Returns what differs between the run that wrote `other` and this run, in words that follow "is for".
+    /// Returns `None` if at most the numbers of the two shards differ. `markers` is the folder of the files
+    /// that say which shards are done.
+    fn difference(&self, other: &Done, markers: &Path) -> Option<String> {
+        let markers = markers.display();
+        if (other.of, &other.by) != (self.of, &self.by) {
+            let Done { shard, of, by, .. } = other;
+            return Some(format!(
+                "shard {shard} of {of} (by {by}), and this run is shard {} of {} (by {}). Use the same shards as \
+                 before, another folder, or remove {markers}",
+                self.shard, self.of, self.by
+            ));
+        }
+        if other.containers != self.containers {
+            return Some(format!(
+                "a run that saved its files elsewhere (into a folder, or into containers with other names or in \
+                 another folder). Use another folder, or remove {markers}"
+            ));
+        }
+        if other.request != self.request {
+            return Some(format!(
+                "a run with another method, body or range (--request, --data, --json or --range). Use another \
+                 folder, or remove {markers}"
+            ));
+        }
+        (other.list != self.list).then(|| {
+            format!(
+                "another list, or for the list before it was changed. Use another folder, or remove {markers} to \
+                 download the missing files"
+            )
+        })
+    }
+}
+
+/// Returns the pattern of the names of containers with their folder. If two ways to write a folder differ
+/// only in `.` and repeated slashes, such as `a` and `./a`, the text is the same.
+fn with_folder(names: &ContainerNames) -> String {
+    let parts = names.folder().components().filter(|part| *part != Component::CurDir);
+    parts.collect::<PathBuf>().join(names.to_string()).to_string_lossy().into_owned()
 }
 
 /// Finds the unfinished containers of `--to-tar` or `--to-warc`: their names end in `.part`. If a shard is
@@ -239,8 +266,9 @@ fn unmark_unfinished(args: &Args) -> Result<(), String> {
         let path = entry.path();
         let done = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Done>(&bytes).ok());
         let Some(Done { shard, of, containers, .. }) = done else { continue };
-        let is_other = containers.is_some_and(|containers| containers != names.to_string());
-        if !is_other && unfinished.iter().any(|number| Numbers::of_shard(shard, of).has(*number)) {
+        if containers == with_folder(names)
+            && unfinished.iter().any(|number| Numbers::of_shard(shard, of).has(*number))
+        {
             fs::remove_file(&path).map_err(|e| format!("{} cannot be removed: {e}", path.display()))?;
         }
     }

@@ -18,10 +18,7 @@ use check::{Stated, check};
 use downhaul_engine::core::digest::{Digest, Expected};
 use downhaul_engine::core::error::Error;
 use downhaul_engine::core::job::Destination;
-use downhaul_engine::core::list::{
-    self,
-    checksums::{self, Checksums},
-};
+use downhaul_engine::core::list::{self, checksums::Checksums};
 use downhaul_engine::core::lock_file::{Entry, Line, csv};
 use downhaul_engine::core::name::SafeName;
 use downhaul_engine::core::show::escaped;
@@ -55,6 +52,10 @@ const ENDINGS: [&str; 9] =
 
 /// The endings of lock files in a folder. A table (`.csv`) is recognised by its first row.
 const RECORDS: [&str; 2] = [".lock", ".jsonl"];
+
+/// The longest list or lock file, in bytes. A line of a lock file usually has some 400 bytes, so a lock file
+/// may have more than two million lines.
+const LONGEST: usize = 1 << 30;
 
 /// The end of a message about lines of a list that could not be read.
 const NOT_READ: &str = "could not be read";
@@ -197,8 +198,8 @@ fn is_record_table(path: &Path) -> Result<bool, String> {
 /// describes a file, so a line that cannot be read is an error. A checksum list may have other lines, such as
 /// a signature.
 fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<bool> {
-    let text = given::read(list, checksums::LONGEST)?;
     let name = list.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let text = given::read(list, LONGEST)?;
     let folder = folder.or(list.parent()).unwrap_or(Path::new(""));
     let Wanted { files, lacks_files, unusable } = wanted;
     let mut want = |file: &str, digests: Vec<Digest>, size: Option<u64>, saved_in: Option<PathBuf>| {
@@ -270,6 +271,7 @@ fn read_lines(
     want: &mut impl FnMut(&str, Vec<Digest>, Option<u64>, Option<PathBuf>),
 ) -> Lines {
     let mut lines = Lines::default();
+    let (mut others, mut other) = (0, None);
     let is_empty = text.iter().all(|byte| *byte == 0 || byte.is_ascii_whitespace());
     for (number, line) in (1..).zip(input::lines(text)) {
         if !line.trim_start().starts_with('{') {
@@ -278,6 +280,9 @@ fn read_lines(
                 lines.unread += 1;
                 lines.has_damaged |= is_empty || line.contains("\"url\"");
                 lines.first.get_or_insert(format!("line {number}: it has NUL bytes"));
+            } else if !line.trim().is_empty() && !line.starts_with('#') {
+                other.get_or_insert(format!("line {number}: it is not JSON"));
+                others += 1;
             }
             continue;
         }
@@ -298,6 +303,11 @@ fn read_lines(
                 lines.first.get_or_insert(format!("line {number}: {why}"));
             }
         }
+    }
+    // A text that has no JSON line about a file may be a checksum list.
+    if lines.records > 0 && others > 0 {
+        lines.unread += others;
+        lines.first = lines.first.or(other);
     }
     lines
 }

@@ -523,7 +523,8 @@ pub enum IfExists {
     /// that it is the wanted file. Otherwise fail.
     Check,
     /// Keep the existing file and do not download, even if it may have other content than the wanted file.
-    /// Fail if the file does not match a digest, a signature, a size or chunk hashes that were given.
+    /// Fail if the file does not match a digest, a signature, a size or chunk hashes that were given, or if a
+    /// strong digest is required ([`Verify::Require`](crate::settings::Verify::Require)) and none is known.
     Skip,
     /// Download, and replace the file when the new one is complete.
     Overwrite,

@@ -240,9 +240,13 @@ impl Settings {
         job.output.as_deref().unwrap_or(&self.output)
     }
 
-    /// Returns the handling of an existing file that has the final name of this job.
+    /// Returns the handling of an existing file that has the final name of this job. A repair always mends
+    /// the file that exists.
     pub fn if_exists_of(&self, job: &Job) -> IfExists {
-        job.if_exists.unwrap_or(self.if_exists)
+        match self.resume {
+            Resume::Repair => IfExists::Check,
+            _ => job.if_exists.unwrap_or(self.if_exists),
+        }
     }
 
     /// Returns true if [`Settings::headers`] may be sent to this URL of a job. `named_by` is the author of

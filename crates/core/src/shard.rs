@@ -4,7 +4,7 @@
 //! stays in its shard, on every machine and in every version of downhaul. Lines that are appended to the list
 //! do not move a job to another shard.
 
-use crate::job::{Destination, Job};
+use crate::job::{ByteRange, Destination, Job, Sends};
 
 /// The property of a job that decides to which shard the job belongs (`--shard-by`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +112,24 @@ impl ListDigest {
     }
 }
 
+/// Returns a hash of the method, the body, the media type of the body and the range of a request, in
+/// hexadecimal. `sends` is `None` for a plain GET. A long secret in the body cannot be found out from the
+/// hash, but a short secret can be guessed.
+pub fn hash_of_request(sends: Option<&Sends>, range: Option<ByteRange>) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let method = sends.map_or("GET", Sends::method);
+    let media_type = sends.and_then(Sends::media_type).unwrap_or_default();
+    let range = range.map_or_else(String::new, |range| format!("{}-{:?}", range.first, range.last));
+    for part in [method, media_type, &range] {
+        // The lengths are hashed too, so that different requests never give the same sequence of bytes.
+        hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
+    }
+    if let Some(body) = sends.and_then(Sends::body) {
+        body.add_to(&mut hasher);
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
 /// Returns a hash of the first URL of a job, and of the given name of its file. A long secret in the URL
 /// cannot be found out from the hash, but a short secret can be guessed.
 fn hash_of(job: &Job) -> blake3::Hash {
@@ -131,7 +149,7 @@ fn number(hash: blake3::Hash) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::parse_url;
+    use crate::job::{Body, parse_url};
     use crate::name::SafeName;
     use proptest::prelude::*;
 
@@ -183,6 +201,31 @@ mod tests {
             let has = |name| shard.has(0, Some(&job(&format!("http://one.example/{name}"))));
             assert!((0..50).all(|name| has(name) == has(0)));
         }
+    }
+
+    #[test]
+    fn different_requests_have_different_hashes() {
+        let sends = |method: &str, body: Option<(&str, &str)>| {
+            let body = body.map(|(body, media_type)| (Body::new(body), media_type));
+            Some(Sends::new(method, body).expect("a request"))
+        };
+        let range = |text: &str| Some(ByteRange::read(text).expect("a range"));
+        let requests = [
+            (None, None),
+            (None, range("0-9")),
+            (None, range("0-")),
+            (sends("POST", None), None),
+            (sends("POST", Some(("", "a/b"))), None),
+            (sends("POST", Some(("c", "a/b"))), None),
+            (sends("POST", Some(("bc", "a/"))), None),
+            (sends("POST", Some(("c", "a/b"))), range("0-9")),
+            (sends("PUT", Some(("c", "a/b"))), None),
+        ];
+        let hash =
+            |(sends, range): &(Option<Sends>, Option<ByteRange>)| hash_of_request(sends.as_ref(), *range);
+        let distinct: std::collections::BTreeSet<_> = requests.iter().map(hash).collect();
+        assert_eq!(distinct.len(), requests.len());
+        assert_eq!(hash(&(sends("GET", None), None)), hash(&requests[0]));
     }
 
     #[test]

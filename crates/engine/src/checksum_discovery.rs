@@ -1,11 +1,13 @@
 //! Collects digests, signatures and mirrors from checksum lists and Metalink documents that the user gives,
 //! that servers name, or that are beside files. A job fails if a required digest or signature is missing.
 //!
-//! Invariant: the list that the user gives is fetched once over each network. A list for a whole folder
-//! ([`beside`]) is fetched once while it is remembered. A list with a wrong signature is never used as an
-//! unsigned list.
+//! Invariant: the list that the user gives is received at most once over each network. A list for a whole
+//! folder ([`beside`]) is received at most once while it is remembered. A failure to fetch one of these lists
+//! is remembered for a short time, or until the user chooses to retry ([`fetched`]). A list with a wrong
+//! signature is never used as an unsigned list.
 
 mod beside;
+mod fetched;
 
 use crate::fetch_text;
 use crate::known::Known;
@@ -22,9 +24,9 @@ use downhaul_core::remote::{Links, Remote};
 use downhaul_core::settings::{ChecksumList, Settings, Verify};
 use downhaul_core::show;
 use downhaul_core::signature::{self, Keys};
+use fetched::Fetched;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
-use tokio::sync::OnceCell;
+use std::sync::{Arc, Mutex, PoisonError};
 use url::Url;
 
 /// The longest Metalink document that is fetched because a server names it, in bytes. A hundred mirrors and
@@ -37,10 +39,13 @@ pub(crate) struct ChecksumDiscovery {
     sources: Sources,
     /// The keys whose signatures are accepted, or the reason why they cannot be used.
     trusted: Option<Result<Trusted, Error>>,
-    given: OnceCell<Result<Arc<List>, Error>>,
-    /// The lists of folders, by the URLs of the lists. A value is `None` if there is no such list.
-    folders: Mutex<HashMap<Url, Arc<OnceCell<Option<Beside>>>>>,
+    given: Fetched<Arc<List>>,
+    /// The lists of folders, by the URLs of the lists.
+    folders: Mutex<HashMap<Url, Arc<OfFolder>>>,
 }
+
+/// A list of a folder. The value is `None` if there is no such list.
+type OfFolder = Fetched<Option<Arc<List>>>;
 
 /// A checksum list. It may be signed.
 struct List {
@@ -60,7 +65,14 @@ impl ChecksumDiscovery {
         let read =
             |keys| Trusted::new(keys).map_err(|why| Error::new(ErrorKind::SignatureWrong, "the key", why));
         let trusted = settings.signed_by.as_ref().map(read);
-        ChecksumDiscovery { settings, sources, trusted, given: OnceCell::new(), folders: Mutex::default() }
+        ChecksumDiscovery { settings, sources, trusted, given: Fetched::default(), folders: Mutex::default() }
+    }
+
+    /// Forgets which lists could not be fetched. The next job that needs such a list requests it again.
+    pub(crate) fn forget_failures(&self) {
+        self.given.forget_failure();
+        let folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        folders.values().for_each(|list| list.forget_failure());
     }
 
     /// Returns true if the settings request neither checksum lists nor signatures, or if nothing is verified.
@@ -135,7 +147,7 @@ impl ChecksumDiscovery {
     /// error if the list does not name the file although the settings require that, or if a line that seems
     /// to name the file cannot be read.
     async fn look_in_given(&self, spec: &Job, names: &[String], known: &mut Known) -> Result<bool, Error> {
-        let list = self.given.get_or_init(|| self.fetch_given(spec)).await.clone()?;
+        let list = self.given.get(self.fetch_given(spec)).await?;
         let why = match list.about(names, self.settings.single) {
             Ok(digests) => return Ok(list.add(digests, &mut known.findings)),
             Err(why) => why,
@@ -239,7 +251,7 @@ impl ChecksumDiscovery {
 
     /// Returns the checksum list that the settings name, and fetches it if it is at a URL. Headers and
     /// passwords that are not for the host of this URL are sent only if a URL that the user gave has the same
-    /// origin. `spec` is the first job that needs the list.
+    /// origin. `spec` is the job that needs the list.
     async fn fetch_given(&self, spec: &Job) -> Result<Arc<List>, Error> {
         match &self.settings.checksums {
             Some(ChecksumList::Text { name, text, signature }) => self.list(name, text, signature.as_ref()),

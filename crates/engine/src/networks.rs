@@ -49,6 +49,12 @@ impl Networks {
         at.and_then(|at| added.get(at)).unwrap_or(&self.own).clone()
     }
 
+    /// Forgets, for all networks, which checksum lists could not be fetched.
+    pub(crate) fn forget_failures(&self) {
+        let added = self.added.read().unwrap_or_else(PoisonError::into_inner);
+        added.iter().chain([&self.own]).for_each(|network| network.checksums.forget_failures());
+    }
+
     /// Replaces a network that was added. Does nothing if the number is unknown or 0.
     pub(crate) fn replace(&self, number: u32, settings: Settings, sources: Sources) {
         let at = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));

@@ -16,9 +16,10 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TryRecvError;
 
 /// If a lossless reader has more unread events than this, no new job starts. This is also the size of the
 /// buffer of a lossy reader. At about 1 KiB for each event, the events in a full buffer take about 4 MiB.
@@ -65,7 +66,26 @@ impl Events {
     /// Returns the next event if it has arrived already. `Ready(None)` means that the session is over and all
     /// events were read.
     pub fn try_next(&mut self) -> Poll<Option<Arc<Event>>> {
-        Pin::new(self).poll_next(&mut Context::from_waker(Waker::noop()))
+        // `poll_next` also returns `Pending` if the task of the caller has used up its turn (tokio's budget).
+        let next = match &mut self.from {
+            Receiver::Lossless(events) => events.try_recv(),
+            Receiver::Lossy(events) => events.try_recv(),
+        };
+        match next {
+            Ok(event) => {
+                self.on_read();
+                Poll::Ready(Some(event))
+            }
+            Err(TryRecvError::Empty) => Poll::Pending,
+            Err(TryRecvError::Disconnected) => Poll::Ready(None),
+        }
+    }
+
+    /// Records that an event was read.
+    fn on_read(&self) {
+        if matches!(self.from, Receiver::Lossless(_)) {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// Returns true if all events that have arrived were read.
@@ -90,16 +110,14 @@ impl Stream for Events {
     type Item = Arc<Event>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Arc<Event>>> {
-        match &mut self.from {
-            Receiver::Lossless(events) => {
-                let next = events.poll_recv(context);
-                if let Poll::Ready(Some(_)) = next {
-                    self.count.fetch_sub(1, Ordering::Relaxed);
-                }
-                next
-            }
+        let next = match &mut self.from {
+            Receiver::Lossless(events) => events.poll_recv(context),
             Receiver::Lossy(events) => events.poll_recv(context),
+        };
+        if let Poll::Ready(Some(_)) = next {
+            self.on_read();
         }
+        next
     }
 }
 

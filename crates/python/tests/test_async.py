@@ -34,6 +34,29 @@ def test_the_input_may_be_asynchronous(server: Server, tmp_path: Path) -> None:
     assert asyncio.run(read()) == 2000
 
 
+def test_a_loop_that_is_left_stops_an_asynchronous_input_that_waits(
+    server: Server, tmp_path: Path
+) -> None:
+    ended: list[bool] = []
+
+    async def urls() -> AsyncIterator[str]:
+        try:
+            yield server.url("fine/1/a")
+            await asyncio.sleep(60)
+        finally:
+            ended.append(True)
+
+    async def read() -> bool:
+        async for _ in downhaul.adownload(urls(), tmp_path):
+            break
+        until = time.monotonic() + 5
+        while not ended and time.monotonic() < until:
+            await asyncio.sleep(0.01)
+        return bool(ended)
+
+    assert asyncio.run(read())
+
+
 def test_an_error_of_an_asynchronous_input_is_raised(server: Server, tmp_path: Path) -> None:
     async def urls() -> AsyncIterator[str]:
         yield server.url("fine/1/a")

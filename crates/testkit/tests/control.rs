@@ -663,6 +663,26 @@ fn events_are_a_stream_that_ends_with_the_session() {
 }
 
 #[test]
+fn all_events_of_a_finished_session_can_be_read_without_waiting() {
+    run(async {
+        let world = World::start(Settings::default());
+        for n in 0..100 {
+            world.add(&format!("f{n}"), 10).await;
+        }
+        let World { session, mut events, .. } = world;
+        assert_eq!(session.finish().await.finished, 100);
+        let mut read = 0;
+        let last = loop {
+            match events.try_next() {
+                Poll::Ready(Some(event)) => read += u32::from(finished(&event.kind)),
+                last => break last,
+            }
+        };
+        assert_eq!((read, last), (100, Poll::Ready(None)));
+    });
+}
+
+#[test]
 fn a_file_is_written_in_order_to_a_writer_of_the_program() {
     run(async {
         let world = World::start(Settings::default().with_connections(Some(4)));

@@ -2,6 +2,7 @@
 
 use super::APPLICATION;
 use crate::platform;
+use downhaul_engine::Containers;
 use downhaul_engine::core::archive::{self, Archived, UrlKey};
 use downhaul_engine::core::digest::{Algorithm, Digest};
 use downhaul_engine::core::identity::Key;
@@ -137,6 +138,13 @@ impl Archive {
             }
         }
         Ok(Found::ByDigest(Vec::new()))
+    }
+
+    /// Makes new containers get higher numbers than the containers that have files of this archive.
+    pub(super) fn keep_numbers(&self, containers: &Containers) -> rusqlite::Result<()> {
+        let mut paths = self.connection.prepare("SELECT path FROM files")?;
+        let paths = paths.query_map([], |row| row.get::<_, String>(0))?;
+        containers.begin_above(paths)
     }
 
     fn file(&self, id: i64) -> rusqlite::Result<Option<Archived>> {

@@ -60,7 +60,7 @@ pub struct Work {
     ///
     /// TIME is a duration from the start of the run, a time of day, or a date and time. Downloads that have
     /// started are still completed. If other files remain, the exit status is 75, and the same command
-    /// downloads them.
+    /// downloads them (with another TIME if TIME is a date and time).
     #[arg(long, value_name = "TIME", value_parser = Deadline::read, hide_short_help = true)]
     pub deadline: Option<Deadline>,
 

@@ -28,7 +28,7 @@ pub(crate) use serving::is_unused as is_unused_by_daemon;
 pub use values::{BodyOption, Header, LoginOption, SecretOption, ShardOption};
 pub(crate) use values::{cert_parts, cookies, header_option, host, login, token};
 
-use crate::again::Again;
+use crate::again::{self, Again};
 use crate::config::{self, Config};
 use crate::import::{self, Imported};
 use crate::stdin;
@@ -229,6 +229,11 @@ impl Args {
         let has_dedup = typed.value_source("dedup") == Some(ValueSource::CommandLine);
         let Layered { mut config, report, matches } = layered(&mut command, matches, words)?;
         config.notes.splice(0..0, notes.into_iter().chain(repeated));
+        let repair = if again::cannot_be_repaired(&command, |long| config.sets(long)) {
+            Again::Unshown
+        } else {
+            repair
+        };
         let args = Args::from_arg_matches(&matches)
             .map_err(|e| not_read(&command, e.format(&mut command.clone())))?;
         let given = matches.subcommand_matches("plan").unwrap_or(&matches);

@@ -18,7 +18,7 @@ use crate::platform::{self, Hangups, Signal, Signals};
 use crate::printer;
 use crate::run;
 use crate::settings;
-use crate::ui::trace::Trace;
+use crate::ui::trace;
 use crate::words;
 use downhaul_daemon::entry::Entry;
 use downhaul_daemon::folders::Folders;
@@ -67,7 +67,7 @@ impl From<String> for Stopped {
 
 fn serve(args: &Args, daemon: &args::Daemon, words: &[OsString]) -> Result<Exit, Stopped> {
     let args = run::with_secrets(args).map_err(Stopped::Exit)?;
-    Trace::of(&args);
+    trace::start(&args);
     let (network, own) = (run::runtime().map_err(Stopped::Exit)?, run::own_runtime().map_err(Stopped::Exit)?);
     // The secret is made before the daemon listens, so that a client that can connect also finds the secret.
     let (token, secret_file) = secret::token(daemon)?;

@@ -362,8 +362,7 @@ impl Checks {
         if what == SAME && job.is_recorded && first.list == place.list {
             let is_strong = archive::digests(job).next().is_some();
             if !is_strong || !self.is_passed(first) {
-                let replaced = if is_strong { first.line } else { place.line };
-                self.replaced.insert((place.list, replaced));
+                self.replaced.insert((place.list, if is_strong { first.line } else { place.line }));
                 if is_strong {
                     self.seen.replace(job, place);
                 }
@@ -373,7 +372,8 @@ impl Checks {
         let line = place.line;
         let earlier = match first {
             Place { list, line: first } if list == place.list => {
-                return Err(format!("lines {first} and {line} would {what}: {name}"));
+                let both = if first == line { "two files of line" } else { &*format!("lines {first} and") };
+                return Err(format!("{both} {line} would {what}: {name}"));
             }
             Place { list: 0, line } => format!("file {line} of the arguments"),
             Place { list, line } => {

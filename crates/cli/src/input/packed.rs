@@ -60,8 +60,8 @@ impl<R: BufRead> Read for Members<R> {
                 None => {}
                 Some(byte) if *byte == GZIP[0] => self.member = Some(GzDecoder::new(rest)),
                 Some(_) => {
-                    let why = "bytes that are not gzip follow the end of its gzip data";
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+                    // `InvalidData` would mean that only one line cannot be read.
+                    return Err(io::Error::other("bytes that are not gzip follow the end of its gzip data"));
                 }
             }
         }

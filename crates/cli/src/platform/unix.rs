@@ -16,13 +16,23 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// The first byte of a key that sends several bytes, and the byte of the key Esc.
+const ESCAPE: char = '\x1b';
+
+/// The time in which the other bytes of a key follow after ESC. They are sent together, but they may arrive
+/// separately over a slow line. A person needs longer from one key to the next one.
+const SEQUENCE_LIMIT: Duration = Duration::from_millis(50);
 
 /// The controlling terminal. Answers are read from it, even if standard input is something else.
 pub(crate) struct Terminal {
     tty: File,
     /// The settings that the terminal had before this program changed them.
     before: Option<Termios>,
+    /// True if this program was in the background when [`Self::key`] was called last. In the meantime,
+    /// another program may have changed the settings of the terminal.
+    was_behind: bool,
 }
 
 impl Terminal {
@@ -30,7 +40,7 @@ impl Terminal {
     /// foreground of the terminal.
     pub(crate) fn open() -> Option<Terminal> {
         let tty = File::options().read(true).write(true).open("/dev/tty").ok()?;
-        is_in_front_of(&tty).then_some(Terminal { tty, before: None })
+        is_in_front_of(&tty).then_some(Terminal { tty, before: None, was_behind: false })
     }
 
     /// Makes the terminal pass on single keys, without Enter and without echo. Ctrl-C and Ctrl-Z still send
@@ -48,8 +58,12 @@ impl Terminal {
         }
     }
 
-    /// Restores the settings of the terminal.
+    /// Restores the settings of the terminal. In the background, does nothing, because the system would stop
+    /// this program. The settings then belong to the program in the foreground.
     pub(crate) fn restore(&mut self) {
+        if !is_in_front_of(&self.tty) {
+            return;
+        }
         if let Some(before) = self.before.take() {
             let _ = tcsetattr(&self.tty, OptionalActions::Now, &before);
         }
@@ -63,17 +77,49 @@ impl Terminal {
         }
     }
 
-    /// Returns the key that was pressed, or [`Key::None`].
+    /// Returns the key that was pressed, or [`Key::None`]. For a key that sends ESC and other bytes, such as
+    /// an arrow key or a function key, returns [`ESCAPE`].
     pub(crate) fn key(&mut self) -> Key {
         // If this program read from the terminal in the background, the system would stop it.
         if !is_in_front_of(&self.tty) {
+            self.was_behind = true;
             return Key::None;
         }
-        let mut fds = [PollFd::new(&self.tty, PollFlags::IN)];
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        match poll(&mut fds, Some(&now)) {
-            Ok(n) if n > 0 => {}
-            _ => return Key::None,
+        // A shell may bring this program to the foreground without a signal.
+        if std::mem::take(&mut self.was_behind) {
+            self.restore();
+            self.listen();
+        }
+        match self.byte(Duration::ZERO) {
+            Key::Char(ESCAPE) => self.end_of_sequence(),
+            key => key,
+        }
+    }
+
+    /// Reads the rest of the bytes that an arrow key, a function key, or a key with Alt sends after ESC
+    /// (ECMA-48). The last of these bytes may be a letter, which is not an answer to a question. Returns
+    /// [`Key::End`] if the input has ended, and otherwise [`ESCAPE`].
+    fn end_of_sequence(&mut self) -> Key {
+        let until = Instant::now() + SEQUENCE_LIMIT;
+        let mut next = || self.byte(until.saturating_duration_since(Instant::now()));
+        let mut last = next();
+        while last == Key::Char(ESCAPE) {
+            last = next();
+        }
+        if let Key::Char('[' | 'O') = last {
+            last = next();
+            // Digits and punctuation are not the last byte. The Linux console sends `ESC [ [ A` for F1.
+            while let Key::Char(' '..='?' | '[') = last {
+                last = next();
+            }
+        }
+        if last == Key::End { Key::End } else { Key::Char(ESCAPE) }
+    }
+
+    /// Returns the next byte of the input as a key, or [`Key::None`] if no byte arrives within this time.
+    fn byte(&mut self, limit: Duration) -> Key {
+        if !has_input_within(Some(&self.tty), limit) {
+            return Key::None;
         }
         let mut byte = [0];
         match self.tty.read(&mut byte) {
@@ -118,7 +164,7 @@ pub(crate) fn ask_hidden(question: &str) -> Hidden {
         // The settings are restored when `terminal` is dropped.
         terminal.before = Some(before);
         let _ = terminal.tty.write_all(question.as_bytes());
-        let line = hidden_line(&mut terminal.tty);
+        let line = hidden_line(&mut terminal);
         let _ = terminal.tty.write_all(b"\n");
         drop(terminal);
         match line {
@@ -129,11 +175,11 @@ pub(crate) fn ask_hidden(question: &str) -> Hidden {
 }
 
 /// Reads a line. Returns `None` at Ctrl-Z. The bytes before Ctrl-Z are forgotten.
-fn hidden_line(tty: &mut File) -> Option<Hidden> {
+fn hidden_line(terminal: &mut Terminal) -> Option<Hidden> {
     let mut line = Vec::new();
     let mut byte = [0];
     loop {
-        match tty.read(&mut byte) {
+        match terminal.tty.read(&mut byte) {
             Ok(1) => {}
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
             Ok(_) | Err(_) => return Some(Hidden::NoTerminal),
@@ -148,6 +194,10 @@ fn hidden_line(tty: &mut File) -> Option<Hidden> {
             8 | 127 => while line.pop().is_some_and(|byte| byte & 0xc0 == 0x80) {},
             // Ctrl-U.
             21 => line.clear(),
+            // The bytes of an arrow key are not part of the line.
+            27 => {
+                terminal.end_of_sequence();
+            }
             control if control < 32 => {}
             byte => line.push(byte),
         }

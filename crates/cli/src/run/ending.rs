@@ -1,19 +1,19 @@
 //! Ends a run: after a signal before the downloads begin, after the last output, or when the time of
 //! `--grace` is over.
 
-use super::{Shared, notes, warn};
+use super::{Shared, notes};
 use crate::args::Args;
 use crate::containers;
 use crate::exit::{self, Exit};
 use crate::platform::{Signal, Signals, Terminal};
-use crate::printer::{Paint, Style};
+use crate::printer::{self, Paint, Style};
 use crate::settings::{OutputSettings, Shown};
 use crate::ui::bars::Total;
 use crate::ui::{explain, messages};
 use downhaul_engine::core::show::escaped;
 use downhaul_engine::{Containers, Summary};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -98,12 +98,15 @@ pub(super) fn closing(summary: &Summary, output: &OutputSettings, shared: &Share
         text += &explain::text(summary, output.verbose);
     }
     shared.take_last().iter().for_each(|line| text += &format!("{line}\n"));
-    let is_ended_early = matches!(shared.ending(), Some(Exit::Chosen | Exit::Interrupted | Exit::Terminated));
+    let is_ended_early = match shared.ending() {
+        Some(exit) => matches!(exit, Exit::Chosen | Exit::Interrupted | Exit::Terminated),
+        None => shared.is_stopped(summary),
+    };
     let is_stopped = is_ended_early || summary.stopped_on_error || summary.reached.is_some();
     let shows_stop = is_stopped && !output.quiet && output.progress != Shown::Json;
-    // If `--max-total` or `--deadline` ended the run and no file can be resumed, [`messages::stopped`] shows
-    // the command for another run. The command must not be shown twice.
-    let is_shown_below = shows_stop && summary.reached.is_some() && summary.resumable == 0;
+    // If `--max-total` or `--deadline` ended the run, [`messages::stopped`] shows the command for another
+    // run. The command must not be shown twice.
+    let is_shown_below = shows_stop && summary.reached.is_some();
     if shared.suggests_another_run() && !is_shown_below {
         let (label, command) = args.again.to_run_again(summary.finished > 0 || summary.resumable > 0);
         text += &format!("{}{command}\n", Paint(output.color).show(Style::Note, &label));
@@ -137,7 +140,9 @@ pub(super) async fn write_last_output(
             _ = &mut written => return,
             () = tokio::time::sleep(limit), if stopping => return,
             signal = signals.next() => match signal {
-                Signal::Interrupt if shared.ending() != Some(Exit::Usage) => leave_at_once(Exit::Interrupted),
+                Signal::Interrupt if shared.ending() != Some(Exit::Usage) => {
+                    leave_at_once(shared.most_important(Exit::Interrupted));
+                }
                 signal => shared.on_signal(signal, args),
             }
         }
@@ -165,14 +170,19 @@ pub(super) async fn wait_for_commands(
 
 /// Ends the program after the time that `--grace` allows, if it is still running then. A separate thread
 /// waits for that time, because a disk or standard error may block all other threads. `in_a_hurry` becomes
-/// true when the time is over.
-pub(super) fn leave_after(grace: Duration, exit: Exit, in_a_hurry: Arc<AtomicBool>) {
+/// true when the time is over. `ending` has the exit status of the run, which may change until the program
+/// ends.
+pub(super) fn leave_after(grace: Duration, ending: Arc<Mutex<Option<Exit>>>, in_a_hurry: Arc<AtomicBool>) {
     thread::spawn(move || {
         thread::sleep(grace);
         in_a_hurry.store(true, Ordering::Relaxed);
-        thread::spawn(|| warn("not everything could be written within the time of --grace"));
+        // This warning does not wait for the screen, because the screen may be blocked.
+        thread::spawn(|| {
+            printer::err("warning: not everything could be written within the time of --grace\n");
+        });
         thread::sleep(LAST_WARNING_LIMIT);
-        exit::at_once(exit)
+        let ending = *ending.lock().unwrap_or_else(PoisonError::into_inner);
+        exit::at_once(ending.map_or(Exit::Terminated, |exit| exit.min(Exit::Terminated)))
     });
 }
 

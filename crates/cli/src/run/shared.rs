@@ -8,7 +8,6 @@ use crate::input::SoFar;
 use crate::platform::{self, CtrlZ, Signal};
 use crate::settings::{OutputSettings, Shown};
 use crate::ui::bars::Total;
-use crate::ui::trace::Trace;
 use downhaul_engine::Summary;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,7 +29,7 @@ pub(crate) struct Shared {
     /// True after Ctrl-Z, until [`Shared::take_hide`] is called.
     hide: AtomicBool,
     /// The exit status, if the run ends early.
-    ending: Mutex<Option<Exit>>,
+    ending: Arc<Mutex<Option<Exit>>>,
     /// True after the first signal that ends the run.
     signalled: AtomicBool,
     /// True if the program ends soon, without waiting for more commands of `--on-complete` or
@@ -41,8 +40,6 @@ pub(crate) struct Shared {
     failure: Mutex<Option<Exit>>,
     /// The facts about the jobs of the run, if there is a list of `--failed`.
     pending: Option<Pending>,
-    /// The trace events of the engine, for `-vv`.
-    pub(crate) trace: Trace,
     last: Mutex<Vec<String>>,
     /// True if the command that runs the downloads again is printed at the end.
     suggests_another_run: AtomicBool,
@@ -51,13 +48,15 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(pending: Option<Pending>, trace: Trace, check: Option<Arc<SoFar>>) -> Shared {
-        Shared { pending, trace, check, ..Shared::default() }
+    pub(super) fn new(pending: Option<Pending>, check: Option<Arc<SoFar>>) -> Shared {
+        Shared { pending, check, ..Shared::default() }
     }
 
-    /// Stores that the run ends early, and with which exit status. Later calls change nothing.
+    /// Stores that the run ends early, and with which exit status. If the run ends for several reasons, the
+    /// most important exit status is kept.
     pub(crate) fn end(&self, exit: Exit) {
-        self.ending.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(exit);
+        let mut ending = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
+        *ending = Some(ending.map_or(exit, |earlier| earlier.min(exit)));
     }
 
     /// Handles a signal. The second SIGINT, SIGTERM or SIGHUP ends the program immediately.
@@ -77,7 +76,7 @@ impl Shared {
             }
         };
         if self.signalled.swap(true, Ordering::Relaxed) {
-            leave_at_once(self.or_usage(exit));
+            leave_at_once(self.most_important(exit));
         }
         self.in_a_hurry.store(true, Ordering::Relaxed);
         // After this, the check of the lists ends as soon as it has found a mistake. So the mistakes that
@@ -89,18 +88,18 @@ impl Shared {
         }
     }
 
-    /// Returns [`Exit::Usage`] if a mistake in a list was found, because the exit status must show this
-    /// mistake even after a signal. Otherwise returns `exit`.
-    fn or_usage(&self, exit: Exit) -> Exit {
-        self.ending().filter(|ending| *ending == Exit::Usage).unwrap_or(exit)
+    /// Returns the exit status of a run that ends immediately, with `exit` as the last reason. An earlier
+    /// reason may be more important. For example, a mistake in a list decides the exit status even after a
+    /// signal.
+    pub(super) fn most_important(&self, exit: Exit) -> Exit {
+        self.ending().map_or(exit, |earlier| earlier.min(exit))
     }
 
     /// Stores that the run ends early, and with which exit status. The program then ends within the time of
     /// `--grace`.
     pub(super) fn stop(&self, exit: Exit, args: &Args) {
         self.end(exit);
-        let in_a_hurry = self.in_a_hurry.clone();
-        leave_after(args.options.ending.grace, self.or_usage(Exit::Terminated), in_a_hurry);
+        leave_after(args.options.ending.grace, self.ending.clone(), self.in_a_hurry.clone());
     }
 
     /// Returns true if the program ends soon, so that no further command of `--on-complete` or
@@ -196,12 +195,16 @@ impl Shared {
     }
 
     /// Returns true if the run was ended before every file of the input was tried. If only the program that
-    /// reads the events has ended, the run may have tried every file before that.
+    /// reads the events has ended, the run may have tried every file before that. If the retries of a file
+    /// were used up with `--on-error ask`, no further file was tried.
     pub(super) fn is_stopped(&self, summary: &Summary) -> bool {
         let total = self.total();
+        let has_rest = total.more || summary.files < total.files;
         match self.ending() {
-            Some(Exit::Success) => total.more || summary.files < total.files,
-            ending => ending.is_some(),
+            Some(Exit::Success) => has_rest,
+            Some(_) => true,
+            // A list that became unreadable has a rest too, but the run was not ended because of it.
+            None => summary.stopped > 0 || (has_rest && self.failure().is_none()),
         }
     }
 

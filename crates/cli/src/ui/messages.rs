@@ -292,7 +292,7 @@ impl<'a> Messages<'a> {
 
 /// Returns the last lines of a run that was stopped. `all` is the number of files of the run, if it is known.
 /// `again` is the command for another run. This command is shown only if the run ended because of
-/// `--max-total` or `--deadline`, and left no unfinished file that can be resumed.
+/// `--max-total` or `--deadline`.
 pub(crate) fn stopped(summary: &Summary, all: Option<u64>, again: &Again) -> String {
     let files = |n: u64| format!("{n} {}", if n == 1 { "file" } else { "files" });
     let by = match summary.reached {
@@ -310,12 +310,10 @@ pub(crate) fn stopped(summary: &Summary, all: Option<u64>, again: &Again) -> Str
     }
     let ended = summary.finished + summary.skipped + failed;
     let unfinished = all.unwrap_or_default().saturating_sub(ended).max(summary.stopped);
-    if summary.reached.is_some() && summary.resumable == 0 {
-        let (label, command) = again.to_run_again(true);
-        return format!("{text}{} not started.\n{label}{command}\n", files(unfinished));
-    }
     if unfinished > 0 || (failed == 0 && summary.finished == 0) {
-        text += &format!("{} unfinished, ", files(unfinished));
+        let is_unstarted = summary.reached.is_some() && summary.stopped <= summary.unstarted;
+        let what = if is_unstarted { "not started" } else { "unfinished" };
+        text += &format!("{} {what}, ", files(unfinished));
     }
     text += &match summary.resumable {
         // A file that was not started in this run may have a partial file of an earlier run.
@@ -326,6 +324,10 @@ pub(crate) fn stopped(summary: &Summary, all: Option<u64>, again: &Again) -> Str
         _ => format!("{} kept", units::bytes(summary.kept)),
     };
     let text = text.trim_end_matches(", ");
+    if summary.reached.is_some() {
+        let (label, command) = again.to_run_again(true);
+        return format!("{text}.\n{label}{command}\n");
+    }
     match (summary.resumable, unfinished) {
         (0, 0) => format!("{text}.\n"),
         (0, 1) => format!("{text}. Run the same command to download the unfinished file.\n"),

@@ -1,6 +1,7 @@
 //! The output for people and programs. The screen, the log and the JSON output each read the events of the
 //! session on a separate thread, so that a stopped terminal or a slow pipe does not delay the other outputs.
 
+pub(crate) mod above;
 pub(crate) mod bars;
 pub(crate) mod explain;
 pub(crate) mod json;

@@ -5,6 +5,7 @@
 //! the screen is slower than the events, it misses events and does not show their messages. The numbers that
 //! it shows are still right, because they come from the state of the session.
 
+use super::above;
 use super::bars::{Bars, Total};
 use super::line::Line;
 use super::messages::Messages;
@@ -69,14 +70,14 @@ impl<'a> Screen<'a> {
     /// Shows a session until it is over.
     pub(crate) fn run(mut self, mut events: EventReader, session: &Session, shared: &Shared) {
         let start = Instant::now();
-        shared.trace.hold();
+        above::hold();
         loop {
             let paint_at = Instant::now() + TICK;
             let mut over = false;
             while let Some(left) = paint_at.checked_duration_since(Instant::now()) {
                 match events.next(left) {
                     Next::Event(event) => {
-                        self.above.extend(shared.trace.take());
+                        self.above.extend(above::take());
                         self.event(&event);
                     }
                     Next::Nothing => break,
@@ -86,7 +87,7 @@ impl<'a> Screen<'a> {
                     }
                 }
             }
-            self.above.extend(shared.trace.take());
+            self.above.extend(above::take());
             let missed = events.reader.missed();
             if missed > 0 {
                 self.above.push(format!("... {missed} events were not shown"));
@@ -98,7 +99,7 @@ impl<'a> Screen<'a> {
                     shared.suggest_another_run();
                 }
                 shared.print_last(self.end());
-                shared.trace.release();
+                above::release();
                 return;
             }
             self.ask(session, shared);

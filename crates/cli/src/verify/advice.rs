@@ -48,7 +48,6 @@ impl<'w> Advice<'w> {
             self.wrong.iter().chain(&self.missing).partition(|one| one.digests.is_empty());
         let mut text = String::new();
         if !with.is_empty() {
-            // `downhaul repair` looks for the files in the current folder, unless `-d` is given.
             text += &format!("To repair: {}\n", command("repair", list, folder));
         }
         if !without.is_empty() {
@@ -96,8 +95,9 @@ fn other_folder<'w>(folder: Option<&Path>, missing: &[&'w Stated]) -> Option<&'w
 
 fn command(name: &str, list: &Path, folder: Option<&Path>) -> String {
     let shown = |path: &Path| again::quoted(&words::path(path));
-    let folder = folder.map(|folder| format!(" -d {}", shown(folder))).unwrap_or_default();
-    format!("downhaul {name} {}{folder}", shown(list))
+    // Without `-d`, a folder in the configuration would be used.
+    let folder = folder.unwrap_or(Path::new("."));
+    format!("downhaul {name} {} -d {}", shown(list), shown(folder))
 }
 
 /// Returns the folder below which the file at this path has the name `name`, or the container that has the

@@ -290,6 +290,26 @@ fn a_list_beside_the_file_that_cannot_be_used_is_reported() {
     }
 }
 
+/// The server of the list fails when the file needs the list, and recovers while the question is open.
+#[cfg(unix)]
+#[test]
+fn a_list_that_could_not_be_fetched_is_requested_again_when_the_user_retries() {
+    let server = Server::start();
+    let url = put_file(&server);
+    let list = server.put("/lists/SHA256SUMS", format!("{SHA256}  file\n"));
+    server.becomes("lists/SHA256SUMS", "status/0/x?status=500");
+    let place = Place::new();
+    let args = [url.as_str(), "-o", "f", "--checksum-file", &list, "--retries", "1"];
+    let mut terminal = crate::common::terminal::Terminal::start(&place, 120, 24, &args);
+    terminal.wait_for_text("Retry (r), retry all (a), skip (s) or exit (e)?");
+    assert_eq!(server.requests_for("SHA256SUMS").len(), 2);
+    server.becomes("lists/SHA256SUMS", "lists/SHA256SUMS");
+    terminal.press("r");
+    let (status, screen) = terminal.end();
+    assert_eq!((status, place.file("f")), (0, Some(file())), "{screen}");
+    assert_eq!(server.requests_for("SHA256SUMS").len(), 3);
+}
+
 #[test]
 fn a_list_whose_only_line_is_malformed_refuses_the_file_that_the_line_names() {
     let server = Server::start();

@@ -116,6 +116,10 @@ fn every_kind_of_value_reaches_its_option() {
     let request = server.requests().pop().expect("a request");
     assert_eq!((request.header("x-one"), request.header("x-four")), (None, Some("4")));
     assert!(out.stderr.contains("connection") && place.file("l").is_some(), "{}", out.stderr);
+    // An option of the command line replaces an option that contradicts it.
+    place.write("more.toml", "continue = true\n");
+    let out = run(&place, &[], &[&url, "--config", "more.toml", "--range", "0-9", "-o", "part"]);
+    place.assert_exact(&out, "part", &content("f", 1000)[..10]);
     // `downhaul repair` uses the configuration too.
     let sha = downhaul_testkit::sha256(&content("f", 1000));
     place.write("list", format!("{{\"url\":\"{url}\",\"sha256\":\"{sha}\"}}\n"));

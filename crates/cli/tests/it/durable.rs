@@ -55,6 +55,36 @@ fn files_that_a_damaged_container_lost_are_downloaded_again_also_if_the_archive_
 }
 
 #[test]
+fn files_in_containers_that_were_moved_away_are_not_downloaded_again_after_new_files_were_added() {
+    for to in [TARS, WARCS] {
+        let (server, place) = (Server::start(), Place::new());
+        let files = small(8);
+        let args = [&to[..], &ARCHIVE].concat();
+        let name = |number: &str| {
+            format!("out/{}", to[5].replace("{shard:03}", number).replace("{number:03}", number))
+        };
+        // Each day, two files are downloaded, and then their container is moved away. On the second day, the
+        // list has no file that was downloaded before, and on the third day, the new files come first.
+        let mut all = files[..6].to_vec();
+        all.reverse();
+        for (day, listed) in [(1, &files[..2]), (2, &files[2..4]), (3, &all[..])] {
+            list(&place, &server, listed);
+            let out = place.run(&args);
+            assert_eq!((out.status, server.requests().len()), (0, 2 * day), "{day}: {}", out.stderr);
+            let path = place.path().join(name(&format!("00{}", day - 1)));
+            fs::rename(path, place.path().join(format!("moved{day}"))).expect("the number is a new one");
+        }
+        // The containers of the last day stay.
+        list(&place, &server, &files);
+        for _ in 0..2 {
+            let out = place.run(&args);
+            assert_eq!((out.status, server.requests().len()), (0, 8), "{}", out.stderr);
+            assert!(place.file(&name("003")).is_some(), "{:?}", place.files());
+        }
+    }
+}
+
+#[test]
 fn files_that_were_lost_stay_to_be_downloaded_if_their_download_fails() {
     let (server, place) = (Server::start(), Place::new());
     let files = small(3);

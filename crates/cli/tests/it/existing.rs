@@ -202,14 +202,71 @@ fn two_files_are_never_mixed_if_a_redirect_later_leads_to_another_file() {
     let out = place.run(&[&server.url(latest), "-o", "latest.bin"]);
     assert_eq!(out.status, 0, "{}", out.stderr);
     assert!(place.file("latest.bin") == Some(content("one", LARGE)), "one file: {}", out.stderr);
-    std::fs::remove_file(place.path().join("latest.bin")).expect("removes");
-    server.becomes(latest, &to(&one));
-    stop(&place, &[&server.url(latest), "-x1", "-o", "latest.bin"], "latest.bin.part");
-    server.becomes(latest, &to(&two));
-    server.becomes(&one, "status/0/one?status=404");
-    let out = place.run(&[&server.url(latest), "-o", "latest.bin"]);
-    assert_eq!(out.status, 0, "{}", out.stderr);
-    assert!(place.file("latest.bin") == Some(content("two", LARGE)), "the other file: {}", out.stderr);
+    // If that URL has no file any more, or never works, the other file is downloaded.
+    for gone in ["status/0/one?status=404", "status/0/one?status=502"] {
+        std::fs::remove_file(place.path().join("latest.bin")).expect("removes");
+        server.becomes(latest, &to(&one));
+        server.becomes(&one, &one);
+        stop(&place, &[&server.url(latest), "-x1", "-o", "latest.bin"], "latest.bin.part");
+        server.becomes(latest, &to(&two));
+        server.becomes(&one, gone);
+        let out = place.run(&[&server.url(latest), "-o", "latest.bin"]);
+        assert_eq!(out.status, 0, "{gone}: {}", out.stderr);
+        assert!(place.file("latest.bin") == Some(content("two", LARGE)), "{gone}: {}", out.stderr);
+    }
+}
+
+#[test]
+fn a_file_with_the_digest_that_the_server_states_is_up_to_date_whatever_its_date_is() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url("checksum/1000/f");
+    place.write("f", content("f", 1000));
+    let out = place.run(&[&url, "--if-exists", "update"]);
+    assert!(out.status == 0 && out.stderr.contains("is up to date"), "{}", out.stderr);
+    place.write("f", vec![0; 1000]);
+    place.assert_exact(&place.run(&[&url, "--if-exists", "update"]), "f", &content("f", 1000));
+}
+
+#[test]
+fn verify_require_needs_a_strong_digest_of_a_file_that_is_left_out_or_repaired() {
+    let (server, place) = (Server::start(), Place::new());
+    let right = content("f", 1000);
+    let (plain, stated) = (server.put("/f", right.clone()), server.url("checksum/1000/f"));
+    let skip = |url: &str| place.run(&[url, "--verify", "require", "--if-exists", "skip"]);
+    place.write("f", &right);
+    let out = skip(&plain);
+    assert!(out.status == 3 && place.log().contains("[digest.missing]"), "{}", out.stderr);
+    assert_eq!(skip(&stated).status, 0, "the server states a SHA-256");
+    place.write("f", vec![0; 1000]);
+    assert_eq!(skip(&stated).status, 3);
+    // An MD5 alone is not enough.
+    let url = server.put("/g", "hello\n");
+    place.write("g", "hello\n");
+    place.write("list.jsonl", format!(r#"{{"url":"{url}","md5":"b1946ac92492d2347c6235b4d2611184"}}"#));
+    assert_eq!(place.run(&["repair", "list.jsonl"]).status, 0);
+    assert_eq!(place.run(&["repair", "list.jsonl", "--verify", "require"]).status, 3);
+}
+
+#[test]
+fn a_file_that_the_checksum_list_does_not_name_gets_a_warning_although_it_exists() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.put("/f", content("f", 1000));
+    place.write("SUMS", format!("{}  other\n", "0".repeat(64)));
+    place.write("f", content("f", 1000));
+    for if_exists in ["skip", "check"] {
+        let out = place.run(&[&url, "--checksum-file", "SUMS", "--if-exists", if_exists]);
+        assert!(out.status == 0 && out.stderr.contains("(warning: SUMS"), "{if_exists}: {}", out.stderr);
+    }
+}
+
+#[test]
+fn the_digest_of_an_empty_response_to_head_is_not_compared_with_the_file() {
+    let (server, place) = (Server::start(), Place::new());
+    let empty = "sha-256=:47DEQpj8HBSa%2B/TImW%2B5JCeuQeRkm5NMpJWZG3hSuFU=:";
+    let url = server.url(&format!("headers/1000/f?Content-Digest={empty}"));
+    place.write("f", content("f", 1000));
+    let out = place.run(&[&url]);
+    assert!(out.status == 0 && out.stderr.contains("already exists"), "{}", out.stderr);
 }
 
 #[test]

@@ -312,6 +312,26 @@ fn the_same_url_twice_is_fetched_once() {
     assert!(out.stderr.contains("fetched once"), "{}", out.stderr);
 }
 
+/// The second line of each list asks for the same URL again: first for the same name, and then for another
+/// name.
+#[test]
+fn a_signed_link_that_a_list_has_twice_is_recognised_with_a_new_signature() {
+    let server = Server::start();
+    for names in [["", ""], [" one", " two"]] {
+        let place = Place::new();
+        for signature in ["1", "2"] {
+            let target = format!("well_behaved/1000/f?X-Amz-Date={signature}&X-Amz-Signature={signature}");
+            let url = server.url(&target);
+            place.write("list", names.map(|name| format!("{url}{name}\n")).concat());
+            let out = place.run(&["-i", "list", "-d", "out"]);
+            assert_eq!(out.status, 0, "{names:?}: {}", out.stderr);
+        }
+        let expected =
+            if names[0].is_empty() { &["list", "out/f"][..] } else { &["list", "out/one", "out/two"] };
+        assert_eq!(place.files(), expected);
+    }
+}
+
 #[test]
 fn no_xattr_stores_no_attribute_and_xattr_stores_the_url() {
     let server = Server::start();

@@ -96,6 +96,22 @@ fn a_json_array_is_a_list() {
 }
 
 #[test]
+fn no_file_is_lost_if_a_lock_file_became_an_array_in_one_line() {
+    let server = Server::start();
+    let (a, b) = (put(&server, "a"), put(&server, "b"));
+    let entry = |url: &str, out: &str, digit: &str| {
+        format!(r#"{{"url":"{url}","out":"{out}","status":"finished","sha256":"{}"}}"#, digit.repeat(64))
+    };
+    let place = Place::new();
+    let entries = [entry(&a, "x", "0"), entry(&b, "y", "1"), entry(&a, "x", "2")];
+    for (between, says) in [("", "two files of line 1 would"), ("\n", "lines 1 and 2 would")] {
+        place.write("all.json", format!("[{}, {},{between} {}]", entries[0], entries[1], entries[2]));
+        let out = place.run(&["-i", "all.json"]);
+        assert!(out.status == 2 && out.stderr.contains(says), "{}", out.stderr);
+    }
+}
+
+#[test]
 fn lines_with_mistakes_are_refused_or_left_out() {
     let server = Server::start();
     let (a, b) = (put(&server, "a"), put(&server, "b"));
@@ -230,6 +246,15 @@ fn a_packed_list_may_have_several_members_and_no_other_bytes_after_them() {
         let out = place.run(&["-i", "list.gz"]);
         assert!(out.status == 2 && out.stderr.contains(says), "{rest:?}: {}", out.stderr);
     }
+    // They are not a line that can be left out. The list is longer than the part that is read before the
+    // start.
+    let long = format!("{}\n", "#".repeat(100)).repeat(1000);
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+    gzip.write_all(long.as_bytes()).expect("packs");
+    let place = Place::new();
+    place.write("list.gz", [gzip.finish().expect("packs"), both, b"junk\n".to_vec()].concat());
+    let out = place.run(&["-i", "list.gz", "--skip-bad-lines"]);
+    assert!(out.status == 2 && out.stderr.contains("bytes that are not gzip"), "{}", out.stderr);
 }
 
 #[test]

@@ -6,6 +6,20 @@ use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 
 #[test]
+fn the_header_of_a_line_replaces_the_header_of_the_section_that_the_line_names() {
+    let (server, place) = (Server::start(), Place::new());
+    place.write("config.toml", "[host.\"http://hub.example\"]\nheaders = [\"X-Tenant: 1\", \"X-B: 2\"]\n");
+    let url = server.url("well_behaved/1000/f");
+    let line = r#""credentials":"http://hub.example","headers":{"X-Tenant":"3"}"#;
+    place.write("list", format!("{{\"url\":\"{url}\",{line}}}\n"));
+    let out = place.run(&["-i", "list", "--config", "config.toml"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    let request = server.requests().pop().expect("a request");
+    let all: Vec<_> = request.headers.iter().filter(|(name, _)| name.starts_with("x-")).collect();
+    assert_eq!(format!("{all:?}"), r#"[("x-tenant", "3"), ("x-b", "2")]"#);
+}
+
+#[test]
 fn a_fetched_list_never_decides_that_a_file_is_replaced() {
     let server = Server::start();
     let a = put(&server, "a");

@@ -134,6 +134,28 @@ fn verify_compares_the_size_of_a_file_of_which_the_lock_file_has_no_digest() {
 }
 
 #[test]
+fn verify_reads_lock_files_that_are_longer_than_checksum_lists_may_be() {
+    let (server, place) = (Server::start(), Place::new());
+    assert_eq!(place.run(&[&put_file(&server), "--record", "set.lock"]).status, 0);
+    let entry = place.file("set.lock").expect("the lock file");
+    place.write("set.lock", entry.repeat((17 << 20) / entry.len()));
+    let out = place.run(&["verify", "set.lock"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+}
+
+#[test]
+fn verify_does_not_silently_pass_over_lines_that_are_not_json() {
+    let (server, place) = (Server::start(), Place::new());
+    assert_eq!(place.run(&[&put_file(&server), "--record", "set.lock"]).status, 0);
+    let entry = String::from_utf8(place.file("set.lock").expect("the lock file")).expect("a text");
+    place.write("set.lock", format!("# a comment\n\n{entry}"));
+    assert_eq!(place.run(&["verify", "set.lock"]).status, 0);
+    place.write("set.lock", format!("{entry}https://h/b#sha256={} b\n", "0".repeat(64)));
+    let out = place.run(&["verify", "set.lock"]);
+    assert!(out.status == 2 && out.stderr.contains("line 2: it is not JSON"), "{}", out.stderr);
+}
+
+#[test]
 fn verify_says_where_the_files_of_a_lock_file_were_saved() {
     let (server, place) = (Server::start(), Place::new());
     let out = place.run(&[&put_file(&server), "-d", "other", "--record", "set.lock"]);

@@ -386,3 +386,21 @@ fn only_the_parameters_of_a_signature_make_a_link_signed() {
         assert!(!out.stderr.contains("u:p@") && !place.log().contains("u:p@"), "{}", out.stderr);
     }
 }
+
+/// A later run cannot continue after bytes that were written to standard output or to a device.
+#[test]
+fn the_advice_about_an_expired_link_promises_a_resume_only_if_one_is_possible() {
+    let server = Server::start();
+    let url = server.url("status/10/f?status=403&X-Amz-Date=1&X-Amz-Signature=2");
+    for (options, resumes) in [
+        (&["-o", "f"][..], true),
+        (&["-o", "-"], false),
+        (&["-o", "/dev/null"], !cfg!(unix)),
+        (&["--no-resume"], false),
+        (&["--data", "a=1"], false),
+    ] {
+        let out = Place::new().run(&[&[url.as_str()], options].concat());
+        assert!(out.stderr.contains("The link is signed"), "{}", out.stderr);
+        assert_eq!(out.stderr.contains("download continues"), resumes, "{options:?}: {}", out.stderr);
+    }
+}

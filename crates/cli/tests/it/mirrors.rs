@@ -1,8 +1,9 @@
 //! Several mirrors at once: when their bytes are joined, and when a mirror is dropped.
 
-use crate::common::{Out, Place};
+use crate::common::{Out, Place, finish, send};
 use downhaul_testkit::server::Server;
 use downhaul_testkit::{content, sha256};
+use rustix::process::Signal;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -496,6 +497,51 @@ fn the_report_of_a_wrong_file_names_the_command_that_repairs_it() {
 }
 
 #[test]
+fn no_repair_is_suggested_that_would_look_for_the_file_under_another_name() {
+    let (server, place) = (Server::start(), Place::new());
+    let right = content("f", 1000);
+    let url = server.put("/a/b/f", right.clone());
+    place.write("list", format!("{url}#sha256={}\n", sha256(&right)));
+    place.write("data/a/b/f", vec![0; 1000]);
+    let out = place.run(&["-i", "list", "--folders", "all", "-d", "data"]);
+    assert!(out.status == 3 && !out.stderr.contains("downhaul repair"), "{}", out.stderr);
+    place.write("config.toml", "folders = \"all\"\n");
+    let out = place.run(&["-i", "list", "-d", "data", "--config", "config.toml"]);
+    assert!(out.status == 3 && !out.stderr.contains("downhaul repair"), "{}", out.stderr);
+    place.write("data/f", vec![0; 1000]);
+    let out = place.run(&["-i", "list", "-d", "data"]);
+    assert!(out.status == 3 && out.stderr.contains("downhaul repair list -d data"), "{}", out.stderr);
+}
+
+#[test]
+fn the_file_that_exists_is_repaired_even_if_its_line_asks_for_another_name() {
+    let (server, place) = (Server::start(), Place::new());
+    let right = content("f", 1000);
+    let url = server.put("/f", right.clone());
+    let line = format!(r#"{{"url":"{url}","out":"f","sha256":"{}","if_exists":"rename"}}"#, sha256(&right));
+    place.write("list.jsonl", line);
+    for old in [vec![0; 1000], right.clone()] {
+        place.write("f", old);
+        let out = place.run(&["repair", "list.jsonl"]);
+        assert_eq!((out.status, place.file("f")), (0, Some(right.clone())), "{}", out.stderr);
+        assert_eq!(place.file("f (1)"), None);
+    }
+}
+
+#[test]
+fn a_file_of_the_wrong_size_gets_the_advice_to_repair_it() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url(&format!("well_behaved/{SIZE}/f"));
+    let size = format!("<size>{SIZE}</size>");
+    place.write("set.meta4", metalink(&(size + &whole()), &[url]));
+    place.write("f", &content("f", SIZE)[..1000]);
+    let out = place.run(&["-i", "set.meta4"]);
+    assert!(out.status == 3 && out.stderr.contains("It was not changed"), "{}", out.stderr);
+    assert!(out.stderr.contains("downhaul repair set.meta4"), "{}", out.stderr);
+    place.assert_exact(&place.run(&["repair", "set.meta4"]), "f", &content("f", SIZE));
+}
+
+#[test]
 fn repair_accepts_the_options_of_a_download() {
     let server = Server::start();
     let path = format!("well_behaved/{SIZE}/f");
@@ -550,6 +596,8 @@ fn an_interrupted_repair_of_chunks_is_resumed() {
         crate::common::send(signal, &run);
         let out = crate::common::finish(run);
         assert!(signal == rustix::process::Signal::KILL || out.stderr.contains(" kept"), "{}", out.stderr);
+        let kept = place.file("d/f.part").map_or(0, |part| right_chunks(&part, &right));
+        assert!(kept > before, "the partial file stays");
         assert!(place.file("d/f") == Some(vec![0; right.len()]), "the old file was changed");
     }
     let before = server.requests().len();
@@ -623,7 +671,9 @@ fn chunk_hashes_alone_verify_a_file_and_must_cover_it() {
 #[test]
 fn the_size_from_a_wrong_mirror_is_not_used_after_the_mirror_is_dropped() {
     let server = Server::start();
-    for (wrong, right) in [(900, 1000), (1100, 1000), (3_000_000, 2_500_000), (2_500_000, 3_000_000)] {
+    let sizes =
+        [(900, 1000), (1100, 1000), (3_000_000, 2_500_000), (2_500_000, 3_000_000), (3_000_000, 100_000)];
+    for (wrong, right) in sizes {
         let place = Place::new();
         let bytes = content("f", right);
         let list = format!(
@@ -636,5 +686,51 @@ fn the_size_from_a_wrong_mirror_is_not_used_after_the_mirror_is_dropped() {
         let out = place.run(&["-i", "list", "--retries", "0"]);
         place.assert_exact(&out, "f", &bytes);
         assert!(out.took < Duration::from_secs(2), "nothing was waited for: {:?}\n{}", out.took, out.stderr);
+        std::fs::remove_file(place.path().join("f")).expect("removes");
+        place.assert_exact(&place.run(&["-i", "list"]), "f", &bytes);
+    }
+}
+
+#[test]
+fn a_wrong_digest_ends_the_download_if_the_mirrors_send_the_whole_file_instead_of_ranges() {
+    let (server, place) = (Server::start(), Place::new());
+    let urls = ["a", "b"].map(|name| server.url(&format!("ranges_ignored/3000000/{name}")));
+    let digest = "0".repeat(64);
+    let list = format!(r#"{{"urls": ["{}", "{}"], "out": "f", "sha256": "{digest}"}}"#, urls[0], urls[1]);
+    place.write("list", list);
+    let out = place.run(&["-i", "list", "--max-time", "30s"]);
+    assert_eq!(out.status, 3, "{}", out.stderr);
+    assert!(server.requests().len() < 40, "{} requests", server.requests().len());
+}
+
+/// Returns a list with one file, which has two mirrors and no digest.
+fn two_mirrors(server: &Server, first: &str, second: &str) -> String {
+    format!("{{\"urls\": [\"{}\", \"{}\"], \"out\": \"f\"}}\n", server.url(first), server.url(second))
+}
+
+#[test]
+fn the_bytes_of_the_first_mirror_stay_if_no_other_mirror_has_the_file() {
+    let (server, place) = (Server::start(), Place::new());
+    place.write("list", two_mirrors(&server, "gone_after_half/8000000/f", "status/0/f?status=404"));
+    let out = place.run(&["-i", "list"]);
+    assert_eq!(out.status, 1, "{}", out.stderr);
+    assert_eq!(place.file("f.part").map(|part| part.len()), Some(4_000_000), "{:?}", place.files());
+}
+
+#[test]
+fn a_partial_file_from_the_second_mirror_is_resumed_there() {
+    for first in ["well_behaved/8000000/f", "status/0/f?status=404"] {
+        let (server, place) = (Server::start(), Place::new());
+        let (one, two) = ("status/0/first?status=404", "capped/8000000/f?rate=4000000");
+        place.write("list", two_mirrors(&server, one, two));
+        let run = place.start(&["-i", "list", "-x1"]);
+        place.wait_for_bytes("f.part", 2_000_000);
+        send(Signal::INT, &run);
+        assert_eq!(finish(run).status, 130);
+        server.becomes(one, first);
+        let out = place.run(&["-i", "list", "--progress", "json"]);
+        place.assert_exact(&out, "f", &content("f", 8_000_000));
+        let fetched = events(&out, "finished")[0]["fetched"].as_u64().expect("a number");
+        assert!(fetched < 7_000_000, "{first}: {fetched} bytes");
     }
 }

@@ -406,4 +406,10 @@ fn advice_about_an_existing_file_names_no_option_that_is_refused() {
         assert!(out.stderr.contains("--if-exists overwrite replaces"), "{}", out.stderr);
         assert!(!out.stderr.contains("-c continues"), "{}", out.stderr);
     }
+    let place = Place::new();
+    place.write("f", &content("f", 1000)[..10]);
+    let out = place.run(&[&url, "--no-resume"]);
+    assert_eq!(out.status, 1, "{}", out.stderr);
+    assert!(out.stderr.contains("--if-exists overwrite replaces"), "{}", out.stderr);
+    assert!(!out.stderr.contains("-c continues"), "{}", out.stderr);
 }

@@ -1,6 +1,7 @@
 //! `--max-total` and `--deadline`: no further file starts, and the same command continues later.
 
 use crate::common::{Out, Place};
+use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 use std::time::Duration;
 
@@ -76,6 +77,19 @@ fn after_the_deadline_no_file_starts() {
     assert_eq!(place.run(&["-i", "list", "--deadline", "1ms", "--progress", "json"]).status, 75);
     let out = place.run(&["-i", "list", "--deadline", "soon"]);
     assert!(out.status == 2 && out.stderr.contains("a time of day such as 06:30"), "{}", out.stderr);
+}
+
+/// The file is requested before the deadline, and the response arrives after it. The list is so long that its
+/// first requests are sent by the threads for small files.
+#[test]
+fn a_file_of_a_long_list_whose_response_arrives_after_the_deadline_is_completed() {
+    let (server, place) = (Server::start(), Place::new());
+    let urls = (0..12).map(|n| server.url(&format!("capped/300000/f{n}?wait=6000")));
+    place.write("list", urls.collect::<Vec<_>>().join("\n"));
+    let out = place.run(&["-i", "list", "-j", "1", "--deadline", "3s"]);
+    assert_eq!(out.status, 75, "{}", out.stderr);
+    assert_eq!(place.file("f0"), Some(content("f0", 300_000)), "{}", out.stderr);
+    assert_eq!(place.files(), ["f0", "list"], "{}", out.stderr);
 }
 
 #[test]

@@ -69,6 +69,35 @@ fn ctrl_z_removes_the_bars_and_the_question() {
 }
 
 #[test]
+fn a_run_with_an_open_question_continues_in_the_background() {
+    let server = Server::start();
+    let place = Place::new();
+    let urls =
+        format!("'{}' '{}'", server.url("slow/200000/a?rate=100000"), server.url("status/1/x?status=404"));
+    // With TERM=dumb, the system stops the program at Ctrl-Z.
+    let script = format!(
+        "set -m; TERM=dumb $D {urls} --no-learn; echo paused; bg; while [ ! -e a ]; do sleep 0.1; done; echo arrived; fg; echo over"
+    );
+    let mut terminal = shell(&place, 100, &script);
+    terminal.wait_for_text(QUESTION);
+    terminal.press("\u{1a}");
+    terminal.wait_for("the file and the question again", |text| {
+        text.contains("arrived") && text.matches(QUESTION).count() >= 2
+    });
+    // Keys are forgotten for a moment after the program came to the foreground.
+    let answered = format!("{QUESTION} s");
+    let is_answered = (0..100).any(|_| {
+        terminal.press("s");
+        std::thread::sleep(Duration::from_millis(200));
+        terminal.text().contains(&answered)
+    });
+    assert!(is_answered, "{}", terminal.text());
+    let (_, screen) = terminal.end();
+    assert!(screen.lines().any(|line| line == format!("{QUESTION} s")), "{screen}");
+    assert!(screen.contains("over"), "{screen}");
+}
+
+#[test]
 fn ctrl_z_without_a_shell_changes_nothing() {
     let server = Server::start();
     let place = Place::new();
@@ -98,6 +127,21 @@ fn ctrl_z_at_the_question_for_a_password_stops_the_program() {
     let sent = format!("{sent:?}");
     // "ann:right" in base64.
     assert!(sent.contains("YW5uOnJpZ2h0"), "{sent}");
+}
+
+#[test]
+fn arrow_keys_are_not_part_of_a_password() {
+    let server = Server::start();
+    let place = Place::new();
+    let url = server.url("well_behaved/10/x");
+    let mut terminal = Terminal::start(&place, 100, 24, &[&url, "--user", "ann", "--auth", "basic"]);
+    terminal.wait_for_text("Password of ann:");
+    terminal.press("right\u{1b}[D\u{1b}OC\n");
+    let (status, screen) = terminal.end();
+    assert_eq!(status, 0, "{screen}");
+    let sent = format!("{:?}", server.requests()[0].headers);
+    // "ann:right" in base64, without any other character.
+    assert!(sent.contains("Basic YW5uOnJpZ2h0\""), "{sent}");
 }
 
 #[test]
@@ -178,6 +222,22 @@ fn a_command_resumes_only_if_bytes_were_saved() {
         let out = place.run(&[&[server.url(path).as_str()], &options[..]].concat());
         assert!(out.stderr.contains(says), "{path}: {}", out.stderr);
     }
+}
+
+/// With the replacement character in the name of the folder, the command would use another folder.
+#[cfg(target_os = "linux")]
+#[test]
+fn no_command_is_shown_for_a_folder_whose_name_is_not_utf_8() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let server = Server::start();
+    let place = Place::new();
+    let url = server.url("status/1/x?status=503");
+    let mut command = place.command(&[&url, "--retries", "0", "-d"]);
+    let run = command.arg(OsStr::from_bytes(b"caf\xe9")).spawn().expect("starts");
+    let out = crate::common::finish(run);
+    assert!(out.status == 1 && !out.stderr.contains("To try again: "), "{}", out.stderr);
+    assert!(out.stderr.contains("To try again, run the same command again."), "{}", out.stderr);
 }
 
 #[test]

@@ -92,6 +92,20 @@ fn long_and_wide_names_fit_into_every_width() {
 }
 
 #[test]
+fn a_warning_is_printed_above_the_bars() {
+    let server = Server::start();
+    let place = Place::new();
+    let urls = [server.url("slow/100000/a?rate=100000"), server.url("slow/200000/b?rate=100000")];
+    let mut terminal = Terminal::start(&place, 100, 24, &[&urls.join(","), "--on-complete", "false"]);
+    let (status, screen) = terminal.end();
+    assert_eq!(status, 0, "{screen}");
+    for name in ["a", "b"] {
+        let warning = format!("warning: --on-complete for ./{name}: the command ended with exit status: 1");
+        assert!(screen.lines().any(|line| line.trim_end() == warning), "no part of a bar is left:\n{screen}");
+    }
+}
+
+#[test]
 fn the_question_is_asked_until_no_retries_are_left() {
     let server = Server::start();
     let place = Place::new();
@@ -118,6 +132,22 @@ fn the_question_is_asked_until_no_retries_are_left() {
         "{}",
         place.log()
     );
+}
+
+#[test]
+fn a_run_that_starts_no_more_files_because_the_retries_are_used_up_says_how_many_are_left() {
+    let server = Server::start();
+    let place = Place::new();
+    let urls = ["status/1/x?status=404", "well_behaved/10/a", "well_behaved/10/b"];
+    let urls = urls.map(|path| server.url(path));
+    let mut terminal =
+        Terminal::start(&place, 120, 24, &[&urls.join(","), "x,a,b", "-j", "1", "--retries", "0"]);
+    let (status, screen) = terminal.end();
+    assert_eq!(status, 1, "{screen}");
+    assert!(screen.contains("Maximum retries reached. Exiting."), "{screen}");
+    let last =
+        "Stopped: 1 failed, 2 files unfinished. Run the same command to download the unfinished files.";
+    assert!(screen.contains(last), "{screen}");
 }
 
 #[test]
@@ -156,6 +186,35 @@ fn the_answer_skip_fails_the_file_and_exit_or_the_end_of_input_ends_the_run() {
         assert!(place.log().contains(says), "{}", place.log());
         assert!(place.files().is_empty());
     }
+}
+
+#[test]
+fn arrow_keys_function_keys_and_keys_with_alt_are_no_answers() {
+    let server = Server::start();
+    let place = Place::new();
+    let mut terminal = Terminal::start(&place, 120, 24, &[&server.url("status/1/x?status=404")]);
+    terminal.wait_for_text(QUESTION);
+    // Up, Up of some terminals, 5 of the keypad, F4, F5, F1 of the Linux console, Shift-Up, and Alt-R.
+    terminal.press("\u{1b}[A\u{1b}OA\u{1b}[E\u{1b}OS\u{1b}[15~\u{1b}[[A\u{1b}[1;2A\u{1b}r");
+    terminal.press("s");
+    let (status, screen) = terminal.end();
+    assert_eq!((status, server.requests().len()), (1, 1), "{screen}");
+}
+
+#[test]
+fn after_the_answer_exit_a_signal_does_not_change_the_exit_status() {
+    let server = Server::start();
+    let place = Place::new();
+    // No program reads this pipe, so the run ends only when the time of --grace is over.
+    place.make_pipe("pipe");
+    let url = server.url("status/1/x?status=404");
+    let mut terminal = Terminal::start(&place, 120, 24, &[&url, "--failed", "pipe", "--grace", "1"]);
+    terminal.wait_for_text(QUESTION);
+    terminal.press("e");
+    terminal.wait_for_text(&format!("{QUESTION} e"));
+    kill_process(terminal.pid(), Signal::TERM).expect("it runs");
+    let (status, screen) = terminal.end();
+    assert_eq!(status, 4, "{screen}");
 }
 
 #[test]

@@ -26,17 +26,6 @@ fn is_shared(name: &str) -> bool {
 }
 
 #[test]
-fn a_damaged_marker_says_what_to_do() {
-    let (server, place) = (Server::start(), Place::new());
-    listed(&place, &server, 2);
-    let args = ["-i", "list", "-d", "all", "--shard", "1/1"];
-    assert_eq!(place.run(&args).status, 0);
-    place.write("all/.downhaul-shards/1.json", "");
-    let out = place.run(&args);
-    assert!(out.status == 2 && out.stderr.contains("Remove it"), "{}", out.stderr);
-}
-
-#[test]
 fn the_shards_of_a_list_together_have_every_file_once() {
     for by in ["job", "line", "host"] {
         let (server, place) = (Server::start(), Place::new());
@@ -113,6 +102,118 @@ fn a_shard_is_done_only_for_the_containers_that_its_run_wrote() {
         let out = run(other);
         assert!(out.status == 2 && out.stderr.contains("saved its files elsewhere"), "{}", out.stderr);
     }
+}
+
+#[test]
+fn a_shard_is_done_only_for_the_folder_of_the_tars_that_its_run_wrote() {
+    let (server, place) = (Server::start(), Place::new());
+    listed(&place, &server, 4);
+    let run = |names| place.run(&["-i", "list", "-d", "all", "--shard", "1/1", "--to-tar", names]);
+    assert_eq!(run("a/x-{shard}.tar").status, 0);
+    // A tar in another folder does not show that a tar of this shard is unfinished.
+    place.write("all/b/x-0.tar.part", "");
+    for other in ["b/x-{shard}.tar", "x-{shard}.tar"] {
+        let out = run(other);
+        assert!(out.status == 2 && out.stderr.contains("saved its files elsewhere"), "{}", out.stderr);
+    }
+    let requests = server.requests().len();
+    for same in ["a/x-{shard}.tar", "./a//x-{shard}.tar"] {
+        let out = run(same);
+        assert!(out.status == 0 && out.stderr.contains("completed by an earlier run"), "{}", out.stderr);
+    }
+    assert_eq!(server.requests().len(), requests);
+}
+
+#[test]
+fn a_shard_is_done_only_for_the_request_that_its_run_sent() {
+    let (server, place) = (Server::start(), Place::new());
+    place.write("list", format!("{}\n", server.url("well_behaved/1000/f")));
+    for (name, body) in [("body", "of=hush"), ("other", "of=more")] {
+        place.write(name, body);
+    }
+    let run = |folder: &str, request: &[&str]| {
+        place.run(&[&["-i", "list", "-d", folder, "--shard", "1/1"], request].concat())
+    };
+    let refused = |folder: &str, request: &[&str]| {
+        let out = run(folder, request);
+        let says = "is for a run with another method, body or range";
+        assert!(out.status == 2 && out.stderr.contains(says), "{request:?}: {}", out.stderr);
+    };
+    let done = |folder: &str, request: &[&str]| {
+        let out = run(folder, request);
+        let says = "completed by an earlier run";
+        assert!(out.status == 0 && out.stderr.contains(says), "{request:?}: {}", out.stderr);
+    };
+    let out = run("range", &["--range", "0-99"]);
+    place.assert_exact(&out, "range/f", &content("f", 1000)[..100]);
+    let out = run("post", &["--data", "@body"]);
+    place.assert_exact(&out, "post/f", &content("f", 1000));
+    let marker = place.file("post/.downhaul-shards/1.json").expect("a marker");
+    let marker = String::from_utf8(marker).expect("text");
+    assert!(!marker.contains("hush") && !marker.contains("POST"), "{marker}");
+    let requests = server.requests().len();
+    for other in [&[][..], &["--range", "0-98"], &["--range", "0-"], &["-X", "POST"]] {
+        refused("range", other);
+    }
+    done("range", &["--range", "0-99"]);
+    for other in [&[][..], &["--data", "@other"], &["--json", "of=hush"], &["-X", "PUT", "--data", "@body"]] {
+        refused("post", other);
+    }
+    for same in [&["--data", "@body"][..], &["--data", "of=hush"], &["-X", "POST", "--data", "of=hush"]] {
+        done("post", same);
+    }
+    assert_eq!(server.requests().len(), requests);
+}
+
+#[test]
+fn a_shard_is_done_only_for_the_body_that_its_run_sent_also_if_it_came_from_standard_input() {
+    let (server, place) = (Server::start(), Place::new());
+    let list = format!("{}\n", server.url("well_behaved/1000/f"));
+    place.write("list", &list);
+    place.write("body", "a=1");
+    let from_file = ["-i", "list", "-d", "all", "--shard", "1/1", "--data", "@body"];
+    let run = |shard: &str, body: &[u8]| {
+        let args = ["-i", "list", "-d", "all", "--shard", shard, "--data", "@-", "--if-exists", "overwrite"];
+        place.run_with(&args, body)
+    };
+    let out = run("1/1", b"a=1");
+    place.assert_exact(&out, "all/f", &content("f", 1000));
+    let requests = server.requests().len();
+    let refused = |shard: &str, body: &[u8], says: &str| {
+        let out = run(shard, body);
+        assert!(out.status == 2 && out.stderr.contains(says), "{says}: {}", out.stderr);
+    };
+    refused("1/1", b"a=2", "is for a run with another method, body or range");
+    refused("1/2", b"a=1", "is for shard 1 of 1");
+    for out in [run("1/1", b"a=1"), place.run(&from_file)] {
+        assert!(out.status == 0 && out.stderr.contains("completed by an earlier run"), "{}", out.stderr);
+    }
+    place.write("list", list + &server.url("well_behaved/1000/g"));
+    refused("1/1", b"a=1", "is for another list");
+    assert_eq!(server.requests().len(), requests);
+}
+
+#[test]
+fn a_marker_that_is_damaged_or_of_an_earlier_version_is_refused_and_its_folder_is_named() {
+    let (server, place) = (Server::start(), Place::new());
+    listed(&place, &server, 2);
+    let args = ["-i", "list", "-d", "all", "--shard", "1/1"];
+    assert_eq!(place.run(&args).status, 0);
+    let path = "all/.downhaul-shards/1.json";
+    let mut earlier: serde_json::Value =
+        serde_json::from_slice(&place.file(path).expect("a marker")).expect("JSON");
+    earlier.as_object_mut().expect("an object").remove("request").expect("it was there");
+    for marker in [earlier.to_string(), String::new()] {
+        place.write(path, marker);
+        let out = place.run(&args);
+        assert_eq!(out.status, 2, "{}", out.stderr);
+        for says in ["1.json is damaged, or an earlier version", ".downhaul-shards, and run all shards"] {
+            assert!(out.stderr.contains(says), "{says}: {}", out.stderr);
+        }
+    }
+    fs::remove_dir_all(place.path().join("all/.downhaul-shards")).expect("removed");
+    let out = place.run(&args);
+    assert!(out.status == 0 && place.file(path).is_some(), "{}", out.stderr);
 }
 
 /// The file of a shard may have the name of a file of another shard.

@@ -88,6 +88,20 @@ fn a_second_ctrl_c_ends_the_run_at_once() {
 }
 
 #[test]
+fn after_ctrl_c_another_signal_does_not_change_the_exit_status() {
+    for second in [Signal::TERM, Signal::HUP] {
+        let (server, place) = (Server::start(), Place::new());
+        let (unread, child, _) = stopped_while_its_events_are_stuck(&server, &place);
+        // Signals within a tenth of a second count as one.
+        std::thread::sleep(Duration::from_millis(150));
+        send(second, &child);
+        let out = finish(child);
+        assert_eq!((out.status, out.stderr.as_str()), (130, ""), "{second:?}");
+        drop(unread);
+    }
+}
+
+#[test]
 fn a_signal_that_arrives_twice_at_once_as_from_timeout_ends_the_run_like_one() {
     let (server, place) = (Server::start(), Place::new());
     let url = server.url("slow/9000000/x?rate=100000");

@@ -2,12 +2,12 @@
 
 use crate::common::{Place, finish, is_installed, note, wait_until};
 use crate::disks::SmallDisk;
-use crate::tars::{TO_TAR, list, members, small};
+use crate::tars::{TO_TAR, assert_exact, list, members, small};
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 #[test]
 fn a_full_disk_leaves_whole_members_and_the_run_continues_when_there_is_room() {
@@ -79,4 +79,70 @@ fn a_run_that_ends_before_its_downloads_leaves_nothing_beside_the_tars() {
         assert!(!place.path().join("out/.downhaul-tars").exists(), "{more:?}: {:?}", place.files());
     }
     assert_eq!(server.requests().len(), 0);
+}
+
+/// Runs downhaul with [`TO_TAR`] in strace, which writes the file `trace`. `options` are options of strace.
+fn run_in_strace(place: &Place, options: &[&str]) -> Output {
+    let program = place.command(&[]);
+    let mut command = Command::new("strace");
+    command.args(["-f", "-y", "-o", "trace"]).args(options).arg(program.get_program()).args(TO_TAR);
+    for (name, value) in program.get_envs() {
+        if let Some(value) = value {
+            command.env(name, value);
+        }
+    }
+    command.current_dir(place.path()).stdin(Stdio::null()).output().expect("strace")
+}
+
+/// Runs downhaul, and returns the reads of a tar, each as its number among the reads of the thread that opens
+/// the tars. If the run sets the length of the tar, only the reads before that are returned.
+fn reads_of(place: &Place, tar: &str) -> Vec<usize> {
+    let out = run_in_strace(place, &["-e", "trace=pread64,ftruncate"]);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let trace = String::from_utf8(place.file("trace").expect("a trace")).expect("UTF-8");
+    let is_of_tar = |line: &&str| line.contains(&format!("{tar}>"));
+    let thread = trace.lines().find(is_of_tar).and_then(|line| line.split(' ').next()).expect("a read");
+    let lines = trace.lines().filter(|line| line.split(' ').next() == Some(thread));
+    let before = lines.take_while(|line| !(line.contains("ftruncate(") && is_of_tar(line)));
+    let reads = (1..).zip(before.filter(|line| line.contains("pread64(")));
+    reads.filter(|(_, line)| is_of_tar(line)).map(|(number, _)| number).collect()
+}
+
+#[test]
+fn a_tar_that_cannot_be_read_is_not_cut_and_does_not_count_as_damaged() {
+    if !is_installed("strace") {
+        return;
+    }
+    let (server, place) = (Server::start(), Place::new());
+    let files: Vec<_> = (0..10).map(|n| (format!("f{n}.bin"), content(&n.to_string(), 100_000))).collect();
+    list(&place, &server, &files);
+    let assert_fails = |tar: &str, read: usize| {
+        let (before, requests) = (place.file(tar).expect("a tar"), server.requests().len());
+        let fault = format!("inject=pread64:error=EIO:when={read}");
+        let out = run_in_strace(&place, &["-e", "trace=pread64", "-e", &fault]);
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(5), "{tar}, {read}: {said}");
+        assert!(said.contains("Input/output error") && !said.contains("rename it"), "{tar}, {read}: {said}");
+        assert!(place.file(tar) == Some(before), "{tar} was changed after read {read}");
+        assert_eq!(server.requests().len(), requests, "{tar}, {read}");
+    };
+    assert_eq!(place.run(&[&TO_TAR[..], &["--max-total", "350k", "-j", "1"]].concat()).status, 75);
+    let (part, complete) = ("out/set-000.tar.part", "out/set-000.tar");
+    let unfinished = place.file(part).expect("an unfinished tar");
+    // This run completes the tar.
+    let reads = reads_of(&place, part);
+    fs::remove_file(place.path().join(complete)).expect("removed");
+    place.write(part, unfinished);
+    // The headers are read first, and the bytes of the last file are read last.
+    for read in [reads[0], reads[2], reads[reads.len() / 2], reads[reads.len() - 1]] {
+        assert_fails(part, read);
+    }
+    let out = place.run(&TO_TAR);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    let reads = reads_of(&place, complete);
+    assert_fails(complete, reads[0]);
+    fs::remove_file(place.path().join("trace")).expect("removed");
+    let out = place.run(&TO_TAR);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert_exact(&place, &files, &out);
 }

@@ -5,8 +5,8 @@ use super::{Origin, Record, Relation, seconds};
 use crate::remote::Remote;
 use std::time::SystemTime;
 
-/// The beginning of the error message for an existing file with a wrong digest. The message continues with
-/// the place where the digest was found, or with a colon and a text that has both digests.
+/// The beginning of the error message for an existing file with a wrong digest or size. The message continues
+/// with the place where the digest was found, or with a colon and a text that has both digests or both sizes.
 pub const IS_NOT_WHAT: &str = "the existing file does not match";
 
 /// The end of the error message for an existing file that differs from the server's file and has a record of

@@ -115,7 +115,9 @@ impl<R: BufRead> Iterator for Array<R> {
             match self.read_element() {
                 Ok(Some((line, element))) => match job(&element, &self.addresses) {
                     Ok(None) => {}
-                    Ok(Some(job)) => return Some((line, Ok(Box::new(job)))),
+                    // A line of a lock file may replace an earlier line. An element cannot, because several
+                    // elements may be in one line.
+                    Ok(Some(job)) => return Some((line, Ok(Box::new(Job { is_recorded: false, ..job })))),
                     Err(error) => return Some((line, Err(error))),
                 },
                 Ok(None) => {

@@ -104,9 +104,23 @@ impl Identity {
         })
     }
 
-    /// Returns true if bytes were joined, and only a digest can show if they belong together.
-    pub(super) fn is_joined_unproven(&self) -> bool {
-        self.joined_unproven
+    /// Returns the error for a wrong digest of the whole file. `why` has both digests. `only_earlier` is true
+    /// if all bytes are from an earlier run.
+    ///
+    /// If bytes were joined without a validator, or if all bytes are from an earlier run, only the digest
+    /// could show if they belong to one version of the file. So the wrong digest is reported as a changed
+    /// file. Otherwise the bytes belong to one version, and they are damaged or the digest itself is wrong.
+    /// If another tool left some of the bytes, these bytes are the most likely reason.
+    pub(super) fn wrong_digest(&self, path: String, why: String, only_earlier: bool) -> Error {
+        let is_unproven = self.joined_unproven || only_earlier;
+        match is_unproven && !self.adoption.is_kept() {
+            true => Error::new(
+                ErrorKind::RemoteChanged,
+                path,
+                "the digest of the file is wrong, and its ranges may belong to different versions of it",
+            ),
+            false => Error::new(ErrorKind::DigestMismatch, path, self.adoption.wrong_digest(why)),
+        }
     }
 
     pub(super) fn count_change(&mut self) {
@@ -194,6 +208,12 @@ impl Identity {
         self.remote = None;
         self.adoption.forget();
         self.joined_unproven = false;
+    }
+
+    /// Forgets the earlier responses, because their bytes or sizes were wrong. Another mirror may have a much
+    /// smaller file.
+    pub(super) fn forget_responses(&mut self) {
+        (self.first, self.before) = (None, None);
     }
 
     /// Checks that a response may contain a version of the same file as the first response.
@@ -308,17 +328,19 @@ impl Identity {
     }
 
     /// Checks that a job can continue the partial file of an earlier run, according to what is known about
-    /// the file now. `job` is the identity of the job. `digest_tells(digests)` returns true if a strong
-    /// digest is already known or is among `digests`.
+    /// the file now. `job` is the identity of the job. `known` has the facts in the response of this run
+    /// that the partial file must fit, if there is such a response. `joinable` is true if bytes may be joined
+    /// to the file of that response. `tells_apart` is true if a
+    /// digest or chunk hashes will show if bytes of two mirrors belong together. `digest_tells(digests)`
+    /// returns true if a strong digest is already known or is among `digests`.
     ///
     /// # Errors
     /// Returns `resume.unproven` or `remote.changed` if the job cannot continue the partial file.
     pub(super) fn check_leftover(
-        &self,
         left: &Leftover,
         path: &str,
         job: &JobIdentity,
-        joinable: bool,
+        (known, joinable, tells_apart): (Option<&Start>, bool, bool),
         digest_tells: impl Fn(&[Expected]) -> bool,
     ) -> Result<(), Error> {
         let refuse = |kind, why: &str| Err(Error::new(kind, path, why));
@@ -326,13 +348,19 @@ impl Identity {
         if !job.may_resume(start.origin) {
             return refuse(ErrorKind::ResumeUnproven, "the partial file came from another URL");
         }
-        let Some(known) = self.start() else {
+        let Some(known) = known else {
             let unproven = start.validator == Validator::Unknown && !digest_tells(&start.digests);
             return match unproven && !claims.is_empty() {
                 true => refuse(ErrorKind::ResumeUnproven, ""),
                 false => Ok(()),
             };
         };
+        // An equal size and ETag on another mirror do not show that the files are equal.
+        let origins = start.origin.zip(known.origin);
+        let is_other = origins.is_some_and(|(here, there)| !there.may_resume(here));
+        if is_other && !tells_apart {
+            return refuse(ErrorKind::ResumeUnproven, "the partial file came from another mirror");
+        }
         let same =
             start.validator == known.validator && start.size == known.size && start.coding == known.coding;
         match same {

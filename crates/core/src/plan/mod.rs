@@ -179,6 +179,9 @@ pub struct Plan {
     path: Option<String>,
     /// True if the next accepted response continues the written bytes.
     resumes: bool,
+    /// The number of bytes in the partial file that the plan has forgotten, because another mirror is tried.
+    /// If no response of another mirror replaces them, a later run can continue them.
+    left_behind: u64,
     /// The response that may give the file its name. It is kept only with `--if-locked wait`, because the
     /// name may have to be chosen again after the wait.
     named_by: Option<Box<Remote>>,
@@ -203,6 +206,7 @@ impl Plan {
             asking: None,
             path: None,
             resumes: false,
+            left_behind: 0,
             named_by: None,
             was_locked: false,
             paused: None,
@@ -461,6 +465,12 @@ impl Plan {
         self.transfer.present()
     }
 
+    /// Returns the number of bytes on the disk that a later run can continue, if this run leaves the partial
+    /// file.
+    pub fn kept(&self) -> u64 {
+        self.bytes().max(self.left_behind)
+    }
+
     /// Returns the number of bytes that were received so far plus the number of bytes that are missing. If
     /// the size is not known, no byte counts as missing.
     pub fn expected_transfer(&self) -> u64 {
@@ -622,9 +632,14 @@ impl Plan {
             exhausted,
             extra: serde_json::Map::new(),
         }));
-        let is_left = self.identity.is_left_for_later(self.transfer.size());
-        let resumable = is_left && self.is_joinable() && self.transfer.present() > 0;
+        let resumable = self.resumable() > 0 || self.left_behind > 0;
         self.finish(Outcome::Failed { kind: error.kind, exhausted, stop_all, resumable });
+    }
+
+    /// Returns the number of written bytes that a later run can continue.
+    fn resumable(&self) -> u64 {
+        let is_left = self.identity.is_left_for_later(self.transfer.size());
+        if is_left && self.is_joinable() { self.transfer.present() } else { 0 }
     }
 
     fn finish(&mut self, outcome: Outcome) {

@@ -6,6 +6,7 @@
 //!
 //! Invariant: no worker writes before its response is validated and the partial file is open.
 
+use super::identity::Identity;
 use super::transfer::Assignment;
 use super::validate::{Segment, start_of};
 use super::{Action, Begin, Leftover, Place, Plan, State, WorkerId};
@@ -52,10 +53,20 @@ impl Plan {
             }
             Err(error) => return self.fail(now, error),
         }
+        // Without a digest or chunk hashes, only the mirror that sent the bytes of the partial file can
+        // continue it.
+        let tells_apart = self.verification.tells_bytes_apart();
+        let sent_by = match &left {
+            Some(Leftover::Journal { start, claims, .. }) if !tells_apart && !claims.is_empty() => {
+                self.sources.other_that_may_resume(start.origin)
+            }
+            _ => None,
+        };
         let (path, job, joinable) = (self.path(), self.identity(), self.is_joinable());
         let useful = left.as_ref().map_or(Ok(()), |left| {
             let digest_tells = |stated: &[_]| self.verification.has_strong_digest(stated);
-            self.identity.check_leftover(left, &path, &job, joinable, digest_tells)
+            let known = self.identity.start().filter(|_| sent_by.is_none());
+            Identity::check_leftover(left, &path, &job, (known, joinable, tells_apart), digest_tells)
         });
         match (worker, left, useful) {
             (Some(worker), None, _) => self.accept(now, worker, 0),
@@ -64,6 +75,10 @@ impl Plan {
                 // A response with the whole file is not needed, because the partial file is continued.
                 self.drop_workers();
                 self.state = State::Transferring;
+                if let Some(source) = sent_by {
+                    self.forget();
+                    self.sources.prefer(source);
+                }
                 self.continue_left(left);
             }
             (worker, Some(_), Err(error)) => {
@@ -212,7 +227,7 @@ impl Plan {
         // byte 0.
         let keep = self.identity.adoption.begin_comparison().is_some();
         self.identity.remember_response(remote, true);
-        self.resumes = false;
+        (self.resumes, self.left_behind) = (false, 0);
         let start = start_of(remote, origin);
         self.sources.answered(source, start.url.clone(), &remote.validator);
         self.transfer.restart(now, worker, remote.size, &mut self.actions);

@@ -166,26 +166,12 @@ impl Plan {
                 }
             };
             self.take_back(ranges);
+            self.identity.forget_responses();
             self.state = State::Transferring;
             let error = Error::new(ErrorKind::DigestMismatch, at, what);
             return self.tell_retry(&error, 0, Duration::ZERO, self.prefix());
         }
-        // If bytes were joined without a validator, or if all bytes are from an earlier run, only the digest
-        // could show if they belong to one version of the file. So the wrong digest is reported as a changed
-        // file. Otherwise the bytes belong to one version, and they are damaged or the digest itself is
-        // wrong. If another tool left some of the bytes, these bytes are the most likely reason.
-        let is_unproven = self.identity.is_joined_unproven() || self.transfer.received() == 0;
-        let error = match is_unproven && !self.identity.adoption.is_kept() {
-            true => Error::new(
-                ErrorKind::RemoteChanged,
-                self.path(),
-                "the digest of the file is wrong, and its ranges may belong to different versions of it",
-            ),
-            false => {
-                Error::new(ErrorKind::DigestMismatch, self.path(), self.identity.adoption.wrong_digest(why))
-            }
-        };
-        self.failed(now, error);
+        self.failed(now, self.identity.wrong_digest(self.path(), why, self.transfer.received() == 0));
     }
 
     /// Requests that these bytes are discarded. They are fetched again when the disk has discarded them.
@@ -309,7 +295,11 @@ impl Plan {
         if !situation.continues {
             self.forget();
         }
-        match self.retry.decide(now, &error, situation, &mut self.sources) {
+        let decision = self.retry.decide(now, &error, situation, &mut self.sources);
+        if self.retry.keeps_suspect_out(decision) {
+            self.verification.keep_suspect_out(&mut self.sources);
+        }
+        match decision {
             FailureDecision::Pause { wait } => self.wait(now, &error, 0, wait, true),
             FailureDecision::Continue { wait } => self.wait(now, &error, 0, wait, false),
             FailureDecision::Retry { wait } => self.try_again(now, &error, wait),
@@ -317,8 +307,15 @@ impl Plan {
             FailureDecision::WaitForLock { wait } => self.wait_for_lock(now, &error, wait),
             FailureDecision::LeaveToOtherRun => self.leave_to_other_run(error.at),
             FailureDecision::NextMirror => {
+                if situation.continues {
+                    self.left_behind = self.resumable();
+                }
                 // The next mirror may have different bytes.
                 self.forget();
+                // The digest of the job shows later if the next mirror has the right file.
+                if error.kind == ErrorKind::DigestMismatch && self.verification.has_strong_digest(&[]) {
+                    self.identity.forget_responses();
+                }
                 self.start_again(&error);
             }
             FailureDecision::Ask { left } => {
@@ -344,7 +341,9 @@ impl Plan {
             best: self.transfer.best(),
             received: self.transfer.received(),
             placing: matches!(self.state, State::Looking | State::Placing(_)),
-            all_suspected: self.verification.has_suspected() && error.kind == ErrorKind::DigestMismatch,
+            several_suspected: self.verification.has_suspected_several()
+                && error.kind == ErrorKind::DigestMismatch,
+            is_preferred: self.sources.is_preferred(),
             transferring: self.state == State::Transferring,
             replaces_adopted: false,
         }

@@ -43,6 +43,9 @@ struct Source {
     validator: Option<Validator>,
     sends_ranges: bool,
     failures: u32,
+    /// True if the job began with this source, or if [`Sources::advance`] or [`Sources::prefer`] has chosen
+    /// it. [`Sources::advance`] does not choose such a source.
+    had_turn: bool,
     out: Option<Out>,
     /// The average rate of a connection to this source, in bytes a second. The newest segment has half of the
     /// weight. The rate is 0 if none was measured.
@@ -58,6 +61,7 @@ impl Source {
             validator: None,
             sends_ranges: false,
             failures: 0,
+            had_turn: false,
             out: None,
             rate: 0.0,
             growth: Growth::default(),
@@ -71,13 +75,15 @@ impl Source {
 pub(super) struct Sources {
     all: Vec<Source>,
     current: usize,
-    /// The highest index of a source that [`Sources::advance`] has made the current one.
-    furthest: usize,
+    /// True if the current source was preferred, because the partial file came from it.
+    is_preferred: bool,
 }
 
 impl Sources {
     pub(super) fn new(origins: &[Origin]) -> Self {
-        Sources { all: origins.iter().copied().map(Source::new).collect(), current: 0, furthest: 0 }
+        let mut all: Vec<_> = origins.iter().copied().map(Source::new).collect();
+        all.iter_mut().take(1).for_each(|first| first.had_turn = true);
+        Sources { all, current: 0, is_preferred: false }
     }
 
     /// Returns the current source, which gets requests before the others.
@@ -107,16 +113,40 @@ impl Sources {
     pub(super) fn take_turns(&mut self) {
         let mut turn = (1..=self.all.len()).map(|step| (self.current + step) % self.all.len());
         self.current = turn.find(|&one| !self.sent_wrong_bytes(one)).unwrap_or(self.current);
+        self.is_preferred = false;
     }
 
-    /// Makes the next source after `furthest` that sent no wrong bytes the current one. Each source becomes
-    /// current in this way at most once. Returns false if no such source is left.
+    /// Makes the first source that had no turn and sent no wrong bytes the current one. Returns false if no
+    /// such source is left.
     pub(super) fn advance(&mut self) -> bool {
-        let next = (self.furthest + 1..self.all.len()).find(|&one| !self.sent_wrong_bytes(one));
+        let next = (0..self.all.len()).find(|&one| !self.all[one].had_turn && !self.sent_wrong_bytes(one));
         if let Some(next) = next {
-            (self.current, self.furthest) = (next, next);
+            (self.current, self.is_preferred) = (next, false);
+            self.all[next].had_turn = true;
         }
         next.is_some()
+    }
+
+    /// Returns the source that may resume a partial file from this origin, if the current source may not, and
+    /// if that source had no turn in this run.
+    pub(super) fn other_that_may_resume(&self, origin: Option<Origin>) -> Option<usize> {
+        let origin = origin?;
+        let may = |one: usize| self.all[one].origin.may_resume(origin);
+        let found = (0..self.all.len()).find(|&one| may(one) && !self.all[one].had_turn)?;
+        (!may(self.current)).then_some(found)
+    }
+
+    /// Makes a source the current one, because the partial file came from it. The source that was current
+    /// until now may get its turn later.
+    pub(super) fn prefer(&mut self, source: usize) {
+        let current = self.current;
+        (self.all[current].had_turn, self.all[source].had_turn) = (false, true);
+        (self.current, self.is_preferred) = (source, true);
+    }
+
+    /// Returns true if the current source was preferred, because the partial file came from it.
+    pub(super) fn is_preferred(&self) -> bool {
+        self.is_preferred
     }
 
     /// Makes all sources usable again, except `than` and the sources that sent wrong bytes. Returns false if

@@ -1,6 +1,7 @@
 //! Tests that drive a plan from outside, one step at a time.
 
 mod existing;
+mod mirrors;
 mod replacement;
 
 use super::*;

@@ -4,12 +4,13 @@
 //! strong digest of the file is known. If a signature is required, a signed list must name the file too.
 //! Without the requests for signatures, this needs at most ten requests for each folder in a run, one for
 //! each release in the folder, and three for each file that no strong list of the folder names. A file with a
-//! given name is looked up again with its response, so such a file needs six.
+//! given name is looked up again with its response, so such a file needs six. These numbers do not include
+//! the requests that are repeated after a failure.
 //!
 //! Invariant: a list with weak digests is requested only if no earlier list named the file, or if a signature
 //! is required and no earlier list was signed.
 
-use super::{Beside, ChecksumDiscovery, has, last_segment, with_ending};
+use super::{Beside, ChecksumDiscovery, OfFolder, has, last_segment, with_ending};
 use crate::fetch_text;
 use crate::known::Known;
 use crate::source::GivenBy;
@@ -18,7 +19,6 @@ use downhaul_core::digest::Algorithm;
 use downhaul_core::error::{Error, ErrorKind, Retry};
 use downhaul_core::list::checksums;
 use std::sync::{Arc, PoisonError};
-use tokio::sync::OnceCell;
 use url::Url;
 
 /// Names of lists with strong digests: those of coreutils and Debian, CI systems, Node.js and Red Hat.
@@ -117,19 +117,21 @@ impl ChecksumDiscovery {
         if candidate.own {
             return self.fetch_beside(&candidate.url, by).await;
         }
-        let cell = {
+        let list: Arc<OfFolder> = {
             let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
             if folders.len() >= LISTS_MOST {
                 folders.clear();
             }
             folders.entry(candidate.url.clone()).or_default().clone()
         };
-        let fetch = async || match self.fetch_beside(&candidate.url, by).await {
-            None => self.fetch_within_signature(&candidate.url, by).await,
-            list => list,
+        let fetch = async {
+            let fetched = match self.fetch_beside(&candidate.url, by).await {
+                None => self.fetch_within_signature(&candidate.url, by).await,
+                list => list,
+            };
+            fetched.transpose()
         };
-        let cell: Arc<OnceCell<Option<Beside>>> = cell;
-        cell.get_or_init(fetch).await.clone()
+        list.get(fetch).await.transpose()
     }
 
     /// Returns the list at this URL, if there is one. A web page is not a list: some servers send a web page

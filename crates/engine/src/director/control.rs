@@ -70,6 +70,7 @@ impl Director {
             }
             Command::RetryAll => {
                 self.on_error = OnError::Retry;
+                self.networks.forget_failures();
                 for id in self.ids() {
                     self.on_input(id, Input::OnError(OnError::Retry));
                     self.ready.push_back((id, Ready::Answered));
@@ -94,6 +95,8 @@ impl Director {
                 let is_asking = self.running.get(&id).is_some_and(|running| running.plan.is_asking());
                 let answer = (id, Ready::Answered);
                 if is_asking && !self.ready.contains(&answer) {
+                    // The failure may be that of a checksum list, which is requested again.
+                    self.networks.forget_failures();
                     self.ready.push_back(answer);
                 }
             }
@@ -142,6 +145,7 @@ impl Director {
     /// Ends all jobs in progress, and all jobs of the queue. A job whose file is just getting its final name
     /// still finishes.
     pub(super) fn stop_all(&mut self) {
+        self.queue.stop();
         self.start_no_more();
         self.call_back();
         for id in self.ids() {
@@ -149,6 +153,7 @@ impl Director {
         }
     }
 
+    /// Ends all jobs of the queue. The jobs in progress continue.
     pub(super) fn start_no_more(&mut self) {
         let stopped = Error::new(ErrorKind::RunStopped, "", "");
         for (id, spec) in self.queue.close() {

@@ -81,7 +81,9 @@ impl Director {
         let failed = EventKind::failed(error);
         let failed = spec.map_or(failed.clone(), |spec| failed.with_extra(&spec.extra));
         self.reporter.tell(Some(id), failed);
-        self.places.over(id, spec.filter(|_| error.kind == ErrorKind::JobRemoved));
+        if let Some(spec) = spec {
+            self.places.over(id, spec, error.kind == ErrorKind::JobRemoved);
+        }
         self.summary.unstarted += u64::from(error.kind == ErrorKind::RunStopped);
         self.count_failure(error.kind);
     }
@@ -105,15 +107,15 @@ impl Director {
         }
         let file = std::mem::replace(&mut running.stage, Stage::Over).into_file();
         let part = file.map(|file| (file.path, file.part));
-        let bytes = running.plan.bytes();
+        let (bytes, kept) = (running.plan.bytes(), running.plan.kept());
         self.received += running.plan.received();
         self.reporter.drop_meter(id);
         self.space.release(id);
         let is_removed = matches!(outcome, Outcome::Failed { kind: ErrorKind::JobRemoved, .. });
-        self.places.over(id, is_removed.then_some(&running.spec));
+        self.places.over(id, &running.spec, is_removed);
         let keep = matches!(outcome, Outcome::Failed { resumable: true, .. }) && !running.discard;
         self.summary.resumable += u64::from(keep);
-        self.summary.kept += if keep { bytes } else { 0 };
+        self.summary.kept += if keep { kept } else { 0 };
         let finished = matches!(outcome, Outcome::Finished);
         match outcome {
             Outcome::Finished => {

@@ -341,7 +341,7 @@ impl Director {
                 self.lending.started += 1;
                 // The job is counted as a running job from now on, so it is no longer counted as a lent job.
                 self.count_lent(self.lending.counted.saturating_sub(1));
-                if self.queue.is_closed() {
+                if self.queue.is_stopped() {
                     return self.fail_unstarted(id, Some(&spec), &Error::new(ErrorKind::RunStopped, "", ""));
                 }
                 let first = (sent, response.is_err().then_some(done));
@@ -389,7 +389,7 @@ impl Director {
             .events
             .into_iter()
             .for_each(|event| self.reporter.tell(Some(id), event.with_extra(&spec.extra)));
-        self.places.over(id, None);
+        self.places.over(id, &spec, false);
         self.count_finished(saved.bytes);
     }
 }

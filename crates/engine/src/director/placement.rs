@@ -24,7 +24,7 @@ use downhaul_core::identity::Identity;
 use downhaul_core::job::{Destination, IfExists, Job};
 use downhaul_core::plan::{Begin, Leftover, Place, WorkerId};
 use downhaul_core::remote::Remote;
-use downhaul_core::settings::{Attributes, Resume, Settings};
+use downhaul_core::settings::{Attributes, Resume, Settings, Verify};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -112,8 +112,12 @@ impl PlacementTask {
     pub(super) fn is_quick(&self) -> bool {
         // An existing file may be read to compute its digests, and a partial file may be examined. Both may
         // take a long time.
-        let may_compare =
-            matches!(self.if_exists(), IfExists::Update | IfExists::Check) || self.resume() == Resume::Adopt;
+        let may_compare = match self.if_exists() {
+            _ if self.resume() == Resume::Adopt => true,
+            IfExists::Update | IfExists::Check => true,
+            IfExists::Skip => self.settings.verify == Verify::Require,
+            _ => false,
+        };
         let compares = may_compare && self.remote.as_ref().is_some_and(|remote| !remote.digests.is_empty());
         let reads = self.chosen.is_none() && (!self.spec.expected.is_empty() || compares);
         // Opening a pipe may wait for its reader.

@@ -162,11 +162,12 @@ impl Director {
         if let Some(file) = running.file_mut() {
             file.stop_checking();
         }
+        let spec = running.spec.clone();
         let workers: Vec<WorkerId> = running.workers.keys().copied().collect();
         workers.into_iter().for_each(|worker| self.remove_worker(id, worker, false));
         self.reporter.drop_meter(id);
         self.space.plan(id);
-        self.places.over(id, None);
+        self.places.over(id, &spec, false);
         self.count_progress(0);
         self.forget(id);
     }

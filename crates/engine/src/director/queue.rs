@@ -28,6 +28,8 @@ pub(super) struct Queue {
     full: bool,
     /// True if no job starts any more.
     closed: bool,
+    /// True if the jobs in progress end too.
+    stopped: bool,
 }
 
 impl Queue {
@@ -91,6 +93,17 @@ impl Queue {
 
     pub(super) fn is_closed(&self) -> bool {
         self.closed
+    }
+
+    /// Records that the jobs in progress end too.
+    pub(super) fn stop(&mut self) {
+        self.stopped = true;
+    }
+
+    /// Returns true if the jobs in progress end too. If only a limit of the run or a failure has closed the
+    /// queue, they continue.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped
     }
 
     pub(super) fn push(&mut self, id: JobId, job: Box<Job>) {

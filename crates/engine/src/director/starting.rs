@@ -79,7 +79,7 @@ impl Director {
         // do not depend on which files earlier runs fetched.
         if let Some(done) = spec.done.take() {
             self.reporter.tell(Some(id), EventKind::skipped(done).with_extra(&spec.extra));
-            self.places.over(id, None);
+            self.places.over(id, &spec, false);
             self.summary.skipped += 1;
             return;
         }

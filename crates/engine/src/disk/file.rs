@@ -6,6 +6,7 @@
 //! while it has the lock, and only if the path still leads to the locked file. A journal without a partial
 //! file has no meaning.
 
+mod attributes;
 mod duplicate;
 mod found;
 mod left;

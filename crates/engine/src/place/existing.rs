@@ -3,21 +3,18 @@
 //! Invariant: except with `skip`, an existing file counts as the wanted one only because of a given digest,
 //! signature or chunk hashes, a record in an extended attribute, or a comparison with the file on the server.
 //! With `skip`, an existing file is kept, unless files are verified in this run and it does not match a given
-//! digest, signature, size or chunk hashes.
+//! digest, signature, size or chunk hashes, or a strong digest is required and none is known.
 
-use super::matching::{Verified, has_strong, stays, stays_verified};
+use super::matching::{Verified, digest_missing, is_other_content, stays, stays_verified};
 use super::{Places, Wanted};
-use crate::director::promises_data;
-use crate::disk::{self, NoFile, Standing};
-use downhaul_core::content::{self, Look};
+use crate::disk::{NoFile, Standing};
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::Kept;
 use downhaul_core::identity::{self, Compared, Conditions, IS_FINISHED};
 use downhaul_core::job::IfExists;
 use downhaul_core::plan::Place;
 use downhaul_core::remote::{Remote, Span, Validator};
-use downhaul_core::settings::{Resume, Verify};
-use std::io::Read;
+use downhaul_core::settings::Resume;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -47,7 +44,7 @@ impl Places {
             Some(NoFile::Link) if if_exists != IfExists::Overwrite => {
                 let why = "it is a symbolic link that leads nowhere";
                 return match if_exists {
-                    IfExists::Skip => {
+                    IfExists::Skip if !self.lacks_digest(wanted, &[]) => {
                         let (path, reason) = (shown, format!("already exists: {why}"));
                         Ok((path.clone().into(), Place::Taken(Kept { path, reason, ..Kept::default() })))
                     }
@@ -68,13 +65,7 @@ impl Places {
             }
             (_, IfExists::Overwrite | IfExists::Rename) => None,
             (_, IfExists::Error) => return Err(Error::new(ErrorKind::FileExists, shown, "")),
-            (_, IfExists::Skip) => {
-                let stays = self.verify_given(&path, &there, wanted)?.map_or_else(
-                    || stays(&path, &there, "already exists"),
-                    |verified| verified.stays(&path, &there, "already exists"),
-                );
-                Some(stays)
-            }
+            (_, IfExists::Skip) => Some(self.skip(&path, &there, wanted)?),
             (_, IfExists::Update) => self.update(&path, &there, wanted)?,
             (_, IfExists::Check) => Some(self.check(&path, &there, wanted)?),
         };
@@ -82,7 +73,9 @@ impl Places {
             None => self.replacing(&path, left())?,
             Some(Place::Taken(kept)) => {
                 let location = self.disk.location(&path).to_string_lossy().into_owned();
-                Place::Taken(Kept { path: location, ..kept })
+                let notes = wanted.spec.notes.iter().chain(&wanted.known.findings.notes);
+                let warnings: String = notes.map(|note| format!(" (warning: {note})")).collect();
+                Place::Taken(Kept { path: location, reason: kept.reason + &warnings, ..kept })
             }
             Some(place) => place,
         };
@@ -157,13 +150,38 @@ impl Places {
         there: &Standing,
         wanted: &Wanted<'_>,
     ) -> Result<Option<Verified>, Error> {
-        if self.settings.verify == Verify::Require && !has_strong(wanted, &[]) {
+        if self.lacks_digest(wanted, &[]) {
             return Ok(None);
         }
         match self.verify_given(path, there, wanted) {
             Err(error) if is_other_content(error.kind) => Ok(None),
             verified => verified,
         }
+    }
+
+    /// Keeps the existing file if it matches what is known without a response, or if nothing is known
+    /// (`--if-exists skip`). If a strong digest is required and none is known, the file is compared with the
+    /// digests in the response. If there is no response yet, returns [`Place::Ask`].
+    ///
+    /// # Errors
+    /// Returns `digest.missing` if a strong digest is required and none is known. Returns `digest.mismatch`
+    /// or `signature.wrong` if the file does not match. Returns the error of the disk if the file cannot be
+    /// read.
+    fn skip(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Place, Error> {
+        let mut verified = self.verify_given(path, there, wanted)?;
+        if self.lacks_digest(wanted, &[]) {
+            match wanted.remote {
+                Some(remote) if !self.lacks_digest(wanted, &remote.digests) => {
+                    verified = self.verify(path, there, wanted, &remote.digests)?;
+                }
+                None if wanted.spec.sends.is_none() => return Ok(Place::Ask(Conditions::default())),
+                _ => return Err(digest_missing(path)),
+            }
+        }
+        Ok(match verified {
+            Some(verified) => verified.stays(path, there, "already exists"),
+            None => stays(path, there, "already exists"),
+        })
     }
 
     /// Keeps the existing file if it is the wanted one. If there is no response yet and one is needed for the
@@ -177,13 +195,12 @@ impl Places {
     fn check(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Place, Error> {
         let exists = |why: String| Err(Error::new(ErrorKind::FileExists, path.to_string_lossy(), why));
         let verified = self.verify_given(path, there, wanted)?;
-        let lacks_digest = self.settings.verify == Verify::Require && !has_strong(wanted, &[]);
+        let lacks_digest = self.lacks_digest(wanted, &[]);
         if let Some(verified) = verified.filter(|_| !lacks_digest) {
             return Ok(verified.stays(path, there, "already exists"));
         }
-        if lacks_digest && wanted.remote.is_some_and(|remote| !has_strong(wanted, &remote.digests)) {
-            let why = "so the existing file cannot be verified";
-            return Err(Error::new(ErrorKind::DigestMissing, path.to_string_lossy(), why));
+        if wanted.remote.is_some_and(|remote| self.lacks_digest(wanted, &remote.digests)) {
+            return Err(digest_missing(path));
         }
         let known = self.known(there, wanted.identity);
         if let identity::Recognised::Ours(record) = known
@@ -212,7 +229,10 @@ impl Places {
                 "the server does not say how large its file is, so the two files cannot be compared".into(),
             ),
             compared => match self.verify(path, there, wanted, &remote.digests) {
-                Ok(Some(verified)) => Ok(verified.stays(path, there, "already exists")),
+                Ok(Some(verified)) => {
+                    self.is_no_page(path, wanted)?;
+                    Ok(verified.stays(path, there, "already exists"))
+                }
                 Ok(None) => match compared {
                     Compared::Same(what) => match self.why_another(path, there, wanted, remote) {
                         Some(why) => exists(why.into()),
@@ -247,8 +267,7 @@ impl Places {
             Err(error) if is_other_content(error.kind) => return Ok(None),
             other => other?,
         };
-        let demanded = self.settings.verify == Verify::Require && !has_strong(wanted, &[]);
-        if demanded || self.disk.unfinished_by(path).is_some() {
+        if self.lacks_digest(wanted, &[]) || self.disk.unfinished_by(path).is_some() {
             return Ok(None);
         }
         let up_to_date = |digests| Some(stays_verified(path, there, "is up to date", digests));
@@ -269,35 +288,42 @@ impl Places {
             let asked = matches!(known, identity::Recognised::Ours(record) if record.conditions() != Conditions::default());
             return Ok(up_to_date(Vec::new()).filter(|_| asked));
         }
-        let same_size = remote.size.map(|size| size == there.file.size);
-        // HTTP dates have whole seconds.
-        let same_time = match (remote.modified, there.file.modified) {
-            (Some(server), Some(here)) => Some(identity::seconds(server) == identity::seconds(here)),
-            _ => None,
-        };
-        // The request contained the recorded validator. A server that ignores conditions states the same
-        // validator again if its file is the same.
-        let same_version = match there.file.recognise(&wanted.identity.origins) {
-            identity::Recognised::Ours(record) if record.validator != Validator::Unknown => {
-                Some(record.validator == remote.validator)
-            }
-            _ => None,
-        };
-        if [same_size, same_time, same_version].contains(&Some(false)) {
+        if remote.size.is_some_and(|size| size != there.file.size) {
             return Ok(None);
         }
-        // Two different files, from different URLs, often have the same size and date.
-        let is_other = self.known(there, wanted.identity) == identity::Recognised::OtherUrl;
-        let same =
-            same_version == Some(true) || (!is_other && (same_size, same_time) == (Some(true), Some(true)));
-        self.is_no_page(path, wanted)?;
-        let verified = match self.verify(path, there, wanted, &remote.digests) {
+        match self.verify(path, there, wanted, &remote.digests) {
+            Ok(Some(verified)) => {
+                self.is_no_page(path, wanted)?;
+                return Ok(up_to_date(verified.digests));
+            }
             Err(error) if is_other_content(error.kind) => return Ok(None),
             other => other?,
         };
-        let is_kept = verified.is_some() || (same && wanted.spec.sends.is_none());
-        let digests = verified.map(|verified| verified.digests).unwrap_or_default();
-        Ok(up_to_date(digests).filter(|_| is_kept))
+        if wanted.spec.sends.is_some() || !self.seems_same(there, wanted, remote) {
+            return Ok(None);
+        }
+        self.is_no_page(path, wanted)?;
+        Ok(up_to_date(Vec::new()))
+    }
+
+    /// Returns true if the server's file has the validator that the existing file's record has. Without such
+    /// a validator, returns true if both files have the same size and date, and no other URL is recorded.
+    fn seems_same(&self, there: &Standing, wanted: &Wanted<'_>, remote: &Remote) -> bool {
+        if let identity::Recognised::Ours(record) = there.file.recognise(&wanted.identity.origins)
+            && record.validator != Validator::Unknown
+        {
+            // The request contained this validator. A server that ignores conditions states the same
+            // validator again if its file is the same.
+            return record.validator == remote.validator;
+        }
+        // HTTP dates have whole seconds.
+        let same_time = match (remote.modified, there.file.modified) {
+            (Some(server), Some(here)) => identity::seconds(server) == identity::seconds(here),
+            _ => false,
+        };
+        // Two different files, from different URLs, often have the same size and date.
+        let is_other = self.known(there, wanted.identity) == identity::Recognised::OtherUrl;
+        !is_other && remote.size == Some(there.file.size) && same_time
     }
 
     /// Returns the reason for keeping a file that was downloaded on the day of its record.
@@ -343,36 +369,24 @@ impl Places {
         )
     }
 
-    /// Checks that an existing file is not a web page or a Git LFS pointer under a name that promises data.
-    /// Such a file is an error even if the server still sends the same bytes.
-    fn is_no_page(&self, path: &Path, wanted: &Wanted<'_>) -> Result<(), Error> {
-        let shown = path.to_string_lossy();
-        if !promises_data(&shown, wanted.spec, &self.settings) {
-            return Ok(());
-        }
-        let mut beginning = Vec::new();
-        let read = self.disk.open(path)?.take(content::ENOUGH as u64).read_to_end(&mut beginning);
-        read.map_err(|e| disk::failure(&e, path))?;
-        match content::look(&beginning) {
-            Look::Page => Err(Error::new(ErrorKind::ContentHtml, shown, "the existing file is such a page")),
-            Look::LfsPointer => {
-                Err(Error::new(ErrorKind::ContentPointer, shown, "the existing file is such a pointer"))
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// Keeps the existing file if its digests and its signature match. Returns `None` if they do not match,
     /// or if only chunk hashes are known. The wrong chunks are then fetched again, or the whole file if there
-    /// are no chunk hashes.
+    /// are no chunk hashes. Returns [`Place::Ask`] if a strong digest is required, none is known, and there
+    /// is no response yet.
     ///
     /// # Errors
     /// Returns `digest.missing` if no digest, no signature and no chunk hashes are known, and the size is not
-    /// known to be wrong. Also returns this error if there are no chunk hashes and nothing is verified in
-    /// this run.
+    /// known to be wrong. Also returns this error if a strong digest is required and none is known, or if
+    /// there are no chunk hashes and nothing is verified in this run.
     /// Returns the error of the disk if the file cannot be read.
     fn repair(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
-        match self.verify(path, there, wanted, &[]) {
+        let stated = match wanted.remote {
+            _ if !self.lacks_digest(wanted, &[]) => &[][..],
+            Some(remote) if !self.lacks_digest(wanted, &remote.digests) => &remote.digests,
+            None if wanted.spec.sends.is_none() => return Ok(Some(Place::Ask(Conditions::default()))),
+            _ => return Err(digest_missing(path)),
+        };
+        match self.verify(path, there, wanted, stated) {
             Ok(Some(verified)) => Ok(Some(verified.stays(path, there, "is correct"))),
             Ok(None) if wanted.spec.chunks.is_none() => {
                 let why = "so downhaul does not know which part of the file is wrong";
@@ -383,9 +397,4 @@ impl Places {
             Err(error) => Err(error),
         }
     }
-}
-
-/// Returns true if a failure says that a file has other bytes than expected.
-fn is_other_content(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::DigestMismatch | ErrorKind::SignatureWrong)
 }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub(super) struct JobPaths {
     pub(super) settings: Arc<Settings>,
     pub(super) taken: ReservedPaths,
-    hasher: RandomState,
+    pub(super) hasher: RandomState,
 }
 
 impl JobPaths {

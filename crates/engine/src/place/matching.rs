@@ -1,18 +1,21 @@
 //! Compares an existing file with everything that is known about the wanted one: the required size, digests,
-//! the signature, and the hashes of its chunks.
+//! the signature, the hashes of its chunks, and the kind of content that its name promises.
 //!
 //! Invariant: a file that does not match is an error here, for every value of `--if-exists`. The caller
 //! decides what happens to the file.
 
 use super::{Places, Wanted};
+use crate::director::promises_data;
 use crate::disk::{self, Standing};
 use crate::known::Known;
+use downhaul_core::content::{self, Look};
 use downhaul_core::digest::{self, Digest, Expected};
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::Kept;
 use downhaul_core::identity;
 use downhaul_core::plan::Place;
 use downhaul_core::settings::Verify;
+use std::io::Read;
 use std::path::Path;
 
 impl Places {
@@ -66,7 +69,8 @@ impl Places {
         }
         let shown = path.to_string_lossy();
         if let Some(required) = wanted.spec.size.filter(|&size| size != there.file.size) {
-            let detail = format!("the existing file has {} bytes, and must have {required}", there.file.size);
+            let sizes = format!("it has {} bytes, and must have {required}", there.file.size);
+            let detail = format!("{}: {sizes}", identity::IS_NOT_WHAT);
             return Err(Error::new(ErrorKind::DigestMismatch, shown, detail));
         }
         let Known { findings, signature, .. } = wanted.known;
@@ -94,6 +98,31 @@ impl Places {
             }
         }
     }
+
+    /// Returns true with `--verify require` if no strong digest, no signature and no strong chunk hashes are
+    /// known. `stated` are the digests in the response of the server.
+    pub(super) fn lacks_digest(&self, wanted: &Wanted<'_>, stated: &[Expected]) -> bool {
+        self.settings.verify == Verify::Require && !has_strong(wanted, stated)
+    }
+
+    /// Checks that an existing file is not a web page or a Git LFS pointer under a name that promises data.
+    /// Such a file is an error even if the server still sends the same bytes.
+    pub(super) fn is_no_page(&self, path: &Path, wanted: &Wanted<'_>) -> Result<(), Error> {
+        let shown = path.to_string_lossy();
+        if !promises_data(&shown, wanted.spec, &self.settings) {
+            return Ok(());
+        }
+        let mut beginning = Vec::new();
+        let read = self.disk.open(path)?.take(content::ENOUGH as u64).read_to_end(&mut beginning);
+        read.map_err(|e| disk::failure(&e, path))?;
+        match content::look(&beginning) {
+            Look::Page => Err(Error::new(ErrorKind::ContentHtml, shown, "the existing file is such a page")),
+            Look::LfsPointer => {
+                Err(Error::new(ErrorKind::ContentPointer, shown, "the existing file is such a pointer"))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// An existing file that matches its digests, its signature or the hashes of its chunks.
@@ -112,13 +141,24 @@ impl Verified {
 
 /// Returns true if a strong digest, a signature or strong hashes of the chunks of the file are known: they
 /// were given, listed, or `stated` by the server.
-pub(super) fn has_strong(wanted: &Wanted<'_>, stated: &[Expected]) -> bool {
+fn has_strong(wanted: &Wanted<'_>, stated: &[Expected]) -> bool {
     let about = &wanted.known.findings;
     let mut expected = wanted.spec.expected.iter().chain(&about.expected).chain(stated);
     let mut chunks = wanted.spec.chunks.iter();
     about.signed.is_some()
         || expected.any(|one| one.digest.algorithm.is_strong())
         || chunks.any(|chunks| chunks.algorithm.is_strong())
+}
+
+/// Returns the error for an existing file if `--verify require` needs a strong digest and none is known.
+pub(super) fn digest_missing(path: &Path) -> Error {
+    let why = "so the existing file cannot be verified";
+    Error::new(ErrorKind::DigestMissing, path.to_string_lossy(), why)
+}
+
+/// Returns true if a failure says that a file has other bytes than expected.
+pub(super) fn is_other_content(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::DigestMismatch | ErrorKind::SignatureWrong)
 }
 
 /// Returns the place of a file that is kept.

@@ -34,15 +34,14 @@ use downhaul_core::settings::{Resume, Settings};
 use folders::Folders;
 use hashes::Hashes;
 use job_paths::JobPaths;
+use std::hash::BuildHasher;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use taken::{MOST_NUMBERED, numbered};
 
-/// The number in `Places::signed` for a file that one job of the run downloads.
-const ONE: u64 = 1;
-
-/// The number in `Places::signed` for a file that several jobs of the run download.
-const SEVERAL: u64 = 2;
+/// The number in `Places::signed` for a file that jobs with different signatures or headers download. It is
+/// practically impossible that a hash of a URL is this number.
+const SEVERAL: u64 = 0;
 
 /// The paths of the files of a run.
 pub(crate) struct Places {
@@ -51,8 +50,9 @@ pub(crate) struct Places {
     paths: JobPaths,
     folders: Folders,
     /// The hashes of files with signed URLs, or with headers of the job that identify the user. The number of
-    /// a hash is [`SEVERAL`] if several jobs of the run differ only in these signatures or headers. Then the
-    /// server may send a different file for each of these jobs.
+    /// such a hash is a second hash, which depends on the whole URL and these headers too. If several jobs of
+    /// the run differ only in these signatures or headers, the number is [`SEVERAL`]. Then the server may
+    /// send a different file for each of these jobs.
     signed: Mutex<Hashes>,
 }
 
@@ -83,12 +83,15 @@ impl Places {
     /// Reserves the name from the list or the URL when a job is queued. This reads nothing from the disk.
     pub(crate) fn reserve(&self, job: JobId, spec: &Job) -> Reserved {
         let Some(wished) = self.paths.wished(spec) else { return Reserved::Path };
-        if let Some(file) = self.signed_file(spec) {
+        let reserved = self.paths.reserve(job, spec, &wished);
+        if reserved == Reserved::Path
+            && let Some((file, url)) = self.signed_file(spec)
+        {
             let mut signed = self.signed();
-            let number = if signed.contains(file) { SEVERAL } else { ONE };
-            signed.insert(file, number);
+            let is_other = signed.get(file).is_some_and(|of| of != url);
+            signed.insert(file, if is_other { SEVERAL } else { url });
         }
-        self.paths.reserve(job, spec, &wished)
+        reserved
     }
 
     /// Returns the path that was reserved for a job.
@@ -144,27 +147,32 @@ impl Places {
         self.was_free(&path, identity).then_some((path, Place::Free { path: shown, left: false }))
     }
 
-    /// Records that a job has ended ([`JobPaths::over`]). `removed` has the job if it was removed.
-    pub(crate) fn over(&self, job: JobId, removed: Option<&Job>) {
-        self.paths.over(job, removed.is_some());
-        if let Some(file) = removed.and_then(|spec| self.signed_file(spec)) {
+    /// Records that a job has ended ([`JobPaths::over`]). `is_removed` is true if the job was removed.
+    pub(crate) fn over(&self, job: JobId, spec: &Job, is_removed: bool) {
+        let may_come_again = is_removed || self.settings.releases_names;
+        if may_come_again
+            && self.reserved(job).is_some()
+            && let Some((file, url)) = self.signed_file(spec)
+        {
             let mut signed = self.signed();
-            if signed.get(file) == Some(ONE) {
+            if signed.get(file) == Some(url) {
                 signed.remove(file);
             }
         }
+        self.paths.over(job, is_removed);
     }
 
-    /// Returns the hash in [`Places::signed`] for the file of a job. Returns `None` if its URL has no
-    /// signature, and the job has no header that identifies the user.
-    fn signed_file(&self, spec: &Job) -> Option<u64> {
+    /// Returns the hash and the number in [`Places::signed`] for the file of a job. Returns `None` if its URL
+    /// has no signature, and the job has no header that identifies the user.
+    fn signed_file(&self, spec: &Job) -> Option<(u64, u64)> {
         let first = spec.urls.first()?;
         // The headers and passwords in the settings are not considered, because they are the same for all
         // jobs.
         let may_differ =
             first.query().is_some() || !spec.headers.0.is_empty() || !spec.user_headers.0.is_empty();
-        let file = may_differ.then(|| self.origin(spec, first).signed_file()).flatten();
-        file.map(u64::from_le_bytes)
+        let origin = may_differ.then(|| self.origin(spec, first))?;
+        let file = u64::from_le_bytes(origin.signed_file()?);
+        Some((file, self.paths.hasher.hash_one(origin)))
     }
 
     /// Chooses the place of a file. If there is a response, the server's name is considered too. Blocks the
@@ -372,14 +380,29 @@ mod tests {
         let places = Places::new(Arc::default(), Arc::new(ReadOnlyFiles));
         let url = "http://h/f?X-Amz-Signature=1";
         let job = Job::given(url).expect("a URL");
-        let file = places.signed_file(&job).expect("the URL has a signature");
+        let (file, number) = places.signed_file(&job).expect("the URL has a signature");
         assert_eq!(places.reserve(JobId::new(1), &job), Reserved::Path);
-        places.over(JobId::new(1), Some(&job));
+        places.over(JobId::new(1), &job, true);
         assert_eq!(places.reserve(JobId::new(2), &job), Reserved::Path);
-        assert_eq!(places.signed().get(file), Some(ONE));
+        assert_eq!(places.signed().get(file), Some(number));
         let other = Job::given(&url.replace('1', "2")).expect("a URL");
         assert_eq!(places.reserve(JobId::new(3), &other), Reserved::Path);
-        places.over(JobId::new(3), Some(&other));
+        places.over(JobId::new(3), &other, true);
         assert_eq!(places.signed().get(file), Some(SEVERAL));
+    }
+
+    #[test]
+    fn a_job_with_a_newly_signed_url_may_follow_a_job_that_released_its_name() {
+        let settings = Settings::default().with_releases_names(true);
+        let places = Places::new(Arc::new(settings), Arc::new(ReadOnlyFiles));
+        let [first, second] = ["1", "2"]
+            .map(|signature| Job::given(&format!("http://h/f?X-Amz-Signature={signature}")).expect("a URL"));
+        let (file, number) = places.signed_file(&second).expect("the URL has a signature");
+        assert_eq!(places.reserve(JobId::new(1), &first), Reserved::Path);
+        places.over(JobId::new(1), &first, false);
+        assert_eq!(places.reserve(JobId::new(2), &second), Reserved::Path);
+        assert_eq!(places.signed().get(file), Some(number), "only one of the jobs is in progress");
+        places.over(JobId::new(2), &second, false);
+        assert_eq!(places.signed().get(file), None);
     }
 }

@@ -64,7 +64,7 @@ class _Run:
         self._jobs = jobs
         self._added = 0
         self._open: dict[int, _input.Given] = {}
-        self._is_closed = False
+        self.is_closed = False
         self._process = os.getpid()
 
     @property
@@ -81,7 +81,7 @@ class _Run:
         """Reads items of the input and adds them, as long as there is room, and for a short time. Does
         nothing while less than a quarter of the room is free. Each item is added before the next one is read,
         because reading an item may take a long time."""
-        if self._is_closed or self.room < _AHEAD // 4:
+        if self.is_closed or self.room < _AHEAD // 4:
             return
         until = time.monotonic() + _SLOW_INPUT
         for given in islice(self._jobs, self.room):
@@ -99,12 +99,12 @@ class _Run:
 
     def close_input(self) -> None:
         """Ends the session when all downloads that were added have ended."""
-        self._is_closed = True
+        self.is_closed = True
         self.core.close()
 
     def wait(self) -> float:
         """Returns how many seconds to wait for rows, before the run has other work to do."""
-        if not self._is_closed and self.room:
+        if not self.is_closed and self.room:
             return _SLOW_INPUT
         return _progress.EVERY if self.meter else 0.5
 
@@ -137,7 +137,7 @@ class _Run:
             self.meter = None
         self.core.stop()
         self.ready.clear()
-        self._is_closed = True
+        self.is_closed = True
         self._open.clear()
 
     def __repr__(self) -> str:
@@ -251,7 +251,7 @@ class AsyncDownloads(AsyncIterator[File]):
 
         loop = asyncio.get_running_loop()
         if self._items is not None and self._feeder is None:
-            self._feeder = loop.create_task(self._feed(run, self._items))
+            self._feeder = loop.create_task(_feed(run, self._items, self._has_room))
         try:
             while not run.ready:
                 if self._feeder is None:
@@ -277,15 +277,6 @@ class AsyncDownloads(AsyncIterator[File]):
         except BaseException:
             await self.aclose()
             raise
-
-    async def _feed(self, run: _Run, items: AsyncIterable[Any]) -> None:
-        """Adds the items of an asynchronous input."""
-        async for item in items:
-            run.add(_input.job(item))
-            while not run.room:
-                self._has_room.clear()
-                await self._has_room.wait()
-        run.close_input()
 
     async def aclose(self) -> None:
         """Stops the downloads that have not ended. A later call of `adownload` with the same arguments
@@ -319,9 +310,27 @@ class AsyncDownloads(AsyncIterator[File]):
         if run is not None and not run.is_elsewhere:
             run.stop()
             self._thread.shutdown(wait=False)
+            if self._feeder is not None:
+                loop = self._feeder.get_loop()
+                if not loop.is_closed():
+                    # This method may be called in any thread.
+                    loop.call_soon_threadsafe(self._feeder.cancel)
 
     def __repr__(self) -> str:
         return f"<AsyncDownloads: {self._shown!r}{'' if self._run else ', over'}>"
+
+
+async def _feed(run: _Run, items: AsyncIterable[Any], has_room: asyncio.Event) -> None:
+    """Adds the items of an asynchronous input. This function has no reference to the `AsyncDownloads`, so
+    that this object is deleted when its loop is left, even if the input has not ended."""
+    async for item in items:
+        if run.is_closed:
+            return
+        run.add(_input.job(item))
+        while not run.room:
+            has_room.clear()
+            await has_room.wait()
+    run.close_input()
 
 
 def download(

@@ -44,6 +44,16 @@ impl HangingDisk {
         }
     }
 
+    /// Waits until the partial file of `stuck` is being opened.
+    async fn until_locked(&self) {
+        let is_locked = async {
+            while !self.is_locked.load(Ordering::SeqCst) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), is_locked).await.expect("the partial file is opened");
+    }
+
     fn open_gate(&self) {
         *self.gate.0.lock().expect("no panic") = true;
         self.gate.1.notify_all();
@@ -135,12 +145,7 @@ async fn a_job_that_is_added_again_waits_for_the_partial_file_of_the_removed_job
         let settings = Settings::default().with_if_locked(if_locked);
         let world = World::with(hanging.disk.clone(), settings, builder);
         let removed = world.add("stuck", SIZE).await;
-        let is_locked = async {
-            while !hanging.is_locked.load(Ordering::SeqCst) {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(30), is_locked).await.expect("the partial file is opened");
+        hanging.until_locked().await;
         world.session.remove(removed, Remove::Discard);
         let again = world.add("stuck", SIZE).await;
         // This is longer than the wait for a partial file that another session is closing.

@@ -22,10 +22,14 @@ impl Messages<'_> {
         let assumed = if *assumed_https { hints::for_assumed_scheme(&error.code, url) } else { None };
         let pattern = if globs { None } else { hints::for_pattern(&error.code, url) };
         let redirected = if sends { hints::for_redirect(&error.code, url, &error.at, logs_in) } else { None };
+        let output = self.output();
+        let no_resume = self.args.is_some_and(|args| args.existing.no_resume);
+        let can_resume = output.is_none() && !no_resume && !self.args.is_some_and(Asks::is_special);
         let expired = || {
-            hints::for_signed_url(&error.code, url).or_else(|| hints::for_signed_url(&error.code, &error.at))
+            let advice = |url: &str| hints::for_signed_url(&error.code, url, can_resume);
+            advice(url).or_else(|| advice(&error.at))
         };
-        let output = self.output().and_then(|output| hints::for_output(&error.code, &output));
+        let output = output.and_then(|output| hints::for_output(&error.code, &output));
         let wrong = hints::is_wrong_on_disk(error).then(|| hints::WRONG_ON_DISK.to_string());
         let refused = hints::for_refused_login(&error.code, &error.message)
             .or_else(|| hints::for_digest_only(&error.code, &error.message))
@@ -35,7 +39,8 @@ impl Messages<'_> {
         let of_option = hints::for_option(&error.code, &error.message);
         let elsewhere = || hints::for_login_elsewhere(error, url);
         let is_other = |args: &Args| Asks::is_special(args) || args.options.http.range.is_some();
-        let allows_continue = self.args.is_none_or(|args| !is_other(args) && !args.existing.adopt);
+        let allows_continue =
+            !no_resume && self.args.is_none_or(|args| !is_other(args) && !args.existing.adopt);
         let exists = hints::for_existing_file(error, allows_continue);
         let looks_beside = |args: &Args| {
             let verify = args.options.verification.verify;

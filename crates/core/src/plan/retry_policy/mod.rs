@@ -64,9 +64,12 @@ pub(super) struct Situation {
     pub(super) received: u64,
     /// True if the failure happened while the path was chosen or the partial file was opened.
     pub(super) placing: bool,
-    /// True if the digest is still wrong after bytes of suspected mirrors were replaced. Another mirror then
-    /// cannot help.
-    pub(super) all_suspected: bool,
+    /// True if the digest is still wrong after the bytes of two suspected mirrors were replaced. The digest
+    /// itself is then probably wrong, and another mirror cannot help.
+    pub(super) several_suspected: bool,
+    /// True if the partial file came from the current source, and this source was therefore asked before a
+    /// source that comes first in the list.
+    pub(super) is_preferred: bool,
     /// True if workers deliver bytes or will do so.
     pub(super) transferring: bool,
     /// True if the unfinished file of another tool does not fit, and the server's file replaces it.
@@ -166,6 +169,16 @@ impl RetryPolicy {
         (self.left() > 0 && sources.revive_others(last)).then(|| self.spend())
     }
 
+    /// Returns true if a mirror whose bytes are being replaced must send no bytes after this decision. In the
+    /// last retry, it may send bytes, since the other mirrors seem to fail for good.
+    pub(super) fn keeps_suspect_out(&self, decision: FailureDecision) -> bool {
+        match decision {
+            FailureDecision::NextMirror => false,
+            FailureDecision::Ask { left } => left > 1,
+            _ => self.left() > 0,
+        }
+    }
+
     /// Counts one retry. Returns the wait before this retry.
     fn spend(&mut self) -> Duration {
         self.budget.spend();
@@ -230,12 +243,13 @@ impl RetryPolicy {
 /// Returns true if another mirror should be tried. Another mirror cannot help in these cases:
 /// - The cause is this machine or the request.
 /// - The path could not be chosen.
-/// - The digest is still wrong after bytes of suspected mirrors were replaced.
+/// - The digest is still wrong after the bytes of two suspected mirrors were replaced.
 /// - Failures of this kind are never retried. There is one exception: if a server asks for a very long wait
 ///   and no written bytes can be continued, another mirror is tried.
 ///
 /// If the next request can continue after the written bytes, another mirror is tried only when the job would
-/// otherwise give up.
+/// otherwise give up. Another mirror is also tried before the user is asked about a mirror that was only
+/// preferred because the partial file came from it.
 fn mirror_may_help(error: &Error, verdict: Verdict, situation: Situation) -> bool {
     let theirs = matches!(error.kind.blame(), Blame::Remote | Blame::Content);
     let last_try = matches!(verdict, Verdict::GiveUp | Verdict::Exhausted | Verdict::StopAll);
@@ -244,9 +258,9 @@ fn mirror_may_help(error: &Error, verdict: Verdict, situation: Situation) -> boo
     verdict != Verdict::Continue
         && theirs
         && !situation.placing
-        && !situation.all_suspected
+        && !situation.several_suspected
         && may_retry
-        && (!situation.continues || last_try)
+        && (!situation.continues || last_try || (situation.is_preferred && verdict == Verdict::Ask))
 }
 
 /// Returns true if a failure shows that the server did nothing with the request: the request could not be

@@ -11,7 +11,8 @@ const NOTHING_WRITTEN: Situation = Situation {
     best: 0,
     received: 0,
     placing: false,
-    all_suspected: false,
+    several_suspected: false,
+    is_preferred: false,
     transferring: false,
     replaces_adopted: false,
 };

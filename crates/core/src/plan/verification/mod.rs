@@ -367,8 +367,13 @@ impl Verification {
         Some(Replacement { ranges, suspect: Some(suspect) })
     }
 
-    /// Returns true if a mirror was suspected of sending wrong bytes.
-    pub(super) fn has_suspected(&self) -> bool {
-        self.suspects.any()
+    /// Returns true if at least two mirrors were suspected of sending wrong bytes.
+    pub(super) fn has_suspected_several(&self) -> bool {
+        self.suspects.count() > 1
+    }
+
+    /// Makes the suspected mirror unusable again, if its bytes are being replaced.
+    pub(super) fn keep_suspect_out(&self, sources: &mut Sources) {
+        self.suspects.keep_out(sources);
     }
 }

@@ -8,6 +8,10 @@
 
 use crate::plan::sources::{Out, Sources};
 
+/// The bytes of each mirror are replaced at most this many times, on average. Once is enough, unless the
+/// download starts again.
+const ROUNDS_MOST: usize = 2;
+
 /// The mirrors that are suspected of sending wrong bytes.
 #[derive(Debug, Default)]
 pub(super) struct Suspects {
@@ -20,11 +24,22 @@ pub(super) struct Suspects {
     replaced_unknown: bool,
     /// All mirrors that were suspected so far.
     all: Vec<usize>,
+    /// How often bytes of a mirror were replaced, also before the download started again. Some mirrors send
+    /// the whole file instead of a range, and then each replacement starts the download again.
+    rounds: usize,
 }
 
 impl Suspects {
-    pub(super) fn any(&self) -> bool {
-        !self.all.is_empty()
+    pub(super) fn count(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Makes the suspected mirror unusable again, if its bytes are being replaced and another mirror is
+    /// usable.
+    pub(super) fn keep_out(&self, sources: &mut Sources) {
+        if let Some(one) = self.current.filter(|&one| sources.has_other(one)) {
+            sources.take_out(one, Out::Suspected);
+        }
     }
 
     /// Records that bytes of an unknown source must be replaced, which is done only once. Returns true at the
@@ -46,7 +61,8 @@ impl Suspects {
         self.clear(sources);
         self.alone = alone;
         let next = among.iter().find(|one| !self.all.contains(one) && sources.has_other(**one));
-        let next = next.copied()?;
+        let next = next.copied().filter(|_| self.rounds < ROUNDS_MOST * sources.len())?;
+        self.rounds += 1;
         self.current = Some(next);
         self.all.push(next);
         sources.take_out(next, Out::Suspected);
@@ -62,7 +78,7 @@ impl Suspects {
     /// Forgets everything, because the download starts again.
     pub(super) fn forget(&mut self, sources: &mut Sources) {
         self.clear(sources);
-        *self = Suspects::default();
+        *self = Suspects { rounds: self.rounds, ..Suspects::default() };
     }
 
     fn clear(&mut self, sources: &mut Sources) {

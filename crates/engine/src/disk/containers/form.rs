@@ -1,7 +1,7 @@
 //! Provides the common interface of tars and WARCs. Its functions call those of `tar` or of `warc`.
 
 use super::open::Content;
-use super::window::{Window, each_buffer, read_full};
+use super::window::{Window, each_buffer, read_full, undamaged};
 use super::{tar, warc};
 use crate::disk::{Publishing, READ};
 use crate::hashers::Hashers;
@@ -156,12 +156,21 @@ pub(super) fn open(form: Form, container: Arc<File>, stored: &Stored) -> io::Res
     }
 }
 
+/// Returns true if the file that begins at this offset is whole, and matches a strong digest in its
+/// description, if the description has one.
+///
+/// # Errors
+/// Returns the error of the system.
+pub(super) fn is_intact(form: Form, container: &Arc<File>, start: u64) -> io::Result<bool> {
+    Ok(undamaged(matches_digest(form, container, start))? == Some(true))
+}
+
 /// Returns true if the file that begins at this offset matches a strong digest in its description, or if the
 /// description has no strong digest.
 ///
 /// # Errors
-/// Returns an error if the file or its records cannot be read.
-pub(super) fn is_intact(form: Form, container: &Arc<File>, start: u64) -> io::Result<bool> {
+/// Returns the error of the system, or another error if the file or its records are damaged.
+fn matches_digest(form: Form, container: &Arc<File>, start: u64) -> io::Result<bool> {
     if form == Form::Warc {
         warc::check_records(container, start)?;
     }

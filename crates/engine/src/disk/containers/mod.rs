@@ -11,6 +11,7 @@ mod form;
 mod index;
 mod lock;
 mod open;
+mod paths;
 mod set;
 mod tar;
 #[cfg(test)]
@@ -131,38 +132,6 @@ impl Containers {
         ContainerSet::unfinished(&output.join(names.folder()), names)
     }
 
-    /// Returns true if a container of this set should have a file, and no container has it. `path` is a path
-    /// that an event of an earlier run stated. If the container itself is gone, it was moved away, and the
-    /// result is false.
-    pub fn have_lost(&self, path: &Path) -> bool {
-        self.places_of(path).any(|(folder, number, inside)| {
-            // The folders are compared last, because this can be slow.
-            self.set.has_lost(number, &inside) && is_same(folder, &self.folder)
-        })
-    }
-
-    /// Returns the name, below the output folder, of a file in these containers. `path` is a path that an
-    /// event stated, and in a tar it has the name of the member. Returns `None` if the path does not lead
-    /// into a container of this set, or if no tar has the member. For a WARC, the name is that in the path,
-    /// and it is not checked that a WARC has the file.
-    pub fn name_of(&self, path: &Path) -> Option<String> {
-        self.places_of(path).find_map(|(folder, _, inside)| {
-            let name = self.set.name_of(&inside)?;
-            is_same(folder, &self.folder).then_some(name)
-        })
-    }
-
-    /// Returns how a path may lead into a container with a name of this set: the folder of the container, its
-    /// number, and the name of the file in it.
-    fn places_of<'p>(&'p self, path: &'p Path) -> impl Iterator<Item = (&'p Path, u64, String)> {
-        path.ancestors().skip(1).filter_map(move |container| {
-            let number = self.names.number_of(container.file_name()?.to_str()?)?;
-            let inside: Vec<_> =
-                path.strip_prefix(container).ok()?.iter().map(|part| part.to_string_lossy()).collect();
-            Some((container.parent()?, number, inside.join("/")))
-        })
-    }
-
     /// Forces all files that were added to the disk, with the names of their containers. Call this before you
     /// store elsewhere that these files are complete. Blocks the thread.
     ///
@@ -187,15 +156,6 @@ impl Containers {
     fn staged(&self, target: &Path) -> PathBuf {
         parts(&self.state).join(target.strip_prefix(&self.output).unwrap_or(target))
     }
-}
-
-/// Returns true if two paths lead to the same folder.
-fn is_same(one: &Path, other: &Path) -> bool {
-    let real = |path: &Path| match path.as_os_str().is_empty() {
-        true => fs::canonicalize("."),
-        false => fs::canonicalize(path),
-    };
-    one == other || matches!((real(one), real(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 /// Returns true if there are no partial files. Removes empty folders that were for partial files.

@@ -36,7 +36,7 @@ const NUMBERS_MOST: u32 = 1000;
 pub(super) struct ContainerSet {
     folder: PathBuf,
     names: ContainerNames,
-    numbers: Numbers,
+    pub(super) numbers: Numbers,
     bounds: Bounds,
     hasher: RandomState,
     /// The index of the files in the containers. This mutex is held only for a moment.
@@ -49,7 +49,8 @@ pub(super) struct ContainerSet {
 #[derive(Default)]
 struct Writing {
     container: Option<Open>,
-    /// The highest container number that was used or tried.
+    /// New containers get higher numbers than this one: the highest number that was used or tried, or that
+    /// [`ContainerSet::begin_above`] has set.
     last: Option<u64>,
 }
 
@@ -124,7 +125,8 @@ impl ContainerSet {
     }
 
     /// Opens a container that is not complete. Removes the first file that is damaged or not whole, and
-    /// everything after it.
+    /// everything after it. If the container cannot be read, removes nothing, because a later run may be able
+    /// to read it.
     fn continue_one(&self, number: u64) -> Result<Open, Error> {
         self.index().check_room(&self.folder)?;
         let (target, path, form) = (self.path(number), self.part(number), self.form());
@@ -140,10 +142,13 @@ impl ContainerSet {
             }
             let mut contents = form::scan(form, &file, meta.len(), |text| self.hash(text))?;
             // After a power failure, the container may have the right length but wrong bytes.
-            let is_damaged = |found: &Found| !form::is_intact(form, &file, found.start).is_ok_and(|is| is);
-            if let Some(place) = contents.all.iter().position(is_damaged) {
-                contents.end = contents.all[place].start;
-                contents.all.truncate(place);
+            let mut intact = 0;
+            while intact < contents.all.len() && form::is_intact(form, &file, contents.all[intact].start)? {
+                intact += 1;
+            }
+            if let Some(damaged) = contents.all.get(intact) {
+                contents.end = damaged.start;
+                contents.all.truncate(intact);
             }
             file.set_len(contents.end)?;
             if contents.end == 0 {

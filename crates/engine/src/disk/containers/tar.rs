@@ -7,7 +7,7 @@
 
 use super::form::{Contents, Found, LONGEST_DESCRIPTION, Stored, changed_at, no_container};
 use super::open::{Content, is_short};
-use super::window::{Window, each_buffer};
+use super::window::{Window, each_buffer, undamaged};
 use crate::disk::platform;
 use bytes::Bytes;
 use downhaul_core::containers::{Form, Sample, TAR_END};
@@ -195,7 +195,7 @@ pub(super) fn scan(file: &File, length: u64, hash: impl Fn(&str) -> u64) -> io::
     let mut archive = Archive::new(Window::new(file, 0));
     let mut sample: Option<Sample> = None;
     for member in archive.entries_with_seek()? {
-        let Ok(mut member) = member else { break };
+        let Some(mut member) = undamaged(member)? else { break };
         let blocks = member.size().checked_next_multiple_of(BLOCK as u64).unwrap_or(u64::MAX);
         let end = member.raw_file_position().saturating_add(blocks);
         if end > length {
@@ -209,7 +209,8 @@ pub(super) fn scan(file: &File, length: u64, hash: impl Fn(&str) -> u64) -> io::
                 }
             }
             Some(sample) => {
-                let Ok(Some(entry)) = description_of(&mut member, &sample) else { break };
+                let entry = undamaged(description_of(&mut member, &sample))?;
+                let Some(entry) = entry.flatten() else { break };
                 let key = Some([hash(&sample.key), hash(&sample.file())]);
                 found.all.push(Found { name: hash(&entry.out), key, start: found.end });
                 found.end = end;

@@ -1,4 +1,4 @@
-//! Tests of the tars: names and sizes of every kind, and tars that were cut or damaged.
+//! Tests of the tars: names and sizes of every kind, and tars that were cut or damaged, or cannot be read.
 
 use super::*;
 use downhaul_core::digest::Algorithm;
@@ -101,6 +101,22 @@ proptest! {
             prop_assert_eq!(there.as_ref(), Some(data));
             prop_assert!(tars.location(path).starts_with(folder.path().join("t-0.tar")));
         }
+    }
+}
+
+/// A folder can be opened, but reading it is an error of the system.
+#[cfg(unix)]
+#[test]
+fn a_container_that_cannot_be_read_does_not_count_as_damaged() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let unreadable = Arc::new(fs::File::open(folder.path()).expect("opens"));
+    let empty = Arc::new(tempfile::tempfile().expect("a file"));
+    for form in [Form::Tar, Form::Warc] {
+        let scan = |file: &fs::File| form::scan(form, file, 10_000, |_| 0);
+        assert!(scan(&unreadable).is_err_and(|e| e.raw_os_error().is_some()), "{form:?}");
+        assert!(form::is_intact(form, &unreadable, 0).is_err_and(|e| e.raw_os_error().is_some()), "{form:?}");
+        assert!(scan(&empty).is_ok_and(|found| found.all.is_empty() && !found.is_ended), "{form:?}");
+        assert!(form::is_intact(form, &empty, 0).is_ok_and(|is| !is), "{form:?}");
     }
 }
 

@@ -14,7 +14,7 @@ mod write;
 pub(super) use write::{Records, beginning};
 
 use super::form::{Contents, Found, LONGEST_DESCRIPTION, Stored, changed_at, no_container};
-use super::window::{Window, read_full};
+use super::window::{Window, read_full, undamaged};
 use crate::disk::READ;
 use downhaul_core::containers::Form;
 use downhaul_core::lock_file::Entry;
@@ -155,7 +155,7 @@ pub(super) fn open(warc: Arc<File>, stored: &Stored) -> io::Result<Box<dyn Read>
 pub(super) fn scan(warc: &File, length: u64, hash: impl Fn(&str) -> u64) -> io::Result<Contents> {
     let (mut found, mut at, mut start) = (Contents::default(), 0, None);
     while at < length {
-        let Ok(member) = Member::at(warc, at) else { break };
+        let Some(member) = undamaged(Member::at(warc, at))? else { break };
         if member.end > length {
             break;
         }
@@ -166,7 +166,8 @@ pub(super) fn scan(warc: &File, length: u64, hash: impl Fn(&str) -> u64) -> io::
             }
             "request" if start.is_some() => {}
             "metadata" => {
-                let (Some(start), Ok(Some(entry))) = (start.take(), member.description(warc)) else { break };
+                let entry = undamaged(member.description(warc))?.flatten();
+                let (Some(start), Some(entry)) = (start.take(), entry) else { break };
                 found.all.push(Found { name: hash(&entry.out), key: None, start });
                 found.end = member.end;
             }

@@ -39,6 +39,20 @@ impl<F: Borrow<File>> Seek for Window<F> {
     }
 }
 
+/// Returns the result of a read, or `None` if it failed because bytes are damaged or missing.
+///
+/// # Errors
+/// Returns an error of the system, such as that of a bad sector or of a network that is interrupted. Such an
+/// error does not show which bytes are damaged, or if any are, and a later read may succeed.
+pub(super) fn undamaged<T>(read: io::Result<T>) -> io::Result<Option<T>> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        // Only errors of the system have a number. The readers of tars and of gzip pass them on as they are.
+        Err(e) if e.raw_os_error().is_some() => Err(e),
+        Err(_) => Ok(None),
+    }
+}
+
 /// Reads to the end, and passes each buffer to `with`.
 ///
 /// # Errors

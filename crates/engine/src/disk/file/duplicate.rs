@@ -6,7 +6,7 @@
 //! changed since it was complete. While the target is made, it has the name that a new journal of the job
 //! would have. A run that is killed at that time leaves it there, and a later run of the job removes it.
 
-use super::part::attach;
+use super::attributes::attach;
 use super::{RECORD, exists, folder_of, further_records, make_folder, name_of, read_full, remove};
 use super::{remove_useless, rename};
 use crate::disk::{Attach, Duplicated, Duplicating, Publishing, READ, failure, platform};

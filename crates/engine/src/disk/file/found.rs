@@ -63,6 +63,7 @@ impl PartFile {
                     Some(length) => Some(length),
                     None => self.copy(target)?,
                 };
+                self.state().is_repair = length.is_some();
                 Ok(length.map(Found::Whole))
             }
             _ => Ok(None),

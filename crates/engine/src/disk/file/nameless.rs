@@ -3,7 +3,7 @@
 //!
 //! Invariant: the file gets its name only after all its bytes were written. An existing file is not replaced.
 
-use super::part::attach;
+use super::attributes::attach;
 use super::{make_folder, platform};
 use crate::disk::Publishing;
 use crate::trace::DISK;

@@ -4,25 +4,24 @@
 //! the meantime ([`Part::void`]). Nothing is written for an earlier generation, or after the file got its
 //! final name or was removed. The path is renamed or removed only if it still leads to the locked file.
 
+use super::attributes::attach;
 use super::found::{has_control_file, remove_control_file};
-use super::{RECORD, URL, read_full, remove, rename};
+use super::{RECORD, read_full, remove, rename};
 use crate::clock;
-use crate::disk::{Attach, Beginning, Generation, Part, Publishing, failure, platform};
+use crate::disk::{Beginning, Generation, Part, Publishing, failure, platform};
 use crate::trace::DISK;
 use bytes::Bytes;
 use downhaul_core::adopt::Adopted;
 use downhaul_core::error::{Error, ErrorKind};
-use downhaul_core::identity::Record;
 use downhaul_core::name::SideFiles;
 use downhaul_core::ranges::RangeSet;
 use downhaul_core::settings::Sync;
 use std::fs::{File, Metadata};
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
 use tracing::debug;
 
 /// Each time this many bytes were written to a file with a journal, the system is told to begin writing
@@ -55,6 +54,9 @@ pub(super) struct State {
     pub(super) journal: Option<File>,
     /// True if the journal may have a claim.
     pub(super) claims: bool,
+    /// True if the file has the bytes of the file that is being repaired. A later repair finds the right
+    /// chunks by their hashes, so it needs no journal.
+    pub(super) is_repair: bool,
     /// True if it is known that there is no file at the path of the journal.
     pub(super) no_journal: bool,
     /// A range that contains all bytes that the system was not yet told to write to the disk, and the
@@ -93,7 +95,14 @@ impl PartFile {
     pub(super) fn append(&self, state: &mut State, record: &[u8]) -> Result<(), Error> {
         let Some(journal) = state.journal.as_mut() else { return Ok(()) };
         state.claims = true;
-        journal.write_all(record).map_err(|e| failure(&e, &self.journal))
+        let append = |journal: &mut File| {
+            let before = journal.stream_position()?;
+            journal.write_all(record).inspect_err(|_| {
+                // The disk may be full. If a part of an entry stayed there, later entries could not be read.
+                let _ = journal.set_len(before).and_then(|()| journal.seek(SeekFrom::Start(before)));
+            })
+        };
+        append(journal).map_err(|e| failure(&e, &self.journal))
     }
 
     fn new_journal(&self, bytes: &[u8], sync: bool) -> Result<File, Error> {
@@ -164,7 +173,7 @@ impl Part for PartFile {
         state.generation += 1;
         (state.written, state.claims, state.journal) = (RangeSet::new(), false, None);
         if !beginning.keep {
-            state.adopted = None;
+            (state.adopted, state.is_repair) = (None, false);
             // Most files are empty already, and then no call is needed.
             if state.generation > 1 || !state.empty {
                 self.file.set_len(0).map_err(|e| failure(&e, &self.path))?;
@@ -348,30 +357,12 @@ impl Part for PartFile {
     }
 }
 
-/// Stores a record in an extended attribute of the file, and the URL, if there is one, in another. Later
-/// runs recognise the file by the record. If the disk has no extended attributes, later runs send a request
-/// to the server instead. `known` has the size and the modification time as the disk stores them. If it is
-/// `None`, they are read from the disk, because the disk may store the time with less precision.
-pub(super) fn attach(file: &File, what: &Attach, known: Option<(u64, SystemTime)>) {
-    let read = || {
-        let meta = file.metadata().ok()?;
-        Some((meta.len(), meta.modified().ok()?))
-    };
-    let Some((size, modified)) = known.or_else(read) else { return };
-    let record = Record::new(what.origin, size, modified, what.now, &what.validator);
-    if platform::attach(file, RECORD, &record.to_bytes())
-        && let Some(url) = &what.url
-    {
-        platform::attach(file, URL, url.as_bytes());
-    }
-}
-
-/// Removes the partial file if it has no journal, or a journal without claims. Such a partial file cannot be
-/// resumed.
+/// Removes the partial file if it is not a repair, and has no journal or a journal without claims. Such a
+/// partial file cannot be resumed.
 impl Drop for PartFile {
     fn drop(&mut self) {
         let state = self.state();
-        let useful = state.journal.is_some() && state.claims;
+        let useful = state.is_repair || (state.journal.is_some() && state.claims);
         drop(state);
         if !useful {
             self.discard();

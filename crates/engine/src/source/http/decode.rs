@@ -17,6 +17,7 @@ use brotli_decompressor::Decompressor;
 use bytes::Bytes;
 use downhaul_core::digest::{self, Expected};
 use downhaul_core::error::{Error, ErrorKind};
+use downhaul_core::remote::Remote;
 use downhaul_core::settings::Verify;
 use downhaul_core::show;
 use flate2::bufread::{DeflateDecoder, ZlibDecoder};
@@ -81,6 +82,14 @@ pub(super) fn decode(opened: Opened, verify: Verify, states_its_end: bool) -> Re
     let at = show::url(&remote.url);
     let coded = Coded { codings, expected, states_its_end, at };
     Ok(Opened { remote, body: decoded(body, coded) })
+}
+
+/// Forgets the size and the digests in a response without a body, if they are those of a coded body that
+/// [`decode`] would decode.
+pub(super) fn forget_coded(remote: &mut Remote) {
+    if remote.coding.as_deref().is_some_and(|name| read(name).is_some()) {
+        (remote.coding, remote.size, remote.digests) = (None, None, Vec::new());
+    }
 }
 
 /// Returns the codings in the value of a `Content-Encoding` header. Returns `None` if a coding is unknown, if

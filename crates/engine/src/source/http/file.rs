@@ -6,6 +6,7 @@
 //! password.
 
 use super::body::HttpResponse;
+use super::remembered::Remembered;
 use super::{Client, decode, login_gate, proxy, reason, redirect, request, retry_after};
 use crate::clock;
 use crate::credentials::{Asking, Given};
@@ -20,15 +21,14 @@ use downhaul_core::transcript::{Exchange, Transcript};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use url::Url;
 
 pub(crate) struct HttpFile {
     client: Arc<Client>,
     given: Given,
-    /// The URL to which the last redirects led. Later requests for ranges are sent to this URL.
-    resolved: Mutex<Option<Url>>,
+    remembered: Remembered,
     /// The source for the https form of the URL. This source sends all requests while the host requires https
     /// (HSTS).
     secured: OnceLock<Box<HttpFile>>,
@@ -45,8 +45,10 @@ impl Source for HttpFile {
                 // small.
                 return Box::pin(self.open_about(request)).await;
             }
-            let known = self.resolved().clone().or_else(|| self.answered_before(&request));
-            let known = known.filter(|_| !request.is_for_everything());
+            let known = match request.is_for_everything() {
+                true => None,
+                false => self.remembered.url().or_else(|| self.answered_before(&request)),
+            };
             let start = known.clone().unwrap_or_else(|| self.given.url.clone());
             let (mut error, mut redirected) = match self.follow(start, &request).await {
                 Ok(opened) => return Ok(opened),
@@ -55,7 +57,7 @@ impl Source for HttpFile {
             // The URL to which the redirects led is forgotten. The next request begins at the given URL
             // again, unless it is for a range and may be sent to the URL from which the bytes on the disk
             // were received.
-            *self.resolved() = None;
+            self.remembered.failed(clock::instant(), known.is_some() && error.pause.is_none());
             if request.sends.is_some() {
                 return Err(error);
             }
@@ -82,7 +84,7 @@ impl Source for HttpFile {
         match self.secured() {
             Some(secured) => secured.round_trip(),
             None => {
-                let url = self.resolved().clone();
+                let url = self.remembered.url();
                 self.client.dispatcher.round_trip(url.as_ref().unwrap_or(&self.given.url))
             }
         }
@@ -91,7 +93,7 @@ impl Source for HttpFile {
 
 impl HttpFile {
     pub(super) fn new(client: Arc<Client>, given: Given) -> HttpFile {
-        HttpFile { client, given, resolved: Mutex::new(None), secured: OnceLock::new() }
+        HttpFile { client, given, remembered: Remembered::default(), secured: OnceLock::new() }
     }
 
     /// Returns the source for the https form of the given URL, if the host requires https. The secrets for
@@ -102,12 +104,13 @@ impl HttpFile {
         Some(self.secured.get_or_init(file))
     }
 
-    /// Returns the URL from which the bytes on the disk were received, if it is not the given URL and the
-    /// request may be sent to it.
+    /// Returns the URL from which the bytes on the disk were received, if it is not the given URL, the
+    /// request may be sent to it, and it did not fail too often.
     fn answered_before(&self, request: &Request) -> Option<Url> {
         let url = request.answered_at.clone().filter(|url| *url != self.given.url)?;
         let is_downgrade = self.given.url.scheme() == "https" && url.scheme() != "https";
-        (!is_downgrade || self.client.settings.allow_downgrade).then_some(url)
+        let may = !is_downgrade || self.client.settings.allow_downgrade;
+        (may && !self.remembered.take_too_many_failures()).then_some(url)
     }
 
     /// Requests only the facts, with HEAD. Some servers refuse HEAD, for example for links that are signed
@@ -116,7 +119,15 @@ impl HttpFile {
     /// a GET for the whole file is sent. The body of its response is not read.
     async fn open_about(&self, request: Request) -> Result<Opened, Error> {
         match self.follow(self.given.url.clone(), &request).await {
-            Ok(opened) if says_what_it_is(&opened) => return Ok(opened),
+            Ok(mut opened) if says_what_it_is(&opened) => {
+                let remote = &mut opened.remote;
+                // After HEAD, `Content-Digest` is the digest of no bytes (RFC 9530, appendix B.2).
+                remote.digests.retain(|one| one.from != "Content-Digest");
+                if self.client.settings.decode {
+                    decode::forget_coded(remote);
+                }
+                return Ok(opened);
+            }
             Err((error, _)) if !is_an_answer(error.kind) || error.pause.is_some() => return Err(error),
             _ => {}
         }
@@ -186,7 +197,7 @@ impl HttpFile {
                     // If a server responds to a request for a range with a whole file, this may be a
                     // different file, such as a login page. So the URL of such a response is not remembered.
                     let has_it = request.is_for_everything() || !opened.remote.is_whole();
-                    *self.resolved() = Some(url).filter(|url| has_it && *url != self.given.url);
+                    self.remembered.set(Some(url).filter(|url| has_it && *url != self.given.url));
                     return Ok(*opened);
                 }
             }
@@ -321,10 +332,6 @@ impl HttpFile {
         let (headers, sends) = (request.headers.as_deref(), request.sends.as_deref());
         Asking { given: &self.given, url, method: request::method(request), headers, sends }
     }
-
-    fn resolved(&self) -> std::sync::MutexGuard<'_, Option<Url>> {
-        self.resolved.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Returns true if a response to a request for the facts says that the file is unchanged, or states a size
@@ -355,6 +362,8 @@ fn is_about_ranges(kind: ErrorKind) -> bool {
             | ErrorKind::HttpNoRanges
             | ErrorKind::HttpMalformed
             | ErrorKind::HttpStatus
+            // With `--decode auto`, a range of a compressed body cannot be decoded.
+            | ErrorKind::HttpEncoding
     )
 }
 

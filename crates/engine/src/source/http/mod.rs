@@ -30,6 +30,7 @@ mod names;
 mod proxy;
 mod reason;
 mod redirect;
+mod remembered;
 mod request;
 mod response_head;
 mod retry_after;

@@ -44,6 +44,12 @@ impl ContainerSet {
         self.place_inside(inside).is_none() && self.index().has_container(number)
     }
 
+    /// Makes new containers get higher numbers than this one.
+    pub(in super::super) fn begin_above(&self, number: u64) {
+        let mut writing = self.writing();
+        writing.last = writing.last.max(Some(number));
+    }
+
     /// Returns the name of the file that has the name `inside` in its container. Returns `None` if no tar has
     /// the member. In a WARC, the two names are equal, and it is not checked that the file exists.
     pub(in super::super) fn name_of(&self, inside: &str) -> Option<String> {
