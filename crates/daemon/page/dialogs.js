@@ -12,6 +12,16 @@ const at = (id) => /** @type {any} */ (document.getElementById(id));
 /** The longest time that the graph of a download shows, in seconds. */
 const GRAPH_SECONDS = 300;
 
+/** Fills in a field with the present value of a setting. @param {string} id @param {string|number} value */
+function fill(id, value) {
+  at(id).defaultValue = at(id).value = String(value);
+}
+
+/** Returns true if the user has changed a field since it was filled in. @param {string} id */
+function isChanged(id) {
+  return at(id).value !== at(id).defaultValue;
+}
+
 for (const button of document.querySelectorAll("[data-close]")) {
   button.addEventListener("click", () => button.closest("dialog")?.close());
 }
@@ -107,7 +117,7 @@ let open = null;
 export function openDetails(download) {
   open = download.id;
   at("details-problem").textContent = "";
-  at("limit").value = download.limit ? Math.round(download.limit / 1024) : 0;
+  fill("limit", download.limit ? Math.ceil(download.limit / 1024) : 0);
   at("new-url").value = "";
   showDetails(download);
   at("details").showModal();
@@ -177,9 +187,15 @@ at("details").querySelector("form").addEventListener("submit", (/** @type {Event
 at("apply").addEventListener("click", () =>
   change(async () => {
     /** @type {Record<string, unknown>} */
-    const sent = { options: { "max-download-limit": `${at("limit").value || 0}K` } };
+    const sent = {};
+    const [id, limit] = [open, at("limit").value];
+    if (isChanged("limit")) sent.options = { "max-download-limit": `${limit || 0}K` };
     if (at("new-url").value) sent.urls = [at("new-url").value];
-    showDetails(await api.call("PATCH", `/downloads/${open}`, sent));
+    const download = await api.call("PATCH", `/downloads/${id}`, sent);
+    // In the meantime, the details of another download may have been opened.
+    if (open !== id) return;
+    showDetails(download);
+    at("limit").defaultValue = limit;
   }),
 );
 at("delete").addEventListener("click", () =>
@@ -210,15 +226,19 @@ const SETTINGS = [
 
 export async function openSettings() {
   const settings = await api.call("GET", "/settings");
-  for (const [id, name, factor] of SETTINGS) at(id).value = Math.round(Number(settings[name]) / factor);
-  at("set-dir").value = settings.dir;
+  for (const [id, name, factor] of SETTINGS) fill(id, Math.ceil(Number(settings[name]) / factor));
+  fill("set-dir", settings.dir);
   at("settings-problem").textContent = "";
   at("settings").showModal();
 }
 onSubmit("settings", async () => {
   /** @type {Record<string, string>} */
-  const sent = { dir: at("set-dir").value };
-  for (const [id, name, factor] of SETTINGS) sent[name] = String(Number(at(id).value) * factor);
+  const sent = {};
+  // Other settings are not sent, so that a later change of the configuration still has an effect on them.
+  if (isChanged("set-dir")) sent.dir = at("set-dir").value;
+  for (const [id, name, factor] of SETTINGS) {
+    if (isChanged(id)) sent[name] = String(Number(at(id).value) * factor);
+  }
   await api.call("PATCH", "/settings", sent);
 });
 at("forget-secret").addEventListener("click", () => {

@@ -46,22 +46,22 @@ pub fn of(entry: &Entry, options: &Options, folders: &Folders) -> Result<Job, Fa
         (Some(path), _) => job.to_path(path),
         (None, Some(out)) if folders.are_all() => {
             // As in aria2, a name that begins with a slash is below the folder too.
-            job.to_path(out.trim_start_matches('/')).with_if_exists(if_exists(options))
+            job.to_path(out.trim_start_matches('/'))
         }
-        (None, Some(out)) => {
-            job.with_destination(Destination::Name(name(out)?)).with_if_exists(if_exists(options))
-        }
-        (None, None) => job.with_if_exists(if_exists(options)),
+        (None, Some(out)) => job.with_destination(Destination::Name(name(out)?)),
+        (None, None) => job,
     };
-    job = job.with_output(folder);
+    job = job.with_output(folder).with_if_exists(if_exists(options));
     job.connections = connections(options);
     job.limit_rate = limit(options);
     if let Some(facts) = &entry.facts {
         job = facts.apply(job)?;
     }
     if entry.path.is_some() && !matches!(job.if_exists, Some(IfExists::Overwrite | IfExists::Update)) {
-        // An existing file of this name may be the file of this download. So it is checked, even if the list
-        // says that existing files are kept.
+        // An existing file of this name may be the file of this download. So it is checked, even if the
+        // options say that the new file gets a number, or the list says that existing files are kept. If the
+        // options or the list say that an existing file is replaced, an older file may still exist, which the
+        // earlier job has not replaced yet.
         job = job.with_if_exists(IfExists::Check);
     }
     if let Some(checksum) = options.get("checksum") {

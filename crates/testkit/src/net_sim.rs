@@ -1,13 +1,17 @@
 //! Simulated servers for one file that misbehave at random, without sockets and without real time. [`World`]
 //! decides the response to each request from a seed, makes the rules of the job, and checks the result.
-//! [`crate::plan_sim`] runs only the plan in such a world, step by step. [`SimSource`] is a [`Source`], so
+//! [`crate::plan_sim`] runs only the plan in such a world, step by step. [`SimSource`] is a source, so
 //! that the whole engine can run in the same worlds with tokio's paused clock.
 
 pub mod host;
+mod mirrors;
+mod source;
+
+pub(crate) use mirrors::MIRRORS_MOST;
+pub use source::SimSource;
 
 use crate::conformance::Abilities;
 use crate::{content, sha256};
-use bytes::Bytes;
 use downhaul_core::digest::{Algorithm, Digest, Expected};
 use downhaul_core::error::{Error, ErrorKind, Pause, Why};
 use downhaul_core::identity::{Key, Origin};
@@ -15,11 +19,10 @@ use downhaul_core::job::{ChunkHashes, IfLocked};
 use downhaul_core::plan::{Rules, Sizes};
 use downhaul_core::remote::{self, Remote, Span};
 use downhaul_core::settings::{OnError, Verify};
-use downhaul_engine::source::{Opened, Request, Source};
+use downhaul_engine::source::Request;
 use fastrand::Rng;
-use futures_util::future::BoxFuture;
-use futures_util::stream::{self, StreamExt};
-use std::sync::{Arc, Mutex};
+use mirrors::Mirror;
+use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
 
@@ -29,6 +32,10 @@ const LARGEST: u64 = 400_000;
 
 /// Most files are smaller than this, so that a test can simulate many of them.
 const COMMON: u64 = 100_000;
+
+/// A web page and an error message that may be sent in place of the file.
+const PAGE: &[u8] = b"<html>Please log in</html>";
+const MESSAGE: &[u8] = b"{\"error\":\"quota\"}";
 
 /// The sizes that the plan uses, reduced for these small files.
 const SIZES: Sizes = Sizes {
@@ -67,6 +74,8 @@ pub struct World {
     wrong_source: Option<usize>,
     /// True if most requests for a range of a file above 1,000 bytes get a page or an error message.
     sends_pages: bool,
+    /// The mirrors, if each source has a file of its own.
+    mirrors: Vec<Mirror>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -132,6 +141,7 @@ impl World {
             several: false,
             wrong_source: None,
             sends_pages: rng.u8(0..6) == 0,
+            mirrors: Vec::new(),
             rng,
         };
         if count == 1 && world.rng.u8(0..3) == 0 {
@@ -226,11 +236,14 @@ impl World {
     /// Returns true if a source may send a wrong byte, or something else instead of the file. Wrong digests
     /// in a list do not count.
     pub fn has_wrong_source(&self) -> bool {
-        self.wrong_source.is_some() || self.sends_pages
+        self.wrong_source.is_some() || self.sends_pages || !self.mirrors.is_empty()
     }
 
     /// Returns the response to a request to one of several sources.
     pub fn meet_at(&mut self, source: usize, request: Request) -> Meeting {
+        if let Some(mirror) = self.mirrors.get_mut(source) {
+            return mirror.meet(request);
+        }
         let mut meeting = self.meet(request);
         if self.wrong_source == Some(source) && !meeting.body.is_empty() && self.rng.u8(0..3) == 0 {
             let at = self.rng.usize(0..meeting.body.len());
@@ -282,8 +295,8 @@ impl World {
     fn something_else(&mut self) -> Meeting {
         // If the length of the file is unknown, a client accepts any text except a web page as a new version.
         let (content_type, body) = match self.rng.bool() || !self.announces_length {
-            true => ("text/html", b"<html>Please log in</html>".to_vec()),
-            false => ("application/json", b"{\"error\":\"quota\"}".to_vec()),
+            true => ("text/html", PAGE.to_vec()),
+            false => ("application/json", MESSAGE.to_vec()),
         };
         let mut remote = Remote::whole(Url::parse("http://sim/login").expect("a URL"));
         remote.content_type = Some(content_type.into());
@@ -358,43 +371,5 @@ impl World {
             return Err("a file was published although its digest was wrong".into());
         }
         Ok(())
-    }
-}
-
-/// A source in a simulated world, for the whole engine.
-pub struct SimSource {
-    world: Arc<Mutex<World>>,
-}
-
-impl SimSource {
-    /// Returns a source in this world.
-    pub fn new(world: Arc<Mutex<World>>) -> Self {
-        SimSource { world }
-    }
-}
-
-impl Source for SimSource {
-    fn open(&self, request: Request) -> BoxFuture<'_, Result<Opened, Error>> {
-        Box::pin(async move {
-            let (meeting, delay, length) = {
-                let mut world = self.world.lock().expect("no panic");
-                let mut meeting = world.meet(request.clone());
-                world.spoil(request, &mut meeting);
-                (meeting, world.rng.u64(0..2000), world.rng.usize(1..200_000))
-            };
-            tokio::time::sleep(Duration::from_millis(delay)).await;
-            let remote = meeting.head?;
-            let buffers: Vec<Bytes> = meeting.body.chunks(length).map(Bytes::copy_from_slice).collect();
-            // Some bodies arrive together with their head.
-            let pause = if delay % 4 == 0 { 0 } else { delay / 10 };
-            let body = stream::iter(buffers).then(move |bytes| async move {
-                if pause > 0 {
-                    tokio::time::sleep(Duration::from_millis(pause)).await;
-                }
-                Ok(bytes)
-            });
-            let end = stream::iter(meeting.end.err().map(Err));
-            Ok(Opened { remote, body: Box::pin(body.chain(end)) })
-        })
     }
 }

@@ -6,10 +6,13 @@
 //! simulation asserts both.
 
 mod disk;
+mod drive;
 
-use crate::net_sim::{Meeting, World};
+pub use drive::{drive_mirrors, drive_plan};
+
+use crate::net_sim::{MIRRORS_MOST, Meeting, World};
 use crate::plan_trace::Trace;
-use downhaul_core::concurrency::{AUTO_MOST, Controller};
+use downhaul_core::concurrency::Controller;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::EventKind;
 use downhaul_core::journal::Claim;
@@ -85,6 +88,8 @@ struct Sim {
     most_connections: usize,
     /// The controller of the host. All runs of a simulation share it.
     controller: Controller,
+    /// True if no run is killed, and if disk and connections do not fail.
+    is_calm: bool,
     /// True if the job states the number of connections.
     named: bool,
     /// The longest time until a response, in milliseconds.
@@ -105,53 +110,6 @@ struct Sim {
     published: Option<Vec<u8>>,
 }
 
-/// Runs a download, including restarts, in a simulated world that depends only on the seed.
-///
-/// # Panics
-/// Panics if the plan breaks its invariant, publishes wrong bytes, or does not end.
-pub fn drive_plan(seed: u64) -> Ended {
-    let mut world = World::new(seed);
-    let rules = world.rules();
-    let most_connections = if world.rng.u8(0..4) == 0 { world.rng.usize(1..5) } else { usize::MAX };
-    let mut sim = Sim {
-        seed,
-        now: Duration::ZERO,
-        connections: Vec::new(),
-        most_connections,
-        controller: Controller::new(AUTO_MOST),
-        named: rules.connections.is_some(),
-        slowest_response: if world.rng.u8(0..5) == 0 { 5_000 } else { 300 },
-        check: VecDeque::new(),
-        later: VecDeque::new(),
-        disk: Vec::new(),
-        there: RangeSet::new(),
-        journal: Vec::new(),
-        adopted: None,
-        generation: 0,
-        seen: Seen::default(),
-        trace: Trace::new(),
-        published: None,
-        world,
-    };
-    if sim.world.rng.u8(0..16) == 0 {
-        sim.leave_a_prefix();
-    }
-    for _ in 0..8 {
-        match sim.run(rules.clone()) {
-            Run::Killed => sim.damage(),
-            // After a run that failed, a user often starts another run.
-            Run::Over(Outcome::Failed { resumable: true, .. }, _) if sim.world.rng.bool() => sim.damage(),
-            Run::Over(outcome, published) => {
-                let finished = matches!(outcome, Outcome::Finished);
-                assert_eq!(finished, published.is_some(), "seed {seed}");
-                return Ended { outcome, published, seen: Seen { trace: sim.trace.value(), ..sim.seen } };
-            }
-        }
-    }
-    let seen = Seen { trace: sim.trace.value(), ..sim.seen };
-    Ended { outcome: Outcome::Skipped, published: None, seen }
-}
-
 enum Run {
     Over(Outcome, Option<Vec<u8>>),
     Killed,
@@ -161,7 +119,7 @@ impl Sim {
     fn run(&mut self, rules: Rules) -> Run {
         let (seed, retries) = (self.seed, rules.retries);
         let mut plan = Plan::new(rules);
-        let killed_at = if self.world.rng.u8(0..4) == 0 { self.world.rng.usize(0..200) } else { usize::MAX };
+        let killed_at = if self.happens(4) { self.world.rng.usize(0..200) } else { usize::MAX };
         self.connections.clear();
         self.check.clear();
         self.later.clear();
@@ -180,7 +138,7 @@ impl Sim {
             }
             let most = self.most_connections.saturating_sub(self.connections.len());
             let allowance = self.controller.allowance(most, self.named);
-            let action = plan.next(self.now, &[allowance, allowance, allowance]);
+            let action = plan.next(self.now, &[allowance; MIRRORS_MOST]);
             self.trace.add(self.now, &action);
             match action {
                 Action::Tell(event) => self.told(&event, retries),
@@ -227,7 +185,7 @@ impl Sim {
                 let connection = self.connection(worker);
                 let connection = connection.unwrap_or_else(|| panic!("seed {seed}: no response to accept"));
                 (connection.accepted, connection.skip) = (true, skip);
-                (connection.at, connection.end) = (at, end);
+                (connection.from, connection.at, connection.end) = (at, at, end);
                 (connection.due, connection.generation) = (Some(now), generation);
             }
             Action::Cut { worker, end } => {
@@ -254,9 +212,10 @@ impl Sim {
         self.seen.requests += 1;
         self.controller.on_opened(false);
         let meeting = self.world.meet_at(source, request);
+        let is_silent = self.happens(20);
         let rng = &mut self.world.rng;
         let speed = match rng.u8(0..20) {
-            0 => 0,
+            _ if is_silent => 0,
             1 => 500,
             _ => rng.u64(5_000..200_000),
         };

@@ -13,13 +13,16 @@ use downhaul_engine::source::{GivenBy, Source, Sources};
 use downhaul_engine::{Events, Session};
 use downhaul_testkit::fake_disk::FakeDisk;
 use downhaul_testkit::net_sim::{SimSource, World};
-use downhaul_testkit::plan_sim::{Seen, drive_plan};
+use downhaul_testkit::plan_sim::{Seen, drive_mirrors, drive_plan};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use url::Url;
 
 /// The number of whole downloads with only the plan, including restarts.
 const PLANS: u64 = 100_000;
+
+/// The number of downloads from several mirrors.
+const MIRRORS: u64 = 20_000;
 
 /// The number of downloads with power cuts.
 const POWER_CUTS: u64 = 300;
@@ -69,6 +72,26 @@ fn plans_download_files_in_a_hundred_thousand_simulated_worlds() {
             assert!(happened > seeds.len() / 200, "{what}: only {happened} times");
         }
     }
+}
+
+/// In these worlds, one mirror always works. Each of the others is good too, or is dead, dies later, sends a
+/// page, has another file, or breaks off.
+#[test]
+fn a_good_mirror_is_found_and_files_of_mirrors_are_never_mixed() {
+    let mut failed = Vec::new();
+    for seed in seeds(MIRRORS) {
+        // With a digest, only the right file may be published. A good mirror has it, so the download
+        // succeeds.
+        let ended = drive_mirrors(seed, true);
+        if ended.outcome != Outcome::Finished {
+            failed.push((seed, ended.outcome, ended.seen.requests));
+        }
+        // Without a digest, the file of any mirror may be published.
+        drive_mirrors(seed, false);
+    }
+    // A download may fail if another mirror asks for a long wait, or if the others use up its retries.
+    let most = usize::try_from(MIRRORS / 200).expect("small");
+    assert!(failed.len() <= most, "{} downloads failed: {:?}", failed.len(), &failed[..10.min(failed.len())]);
 }
 
 /// Prints two fingerprints of all actions of plans: one for simulated worlds, and one for lists of inputs. A

@@ -44,6 +44,10 @@ const NOT_HERE: [(&str, &str); 4] =
 /// options apply only if the command line has a single file. None of them applies to the files of clients.
 const OF_ONE: [&str; 5] = ["checksum", "gid", "index-out", "out", "pause"];
 
+/// Options that have an effect only if clients are served. Without clients, a paused download could not be
+/// resumed.
+const OF_CLIENTS: [&str; 2] = ["pause", "pause-metadata"];
+
 /// Downloads the files of the command line, and returns the exit status.
 pub(super) fn run(given: &Arguments) -> u8 {
     match start(given) {
@@ -130,6 +134,7 @@ fn settings_of(options: &Options, screen: &mut Screen) -> Result<(Settings, Args
 /// Returns the options that all downloads inherit, and the options of the daemon.
 fn of_all(options: &Options, folder: &Path) -> Options {
     let mut all = Options::default();
+    let options = if rpc::is_enabled(options) { options.clone() } else { options.without(&OF_CLIENTS) };
     for (name, value) in options.without(&OF_ONE).iter() {
         if row(name).is_some_and(|row| row.1 != Scope::Ignored) {
             // The value was checked before.
@@ -175,8 +180,7 @@ fn add(daemon: &Daemon, options: &Options, items: Vec<Item>, screen: &mut Screen
         }
         own.extend(item.options.clone());
         if !is_served {
-            // Without clients, a paused download could not be resumed.
-            own = own.without(&["pause"]);
+            own = own.without(&OF_CLIENTS);
         }
         let item = Item { options: own, ..item };
         let added = match is_served && is_list {

@@ -575,3 +575,21 @@ fn retry_wait_is_the_shortest_wait_before_a_retry() {
     assert_eq!(out.status, 0, "{}", out.stderr);
     assert!(begin.elapsed() >= Duration::from_secs(3), "{:?}", begin.elapsed());
 }
+
+#[test]
+fn without_clients_the_files_of_a_document_are_downloaded_even_with_pause_metadata() {
+    let server = Server::start();
+    let url = server.put("/a", content("a", 5000));
+    let document = format!(
+        r#"<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="a"><url>{url}</url></file></metalink>"#
+    );
+    let document = server.put("/d.meta4", document.into_bytes());
+    for args in [&["--pause-metadata", &document][..], &["-i", "list"]] {
+        let place = Place::new();
+        place.write("list", format!("{document}\n pause-metadata=true\n"));
+        // A run with a paused download would end only because of `--stop`.
+        let out = aria2c(&place, &[&["--stop=20"], args].concat());
+        assert_eq!(out.status, 0, "{args:?}: {}{}", stdout(&out), out.stderr);
+        assert!(place.file("a") == Some(content("a", 5000)), "{args:?}: {:?}", place.files());
+    }
+}

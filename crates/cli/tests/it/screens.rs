@@ -11,6 +11,23 @@ use std::time::{Duration, Instant};
 const QUESTION: &str = "Retry (r), retry all (a), skip (s) or exit (e)?";
 
 #[test]
+fn a_file_that_the_user_retries_does_not_wait_for_all_other_small_files() {
+    let (server, place) = (Server::start(), Place::new());
+    let failed = "status/0/failed?status=404";
+    let others = (0..80).map(|n| format!("capped/1000/f{n}?wait=100"));
+    let urls: Vec<_> = std::iter::once(failed.into()).chain(others).map(|path| server.url(&path)).collect();
+    place.write("list", urls.join("\n"));
+    let mut terminal = Terminal::start(&place, 100, 24, &["-i", "list", "-j", "2"]);
+    terminal.wait_for_text(QUESTION);
+    server.becomes(failed, "well_behaved/1000/failed");
+    terminal.press("r");
+    assert_eq!(terminal.end().0, 0);
+    let requests = server.requests();
+    let again = requests.iter().rposition(|request| request.target.contains("failed")).expect("a request");
+    assert!(again + 20 < requests.len(), "request {again} of {}", requests.len());
+}
+
+#[test]
 fn running_files_have_bars_and_the_total_has_a_line() {
     let server = Server::start();
     let place = Place::new();

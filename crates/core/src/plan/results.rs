@@ -148,7 +148,8 @@ impl Plan {
     /// of the bytes are fetched again from other mirrors. This is repeated until the digest is right, or
     /// until each mirror that sent bytes was suspected once.
     fn whole_is_wrong(&mut self, now: Duration, why: String) {
-        let replacement = match self.mixes() {
+        let mixes = self.mixes();
+        let replacement = match mixes {
             false => None,
             true => {
                 let provenance = self.transfer.ledger().provenance();
@@ -171,6 +172,7 @@ impl Plan {
             let error = Error::new(ErrorKind::DigestMismatch, at, what);
             return self.tell_retry(&error, 0, Duration::ZERO, self.prefix());
         }
+        self.verification.count_wrong_file(mixes, &mut self.sources);
         self.failed(now, self.identity.wrong_digest(self.path(), why, self.transfer.received() == 0));
     }
 
@@ -279,8 +281,7 @@ impl Plan {
         self.failed(now, error);
     }
 
-    /// Decides what follows a failure of the job, and carries it out. No worker is left when this function is
-    /// called.
+    /// Decides what follows a failure of the job, and carries it out. No worker is left at this time.
     pub(super) fn failed(&mut self, now: Duration, error: Error) {
         if self.stopped {
             return self.give_up(&error, false, false);
@@ -341,8 +342,8 @@ impl Plan {
             best: self.transfer.best(),
             received: self.transfer.received(),
             placing: matches!(self.state, State::Looking | State::Placing(_)),
-            several_suspected: self.verification.has_suspected_several()
-                && error.kind == ErrorKind::DigestMismatch,
+            is_digest_doubtful: error.kind == ErrorKind::DigestMismatch
+                && self.verification.is_digest_doubtful(),
             is_preferred: self.sources.is_preferred(),
             transferring: self.state == State::Transferring,
             replaces_adopted: false,

@@ -144,6 +144,12 @@ impl Sources {
         (self.current, self.is_preferred) = (source, true);
     }
 
+    /// Gives each source a turn again. The caller does this if a digest is wrong and bytes of several sources
+    /// were mixed.
+    pub(super) fn begin_turns(&mut self) {
+        self.all.iter_mut().for_each(|one| one.had_turn = false);
+    }
+
     /// Returns true if the current source was preferred, because the partial file came from it.
     pub(super) fn is_preferred(&self) -> bool {
         self.is_preferred

@@ -150,20 +150,22 @@ impl Options {
     }
 
     /// Returns these options, and the options of `below` that are not set here. A login is a user name and a
-    /// password. If a proxy is set here and a different one in `below`, the login of the proxy in `below` is
-    /// left out, because it belongs to that proxy alone. If the user name of a login is set here and is not
-    /// the one in `below`, the password of this login in `below` is left out.
+    /// password. If a proxy is set in `below`, and a different one or an empty value is set here, the login
+    /// of the proxy in `below` is left out, because it belongs to that proxy alone. If the user name of a
+    /// login is set here, and there is a different one in `below`, the password in `below` is left out.
     #[must_use]
     pub fn above(&self, below: &Options) -> Options {
         let is_replaced = |proxy: &str| {
             let (own, other) = (self.get(proxy), below.get(proxy));
-            own.is_some() && other.is_some() && own != other
+            self.is_set(proxy) && other.is_some() && own != other
         };
         let mut all = below.filtered(|name| {
             let proxy = name.strip_suffix("-user").or(name.strip_suffix("-passwd"));
             let user = name.strip_suffix("-passwd").map(|login| format!("{login}-user"));
             !proxy.is_some_and(|proxy| proxy.ends_with("-proxy") && is_replaced(proxy))
-                && !user.is_some_and(|user| self.is_set(&user) && self.get(&user) != below.get(&user))
+                && !user.is_some_and(|user| {
+                    self.is_set(&user) && below.get(&user).is_some_and(|other| self.get(&user) != Some(other))
+                })
         });
         all.extend(self.clone());
         all
@@ -346,6 +348,8 @@ mod tests {
         let own = of(json!({ "all-proxy": "http://q:1" })).above(&below);
         assert_eq!((own.get("all-proxy-user"), own.get("all-proxy-passwd")), (None, None));
         assert_eq!((own.get("all-proxy"), own.get("http-user")), (Some("http://q:1"), Some("a")));
+        let without = of(json!({ "all-proxy": "" })).above(&below);
+        assert_eq!((without.get("all-proxy-user"), without.get("all-proxy-passwd")), (None, None));
         // The same proxy keeps its login, and a proxy that is set after its login gets it.
         let same = of(json!({ "all-proxy": "http://p:1", "split": 2 })).above(&below);
         assert_eq!(same.get("all-proxy-user"), Some("me"));

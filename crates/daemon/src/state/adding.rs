@@ -148,7 +148,9 @@ impl State {
         let own = item.options.of_downloads();
         let gid = own.get("gid").map_or_else(|| Ok(self.free_gid(new)), |text| self.chosen_gid(text, new));
         let state = if own.is_true("pause") { entry::State::Paused } else { entry::State::Waiting };
-        let inherited = self.globals.inherited();
+        // The login of a proxy is not inherited together with another proxy.
+        let all = self.globals.all();
+        let inherited = self.globals.inherited().outside(&all.outside(&own.above(all)));
         let mut options = own.without(&OF_ADDING).above(&inherited.without(&OF_ADDING));
         if let (Some(headers), Some(more)) = (own.get("header"), inherited.get("header")) {
             // As in aria2, the headers of a download are added to those of the daemon. A header of the

@@ -192,7 +192,12 @@ impl State {
         if before.state.is_over() {
             return Err(over(format!("Cannot change option for GID#{}", before.gid), "changed"));
         }
-        let change = change.of_downloads().without(&OF_ADDING).changed_from(&self.options_of(before));
+        let all = self.options_of(before);
+        let change = change.of_downloads().without(&OF_ADDING).changed_from(&all);
+        // A login of the old proxy is not sent to a new one, and the password of the old user is not used for
+        // a new one.
+        let dropped = all.outside(&change.above(&all));
+        after.options = after.options.outside(&dropped);
         after.options.extend(change);
         if before.path.is_some() && !self.has_same_name(before, after) {
             // The bytes of the partial file would be of no use under another name.

@@ -37,7 +37,9 @@ impl Globals {
         }
         // A folder that clients have chosen is used as long as the user allows it.
         let is_allowed = stored.get("dir").is_none_or(|folder| folders.allow(folder).is_ok());
-        let set = stored.outside(&explicit);
+        // The login of a proxy that the command line replaces is not sent to the new proxy.
+        let dropped = stored.outside(&explicit.above(&stored));
+        let set = stored.outside(&explicit).outside(&dropped);
         let set = if is_allowed { set } else { set.without(&["dir"]) };
         let all = set.above(&given);
         Globals { given: given.of_downloads(), replaced: stored.outside(&set), set, all }
@@ -60,12 +62,14 @@ impl Globals {
 
     /// Returns the options after a change by a client.
     pub(super) fn changed(&self, change: &Options) -> Globals {
-        let set = change.above(&self.set);
+        let all = change.above(&self.all);
+        // The login of a proxy that clients have set is dropped too if the user gave this proxy.
+        let dropped = self.all.outside(&all);
         Globals {
             given: self.given.clone(),
+            set: change.above(&self.set.outside(&dropped)),
             replaced: self.replaced.outside(change),
-            all: change.above(&self.all),
-            set,
+            all,
         }
     }
 

@@ -154,7 +154,7 @@ impl State {
         match &event.kind {
             // A client has changed the URLs or the options since the job was made. For instance, another
             // digest is expected now. The result of the old job proves nothing, so the next job checks the
-            // file.
+            // file or downloads it again.
             _ if ends && is_stopping && begins_again(&made, &entry) => Vec::new(),
             // The next job of a download that was just paused continues the same partial file. If a client
             // has changed the folder or the name of the download, the next job begins with a new file.

@@ -184,8 +184,10 @@ impl Director {
             let (name, most) = (host_of(spec, 0).to_string(), self.most_at_host(spec, 0));
             let origin = spec.urls.first().map(|url| url.origin().ascii_serialization());
             let named = self.most_connections(spec).is_some();
-            self.connections.host(&name, origin, most, named);
-            (self.lending.host, self.lending.most) = (name, most);
+            let before = std::mem::replace(&mut self.lending.host, name);
+            self.connections.forget_if_many(&before);
+            self.connections.host(&self.lending.host, origin, most, named);
+            self.lending.most = most;
         }
         let host = self.connections.hosts.get_mut(&self.lending.host);
         let is_limited = host.is_none_or(|host| {
@@ -236,6 +238,7 @@ impl Director {
             && listed_size(spec).is_none_or(|size| size <= SMALL)
             && matches!(destination, Destination::Server | Destination::Name(_) | Destination::Path(_))
             && self.lending.host == host_of(spec, 0)
+            && self.lending.most == self.most_at_host(spec, 0)
             && !self.seeks_facts
             && settings.resume_of(spec) == Resume::Auto
             && settings.sync != Sync::Always
@@ -270,7 +273,8 @@ impl Director {
         // If the next job is not ordinary, one job less is lent, so that this next job can start.
         let is_next = !self.lending.has_waiting();
         let waits = is_next && self.queue.peek().is_some_and(|(id, spec)| !self.is_ordinary(id, spec));
-        let files = self.parallel().saturating_sub(active + usize::from(waits));
+        // Idle jobs that may continue come before lent jobs.
+        let files = self.parallel().saturating_sub(active + usize::from(waits) + self.ready.len());
         // Running jobs of this host that need a connection and have none come before lent jobs.
         let host = &self.lending.host;
         let starves = |one: &&Running| {

@@ -18,7 +18,7 @@ impl Sim {
     pub(super) fn carry_out_on_disk(&mut self, plan: &mut Plan, action: Action) {
         let (seed, now) = (self.seed, self.now);
         match action {
-            Action::Look { remote: None } if self.world.rng.u8(0..6) == 0 => {
+            Action::Look { remote: None } if self.happens(6) => {
                 plan.on(now, Input::Looked(Ok(Place::Ask(Conditions::default()))));
             }
             Action::Look { .. } => {
@@ -35,7 +35,7 @@ impl Sim {
             }
             Action::Begin(begin) => {
                 self.begin(&begin);
-                let fails = self.world.rng.u8(0..50) == 0;
+                let fails = self.happens(50);
                 let result = if fails { Err(Error::new(ErrorKind::DiskFull, "sim", "")) } else { Ok(()) };
                 plan.on(now, Input::Begun(result));
             }
@@ -64,7 +64,7 @@ impl Sim {
                 assert!(self.disk.len() >= size, "seed {seed}");
                 self.disk.truncate(size);
                 self.world.check(&self.disk).unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));
-                if self.world.rng.u8(0..20) == 0 {
+                if self.happens(20) {
                     let full = Error::new(ErrorKind::DiskFull, "sim", "");
                     return plan.on(now, Input::Published(Err(full)));
                 }

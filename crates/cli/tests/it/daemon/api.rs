@@ -305,3 +305,12 @@ fn clients_see_the_options_that_are_in_force() {
     let folder = place.path().join("files").canonicalize().expect("a folder").join("sub");
     assert_eq!(shown["folder"], folder.to_string_lossy().as_ref());
 }
+
+#[test]
+fn the_option_pause_has_the_same_effect_as_the_field_paused() {
+    let place = Place::new();
+    let daemon = Daemon::start(&place);
+    let new = json!({ "urls": ["http://127.0.0.1:1/a"], "options": { "pause": "true" } });
+    let (status, download) = daemon.api("POST", "/downloads", &new.to_string());
+    assert_eq!((status, &download["state"]), (201, &json!("paused")), "{download}");
+}

@@ -3,6 +3,7 @@
 use super::Daemon;
 use crate::common::Place;
 use base64::prelude::{BASE64_STANDARD, Engine};
+use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 use serde_json::json;
 use std::io::Read;
@@ -144,4 +145,54 @@ fn settings_that_mean_nothing_for_a_daemon_are_ignored_with_a_note() {
         assert!(said.contains(&format!("c.toml:{line}: {key} means nothing for a daemon")), "{key}: {said}");
     }
     assert!(!said.contains("explain"), "{said}");
+}
+
+#[test]
+fn the_login_of_a_proxy_is_not_sent_to_the_proxy_that_replaces_it() {
+    let (server, proxy, place) = (Server::start(), Server::start(), Place::new());
+    let url = server.put("/a", b"a".to_vec());
+    let new = proxy.url("").trim_end_matches('/').to_string();
+    let daemon = Daemon::start(&place);
+    for changes in [&[new.as_str()][..], &["", new.as_str()]] {
+        let old = json!({
+            "pause": "true",
+            "max-tries": 1,
+            "all-proxy": "http://127.0.0.1:1",
+            "all-proxy-user": "me",
+            "all-proxy-passwd": "hush"
+        });
+        let gid = daemon.add(&url, old);
+        for change in changes {
+            daemon.done("aria2.changeOption", json!([gid, { "all-proxy": change }]));
+        }
+        let shown = daemon.done("aria2.getOption", json!([gid]));
+        assert!(shown["all-proxy-user"].is_null(), "{changes:?}: {shown}");
+        daemon.done("aria2.unpause", json!([gid]));
+        // This proxy does not know the URL.
+        daemon.wait_for(&gid, "error");
+    }
+    let requests = proxy.requests();
+    let has_login = requests.iter().any(|one| one.header("proxy-authorization").is_some());
+    assert!(requests.len() >= 2 && !has_login, "{requests:?}");
+}
+
+#[test]
+fn a_download_that_replaces_an_old_file_still_replaces_it_after_a_pause() {
+    let (server, place) = (Server::start(), Place::new());
+    let daemon = Daemon::start(&place);
+    // The first file has a record of its URL, and the second one has none.
+    let gid = daemon.add(&server.put("/a.bin", content("old", 3000)), json!({}));
+    daemon.wait_for(&gid, "complete");
+    place.write("files/b.bin", "old");
+    for name in ["a.bin", "b.bin"] {
+        let url = server.put(&format!("/{name}"), content("new", 3_000_000));
+        let slow = json!({ "allow-overwrite": "true", "max-download-limit": "500K", "split": "1" });
+        let gid = daemon.add(&url, slow);
+        place.wait_for_bytes(&format!("files/{name}.part"), 500_000);
+        daemon.done("aria2.pause", json!([gid]));
+        daemon.done("aria2.changeOption", json!([gid, { "max-download-limit": "0" }]));
+        daemon.done("aria2.unpause", json!([gid]));
+        daemon.wait_for(&gid, "complete");
+        assert!(place.file(&format!("files/{name}")) == Some(content("new", 3_000_000)), "{name} is old");
+    }
 }

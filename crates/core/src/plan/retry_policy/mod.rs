@@ -64,9 +64,9 @@ pub(super) struct Situation {
     pub(super) received: u64,
     /// True if the failure happened while the path was chosen or the partial file was opened.
     pub(super) placing: bool,
-    /// True if the digest is still wrong after the bytes of two suspected mirrors were replaced. The digest
-    /// itself is then probably wrong, and another mirror cannot help.
-    pub(super) several_suspected: bool,
+    /// True if the digest of the files of so many mirrors was wrong that the digest itself is probably wrong.
+    /// Another mirror then cannot help.
+    pub(super) is_digest_doubtful: bool,
     /// True if the partial file came from the current source, and this source was therefore asked before a
     /// source that comes first in the list.
     pub(super) is_preferred: bool,
@@ -243,7 +243,7 @@ impl RetryPolicy {
 /// Returns true if another mirror should be tried. Another mirror cannot help in these cases:
 /// - The cause is this machine or the request.
 /// - The path could not be chosen.
-/// - The digest is still wrong after the bytes of two suspected mirrors were replaced.
+/// - The digest of the files of several mirrors was wrong, so the digest itself is probably wrong.
 /// - Failures of this kind are never retried. There is one exception: if a server asks for a very long wait
 ///   and no written bytes can be continued, another mirror is tried.
 ///
@@ -258,7 +258,7 @@ fn mirror_may_help(error: &Error, verdict: Verdict, situation: Situation) -> boo
     verdict != Verdict::Continue
         && theirs
         && !situation.placing
-        && !situation.several_suspected
+        && !situation.is_digest_doubtful
         && may_retry
         && (!situation.continues || last_try || (situation.is_preferred && verdict == Verdict::Ask))
 }

@@ -11,7 +11,7 @@ const NOTHING_WRITTEN: Situation = Situation {
     best: 0,
     received: 0,
     placing: false,
-    several_suspected: false,
+    is_digest_doubtful: false,
     is_preferred: false,
     transferring: false,
     replaces_adopted: false,

@@ -186,7 +186,7 @@ impl Verification {
     /// digest of the file or of its chunks. Equal sizes, ETags and dates do not show that the bytes are
     /// equal.
     pub(super) fn allows_mixing(&self) -> bool {
-        self.can_read_back() && self.tells_bytes_apart()
+        self.can_read_back() && self.tells_bytes_apart() && !self.suspects.is_over()
     }
 
     /// Returns true if digests are compared, which is the case unless `--verify off` is set.
@@ -367,9 +367,15 @@ impl Verification {
         Some(Replacement { ranges, suspect: Some(suspect) })
     }
 
-    /// Returns true if at least two mirrors were suspected of sending wrong bytes.
-    pub(super) fn has_suspected_several(&self) -> bool {
-        self.suspects.count() > 1
+    /// Records that the digest of a complete file is wrong, and that no bytes are replaced any more. `mixed`
+    /// is true if the file may have bytes of several mirrors.
+    pub(super) fn count_wrong_file(&mut self, mixed: bool, sources: &mut Sources) {
+        self.suspects.count_wrong_file(mixed, self.chunks.is_some(), sources);
+    }
+
+    /// Returns true if the digest of the file itself is probably wrong.
+    pub(super) fn is_digest_doubtful(&self) -> bool {
+        self.suspects.is_digest_doubtful()
     }
 
     /// Makes the suspected mirror unusable again, if its bytes are being replaced.

@@ -8,9 +8,9 @@
 
 use crate::plan::sources::{Out, Sources};
 
-/// The bytes of each mirror are replaced at most this many times, on average. Once is enough, unless the
-/// download starts again.
-const ROUNDS_MOST: usize = 2;
+/// If this many mirrors sent a whole file with a wrong digest, no further mirror is tried, because the digest
+/// itself is probably wrong.
+const WRONG_FILES_MOST: u32 = 4;
 
 /// The mirrors that are suspected of sending wrong bytes.
 #[derive(Debug, Default)]
@@ -25,15 +25,17 @@ pub(super) struct Suspects {
     /// All mirrors that were suspected so far.
     all: Vec<usize>,
     /// How often bytes of a mirror were replaced, also before the download started again. Some mirrors send
-    /// the whole file instead of a range, and then each replacement starts the download again.
+    /// the whole file instead of a range, and then each replacement starts the download again. So there are
+    /// at most as many replacements as mirrors.
     rounds: usize,
+    /// True if the digest was wrong after the last replacement. From then on, one mirror sends the whole
+    /// file.
+    is_over: bool,
+    /// The number of whole files, each from one mirror, whose digest was wrong.
+    wrong_files: u32,
 }
 
 impl Suspects {
-    pub(super) fn count(&self) -> usize {
-        self.all.len()
-    }
-
     /// Makes the suspected mirror unusable again, if its bytes are being replaced and another mirror is
     /// usable.
     pub(super) fn keep_out(&self, sources: &mut Sources) {
@@ -61,7 +63,7 @@ impl Suspects {
         self.clear(sources);
         self.alone = alone;
         let next = among.iter().find(|one| !self.all.contains(one) && sources.has_other(**one));
-        let next = next.copied().filter(|_| self.rounds < ROUNDS_MOST * sources.len())?;
+        let next = next.copied().filter(|_| self.rounds < sources.len())?;
         self.rounds += 1;
         self.current = Some(next);
         self.all.push(next);
@@ -75,10 +77,36 @@ impl Suspects {
         self.current.take().filter(|_| self.alone)
     }
 
-    /// Forgets everything, because the download starts again.
+    /// Records that the digest of a complete file is wrong, and that no bytes are replaced any more. If the
+    /// file may have bytes of several mirrors (`mixed`), each mirror gets a turn to send the whole file. If
+    /// the hashes of all its chunks are right (`has_chunks`), the digest itself is wrong.
+    pub(super) fn count_wrong_file(&mut self, mixed: bool, has_chunks: bool, sources: &mut Sources) {
+        if has_chunks {
+            self.wrong_files = WRONG_FILES_MOST;
+        } else if mixed {
+            self.is_over = true;
+            sources.begin_turns();
+        } else {
+            self.wrong_files += 1;
+        }
+    }
+
+    /// Returns true if no bytes are replaced any more, and the bytes of several mirrors are not mixed.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Returns true if so many mirrors sent a whole file with a wrong digest that the digest is probably
+    /// wrong.
+    pub(super) fn is_digest_doubtful(&self) -> bool {
+        self.wrong_files >= WRONG_FILES_MOST
+    }
+
+    /// Forgets the suspicions, because the download starts again.
     pub(super) fn forget(&mut self, sources: &mut Sources) {
         self.clear(sources);
-        *self = Suspects { rounds: self.rounds, ..Suspects::default() };
+        let Suspects { rounds, is_over, wrong_files, .. } = *self;
+        *self = Suspects { rounds, is_over, wrong_files, ..Suspects::default() };
     }
 
     fn clear(&mut self, sources: &mut Sources) {

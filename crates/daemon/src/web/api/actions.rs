@@ -65,7 +65,8 @@ pub struct New {
     /// The position of the download in the queue, counted from 0. Without a position, the download goes to
     /// the end of the queue.
     position: Option<u32>,
-    /// True if the download is paused at first, until a client resumes it.
+    /// True if the download is paused at first, until a client resumes it. The option `pause` has the same
+    /// effect.
     #[serde(default)]
     paused: bool,
 }
@@ -177,7 +178,9 @@ pub async fn add(
     Json(new): Json<New>,
 ) -> Result<(StatusCode, Json<Download>), Problem> {
     let mut options = options(&new.options)?;
-    options.set("pause", if new.paused { "true" } else { "false" })?;
+    if new.paused {
+        options.set("pause", "true")?;
+    }
     let (item, position) = (Item::new(new.urls, options), new.position.map(i64::from));
     let gid = web.daemon.change(|state| state.add(item, position, now()))?;
     Ok((StatusCode::CREATED, show_one(&web, gid)?))
