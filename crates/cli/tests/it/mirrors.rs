@@ -703,6 +703,18 @@ fn a_wrong_digest_ends_the_download_if_the_mirrors_send_the_whole_file_instead_o
     assert!(server.requests().len() < 40, "{} requests", server.requests().len());
 }
 
+#[test]
+fn an_error_message_of_another_mirror_is_no_file_if_only_the_server_stated_the_wrong_digest() {
+    let (server, place) = (Server::start(), Place::new());
+    let message = "text/0/error?body=quota&type=application/json";
+    place.write("list", two_mirrors(&server, "checksum_wrong/3000000/f", message));
+    for retries in ["0", "3"] {
+        let out = place.run(&["-i", "list", "--retries", retries]);
+        assert_ne!(out.status, 0, "{}", out.stderr);
+        assert_eq!(place.file("f"), None, "{}", out.stderr);
+    }
+}
+
 /// Returns a list with one file, which has two mirrors and no digest.
 fn two_mirrors(server: &Server, first: &str, second: &str) -> String {
     format!("{{\"urls\": [\"{}\", \"{}\"], \"out\": \"f\"}}\n", server.url(first), server.url(second))

@@ -211,9 +211,12 @@ impl Identity {
     }
 
     /// Forgets the earlier responses, because their bytes or sizes were wrong. Another mirror may have a much
-    /// smaller file.
-    pub(super) fn forget_responses(&mut self) {
-        (self.first, self.before) = (None, None);
+    /// smaller file, and a given digest shows if this is the right file. Without a given digest
+    /// (`has_digest`), nothing is forgotten, so that an error message is not taken for the file.
+    pub(super) fn forget_responses(&mut self, has_digest: bool) {
+        if has_digest {
+            (self.first, self.before) = (None, None);
+        }
     }
 
     /// Checks that a response may contain a version of the same file as the first response.
@@ -330,9 +333,9 @@ impl Identity {
     /// Checks that a job can continue the partial file of an earlier run, according to what is known about
     /// the file now. `job` is the identity of the job. `known` has the facts in the response of this run
     /// that the partial file must fit, if there is such a response. `joinable` is true if bytes may be joined
-    /// to the file of that response. `tells_apart` is true if a
-    /// digest or chunk hashes will show if bytes of two mirrors belong together. `digest_tells(digests)`
-    /// returns true if a strong digest is already known or is among `digests`.
+    /// to the file of that response. `tells_apart` is true if a digest or chunk hashes will show if bytes of
+    /// two mirrors belong together. `digest_tells(digests)` returns true if a strong digest is already known
+    /// or is among `digests`.
     ///
     /// # Errors
     /// Returns `resume.unproven` or `remote.changed` if the job cannot continue the partial file.

@@ -167,7 +167,7 @@ impl Plan {
                 }
             };
             self.take_back(ranges);
-            self.identity.forget_responses();
+            self.identity.forget_responses(self.verification.has_given_digest());
             self.state = State::Transferring;
             let error = Error::new(ErrorKind::DigestMismatch, at, what);
             return self.tell_retry(&error, 0, Duration::ZERO, self.prefix());
@@ -313,9 +313,8 @@ impl Plan {
                 }
                 // The next mirror may have different bytes.
                 self.forget();
-                // The digest of the job shows later if the next mirror has the right file.
-                if error.kind == ErrorKind::DigestMismatch && self.verification.has_strong_digest(&[]) {
-                    self.identity.forget_responses();
+                if error.kind == ErrorKind::DigestMismatch {
+                    self.identity.forget_responses(self.verification.has_given_digest());
                 }
                 self.start_again(&error);
             }

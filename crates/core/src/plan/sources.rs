@@ -82,7 +82,9 @@ pub(super) struct Sources {
 impl Sources {
     pub(super) fn new(origins: &[Origin]) -> Self {
         let mut all: Vec<_> = origins.iter().copied().map(Source::new).collect();
-        all.iter_mut().take(1).for_each(|first| first.had_turn = true);
+        if let Some(first) = all.first_mut() {
+            first.had_turn = true;
+        }
         Sources { all, current: 0, is_preferred: false }
     }
 

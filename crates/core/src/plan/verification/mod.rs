@@ -177,6 +177,11 @@ impl Verification {
         self.expectations.has_strong(stated)
     }
 
+    /// Returns true if the user or a list gave a strong digest of the whole file.
+    pub(super) fn has_given_digest(&self) -> bool {
+        self.expectations.is_given()
+    }
+
     /// Returns true if a strong digest or digests of chunks will show if bytes belong together.
     pub(super) fn tells_bytes_apart(&self) -> bool {
         self.chunks.is_some() || self.expectations.has_strong(&[])
