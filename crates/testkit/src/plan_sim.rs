@@ -88,7 +88,7 @@ struct Sim {
     most_connections: usize,
     /// The controller of the host. All runs of a simulation share it.
     controller: Controller,
-    /// True if no run is killed, and if disk and connections do not fail.
+    /// True if no run is killed, and if nothing fails except the responses of the world.
     is_calm: bool,
     /// True if the job states the number of connections.
     named: bool,

@@ -389,7 +389,7 @@ impl Places {
         match self.verify(path, there, wanted, stated) {
             Ok(Some(verified)) => Ok(Some(verified.stays(path, there, "is correct"))),
             Ok(None) if wanted.spec.chunks.is_none() => {
-                let why = "so downhaul does not know which part of the file is wrong";
+                let why = "downhaul does not know which part of the file is wrong";
                 Err(Error::new(ErrorKind::DigestMissing, path.to_string_lossy(), why))
             }
             Ok(None) => Ok(None),

@@ -152,7 +152,7 @@ fn has_strong(wanted: &Wanted<'_>, stated: &[Expected]) -> bool {
 
 /// Returns the error for an existing file if `--verify require` needs a strong digest and none is known.
 pub(super) fn digest_missing(path: &Path) -> Error {
-    let why = "so the existing file cannot be verified";
+    let why = "the existing file cannot be verified";
     Error::new(ErrorKind::DigestMissing, path.to_string_lossy(), why)
 }
 

@@ -69,6 +69,10 @@ impl World {
             wrong += usize::from(kind >= WRONG);
             mirrors.push(Mirror::new(rng, &format!("{seed}-{one}"), &right, kind));
         }
+        // If the job knows no digest, some mirrors state one, which may be wrong.
+        for mirror in mirrors.iter_mut().filter(|_| !has_digest) {
+            mirror.world.digest = [None, Some(true), Some(false)][rng.usize(0..3)];
+        }
         // The files that may be published: with a digest, only the right one.
         world.versions = match has_digest {
             true => vec![Arc::new(right.clone())],
@@ -105,11 +109,13 @@ impl Mirror {
         Mirror { world, works_for, sends_page }
     }
 
-    /// Returns everything that the mirror may send as the file.
+    /// Returns everything that may be published if it came from this mirror.
     fn files(&self) -> Vec<Arc<Vec<u8>>> {
-        match self.sends_page {
-            true => [PAGE, MESSAGE].map(|text| Arc::new(text.to_vec())).to_vec(),
-            false => self.world.versions.clone(),
+        match (self.sends_page, self.world.digest) {
+            (true, _) => [PAGE, MESSAGE].map(|text| Arc::new(text.to_vec())).to_vec(),
+            // The file of this mirror does not match the digest that the mirror states.
+            (false, Some(false)) => Vec::new(),
+            (false, _) => self.world.versions.clone(),
         }
     }
 
