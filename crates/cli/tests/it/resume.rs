@@ -310,6 +310,26 @@ fn the_partial_file_of_a_file_that_became_small_is_replaced() {
 }
 
 #[test]
+fn partial_files_without_a_journal_are_removed_if_the_names_of_two_files_are_exchanged() {
+    let server = Server::start();
+    let place = Place::new();
+    let path = |folder: &str| format!("capped/300000/{folder}/data.csv?rate=100000");
+    let [a, b] = ["a", "b"].map(|folder| server.url(&path(folder)));
+    let child = place.start(&[&a, &b, "-d", "out"]);
+    let left = || place.files().into_iter().filter(|name| name.ends_with(".part")).count();
+    wait_until("both files are in progress", || left() == 2);
+    send(Signal::KILL, &child);
+    finish(child);
+    assert!(place.files().iter().any(|name| name.starts_with("out/data (1).csv.")), "{:?}", place.files());
+    for folder in ["a", "b"] {
+        server.becomes(&path(folder), &format!("well_behaved/300000/{folder}/data.csv"));
+    }
+    let out = place.run(&[&b, &a, "-d", "out"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert_eq!(place.files(), ["out/data (1).csv", "out/data.csv"]);
+}
+
+#[test]
 fn a_journal_without_its_partial_file_is_not_resumed() {
     let server = Server::start();
     let place = Place::new();

@@ -50,8 +50,12 @@ struct Seen {
     /// The hashes of all names, and of the names of the files to which partial files and journals belong. It
     /// is `None` if the folder could not be read or has too many names.
     names: Option<HashSet<u64>>,
-    /// The numbers of names such as `name (1).ext`, by the hash of the name without the number.
+    /// The numbers of names such as `name (1).ext`, by the hash of the name without the number. The name of a
+    /// partial file counts as that of its file.
     numbers: HashMap<u64, Vec<u32>>,
+    /// The numbers of the partial files with a tag, by the hash of the name without the number and the tag.
+    /// The number of a name without a number is 0.
+    tagged: HashMap<u64, Vec<u32>>,
 }
 
 impl Seen {
@@ -126,6 +130,22 @@ impl Folders {
         seen.numbers.get(&self.hash(&name.to_string_lossy())).cloned().unwrap_or_default()
     }
 
+    /// Returns the numbers of the files for which there was a partial file with the tag of this job when the
+    /// folder was read. The names are those of `base`, without a number (0) or with one. Blocks the thread,
+    /// because this may read the folder.
+    pub(super) fn numbers_of_tagged(&self, base: &Path, identity: &Identity) -> Vec<u32> {
+        let (Some(folder), Some(name)) = (base.parent(), base.file_name()) else { return Vec::new() };
+        if self.disk.is_free(base, identity).is_some() {
+            return Vec::new();
+        }
+        let seen = self.seen_in(folder);
+        if seen.tagged.is_empty() {
+            return Vec::new();
+        }
+        let key = self.hash(&format!("{}.{}", name.to_string_lossy(), identity.tag()));
+        seen.tagged.get(&key).cloned().unwrap_or_default()
+    }
+
     /// Reads the folder of a path, if it was not read yet. Blocks the thread.
     pub(super) fn look_through(&self, path: &Path) {
         if let Some(folder) = path.parent() {
@@ -142,10 +162,14 @@ impl Folders {
         let mut seen = Seen::default();
         if let Some(names) = self.disk.names(folder, NAMES_MOST) {
             for name in &names {
-                // The name of a partial file counts as that of its file.
-                let whole = name.strip_suffix(PART).unwrap_or(name);
-                if let Some((base, number)) = unnumbered(whole, self.numbers) {
-                    seen.numbers.entry(self.hash(&base)).or_default().push(number);
+                for whole in files_of(name) {
+                    if let Some((base, number)) = unnumbered(whole, self.numbers) {
+                        seen.numbers.entry(self.hash(&base)).or_default().push(number);
+                    }
+                }
+                if let Some((file, tag)) = name.strip_suffix(PART).and_then(|part| part.rsplit_once('.')) {
+                    let (base, number) = unnumbered(file, self.numbers).unwrap_or((file.into(), 0));
+                    seen.tagged.entry(self.hash(&format!("{base}.{tag}"))).or_default().push(number);
                 }
             }
             let mut hashes = HashSet::new();

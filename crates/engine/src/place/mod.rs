@@ -220,6 +220,9 @@ impl Places {
             .and_then(|remote| self.paths.named(spec, Some(remote)));
         let by_url = self.settings.naming.name_of_url(spec).map(|name| self.paths.at(spec, &name));
         let base = said.filter(|said| Some(said) != by_url.as_ref());
+        if spec.destination == Destination::Server {
+            self.remove_useless(wanted, base.as_ref().or(by_url.as_ref()).unwrap_or(&wished));
+        }
         if self.settings.if_exists_of(spec) == IfExists::Rename {
             let base = base.unwrap_or(wished);
             return self.first(*job, &base, |path| {
@@ -278,6 +281,14 @@ impl Places {
     fn is_clear(&self, wanted: &Wanted<'_>, path: &Path) -> bool {
         self.folders.look_through(path);
         self.was_free(path, wanted.identity)
+    }
+
+    /// Removes the partial files of this job that cannot be resumed, whatever number their names have. An
+    /// earlier run may have been killed after it gave the file another number.
+    fn remove_useless(&self, wanted: &Wanted<'_>, base: &Path) {
+        for n in self.folders.numbers_of_tagged(base, wanted.identity) {
+            self.disk.tidy(&numbered(base, n, self.settings.naming.numbers), wanted.identity);
+        }
     }
 
     /// Returns the path at which an earlier run saved the finished or unfinished file of this job. The name
