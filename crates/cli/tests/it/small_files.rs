@@ -1,5 +1,5 @@
-//! Lists of small files, which one thread downloads from start to end. Their results must not differ from
-//! the results of other files.
+//! Lists of small files, each of which one thread downloads from start to end. Their results must not differ
+//! from the results of other files.
 
 use crate::common::{self, Place};
 use downhaul_testkit::content;

@@ -1,5 +1,5 @@
 //! Lends ordinary jobs to the threads for small files ([`crate::small_files`]), and takes back what they
-//! return: finished jobs, jobs with an open response, and jobs without a response.
+//! return: finished jobs, jobs with an open response or an error, and jobs without a response.
 //!
 //! With `--http2`, no job is lent, because all requests must share one connection.
 //!
@@ -147,7 +147,7 @@ impl Director {
     /// Checks if a disk makes the threads wait. Returns the time of the next check.
     pub(super) fn watch_lent(&mut self) -> Option<Duration> {
         let now = self.clock.now();
-        let threads = self.lending.threads.as_mut().filter(|_| !self.lending.out.is_empty())?;
+        let threads = self.lending.threads.as_ref().filter(|_| !self.lending.out.is_empty())?;
         if now >= self.lending.watched {
             threads.watch();
             self.lending.watched = now + STUCK;
@@ -224,7 +224,8 @@ impl Director {
         jobs
     }
 
-    /// Returns true if a job needs nothing that only the director can do.
+    /// Returns true if a job can be lent: it needs nothing that only the director can do, and its host is the
+    /// host of the jobs that are lent.
     fn is_ordinary(&self, id: JobId, spec: &Job) -> bool {
         let [url] = &*spec.urls else { return false };
         let settings = &self.settings;

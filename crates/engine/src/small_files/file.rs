@@ -99,8 +99,8 @@ fn on_disk<T>(saves: &AtomicU64, work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Returns true if there is neither a file nor a partial file at the path of a job. Reads the folder, if it
-/// was not read yet.
+/// Returns true if the path of a job is known to be free: neither a file nor a partial file is there. Reads
+/// the folder, if it was not read yet.
 fn is_free(tools: &Tools, lent: &Lent) -> bool {
     let identity = Identity { origins: lent.rules.origins.clone(), has_strong_digest: false };
     tools.places.nothing_stands(lent.id, &identity).is_some()
@@ -267,8 +267,8 @@ impl Saving<'_> {
         Some(Input::Placed(Ok(Place::Free { path, left: false }), None))
     }
 
-    /// Computes the digests. If the first bytes must be examined ([`promises_data`]), also passes the kind of
-    /// the content that they show to the plan.
+    /// Computes the digests. If the first bytes must be examined ([`promises_data`]), also tells the plan
+    /// which kind of content they show.
     fn verify(&mut self, now: Duration) -> Input {
         let Tools { settings, .. } = self.tools;
         let mut hashers = Hashers::new(&self.plan.algorithms());
@@ -304,9 +304,9 @@ mod tests {
     use crate::clock::Clock;
     use crate::report::Reporter;
 
-    /// Reads a body that is announced with 6 bytes. The body sends these buffers and, if `repeats` is true,
-    /// sends the last one again and again. Returns true if the body was complete, with the number of buffers
-    /// that were read and the number of buffers that are left.
+    /// Reads a body that is announced to have 6 bytes. The body sends these buffers and, if `repeats` is
+    /// true, sends the last one again and again. Returns true if the body was complete, with the number of
+    /// buffers that were read and the number of buffers that are left.
     async fn came(buffers: &[&'static str], repeats: bool) -> (bool, usize, usize) {
         let last = if repeats { buffers.last() } else { None };
         let rest = last.into_iter().cycle().take(2 * BUFFERS_MOST);
