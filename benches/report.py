@@ -93,8 +93,8 @@ def scene(path, name, scene, tools, runs, filesystem, versions):
 
 def ratios(tools):
     """Returns the medians of downhaul divided by those of the fastest peer, the fastest reference,
-    and the fastest run of downhaul with a fixed number of files at a time, if there are any. Tools
-    with wrong results are left out."""
+    and the fastest downhaul with a fixed number of files or connections at a time, if there are any.
+    Tools with wrong results are left out."""
     ours, *fixed = [name for name in tools if name.startswith("downhaul")]
     found = {}
     for of, among in (

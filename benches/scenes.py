@@ -23,9 +23,8 @@ AT_ONCE, AT_ONCE_FAR = 8, 128
 # The size of the file for the wide-area lines. It takes 2.9 s at 300 Mbit/s, so the slow start of
 # TCP is only a small part of the time.
 WIDE = 100 << 20
-# After this many seconds, a tool is stopped and not run again in the scene. The slowest case, one
-# connection over a line that loses 0.1 % of the packets, takes about 100 s. A million files take
-# minutes.
+# After this many seconds, a tool is stopped and not run again in the scene. One connection over a
+# line that loses 0.1 % of the packets takes about 100 s. A million files take minutes.
 LONGEST, LONGEST_MILLION = 300, 1800
 # The highest number of seconds that a server may need to start. It usually needs less than one second.
 STARTS = 10
@@ -135,8 +134,8 @@ http {{ access_log off; sendfile on; keepalive_requests 10000000; {temporary} ro
     def of_one_file(self):
         capped = f"http://127.0.0.1:{CAPPED}"
         minimal = [f"{self.programs}/examples/minimal", f"127.0.0.1:{PLAIN}", "/large", "out"]
-        # The reference has as many connections as there are cores, because each connection has a
-        # thread.
+        # There is a reference with one connection, and a reference with as many connections as
+        # there are cores, because each connection has a thread.
         cores = os.cpu_count()
         references = {f"reference, {n} connection{'s' * (n > 1)}": [*minimal, str(n)] for n in sorted({1, cores})}
         with_sum = {"downhaul": self.one(f"{HTTP}/sum/large")["downhaul"]}

@@ -3,8 +3,8 @@
 //! and for machines whose global settings must not change.
 //!
 //! `link MBIT RTT_MS LOSS_PERCENT [QUEUE_MS [SECONDS]]`: the default queue is 100 ms, and the line ends
-//! after SECONDS (600). The program prints the address and the namespace of each end, and runs until its
-//! standard input closes or it is killed:
+//! after SECONDS (600 by default). The program prints the address and the namespace of each end, and runs
+//! until its standard input closes or it is killed:
 //!
 //! ```text
 //! near 10.77.0.2 /proc/4711/fd/4

@@ -89,8 +89,8 @@ impl Again {
 }
 
 /// Returns true if `repair` cannot repair the files of a run, because it does not accept an option for which
-/// `is_set` is true. For example, without an option about names, it would look for the files under other
-/// names.
+/// `is_set` is true. For example, without an option about names, `repair` would look for the files under
+/// wrong names. `-i` and the options for existing files do not count.
 pub(crate) fn cannot_be_repaired(command: &Command, is_set: impl Fn(&str) -> bool) -> bool {
     let Some(repair) = command.find_subcommand("repair") else { return true };
     command.get_arguments().any(|arg| {
@@ -104,8 +104,8 @@ fn accepts(command: &Command, long: &str) -> bool {
     command.get_arguments().any(|arg| arg.get_long() == Some(long))
 }
 
-/// Returns the names of the program and of its subcommand, and the definition and the arguments of that
-/// subcommand. If no subcommand was given, returns the definition and the arguments of the program.
+/// Returns the names of the program and of the given subcommands, and the definition and the arguments of the
+/// innermost subcommand. If no subcommand was given, returns the definition and the arguments of the program.
 pub(crate) fn innermost<'c>(
     mut command: &'c Command,
     mut matches: &'c ArgMatches,
@@ -156,7 +156,7 @@ impl Given {
             for values in matches.get_raw_occurrences(id).into_iter().flatten() {
                 let mut shown = Vec::new();
                 for (place, value) in values.enumerate() {
-                    // The shown text of a value that is not UTF-8 is another value.
+                    // A value that is not UTF-8 cannot be shown, because the shown text would be different.
                     let is_shown = value.to_str().is_some_and(|value| can_be_shown(arg, value));
                     let value = value.to_string_lossy();
                     let value = match is_shown {

@@ -2,7 +2,7 @@
 //!
 //! For each allocation, the crate `mimalloc` calls the functions that accept any alignment. In version 3.3 of
 //! mimalloc, these functions take a slow path for most sizes, and reserve more memory than was requested.
-//! With the functions for common alignments, a small file takes 4 % fewer instructions.
+//! With the functions for common alignments, the download of a small file takes 4 % fewer instructions.
 //!
 //! Only `main.rs` uses this file. Programs that use the libraries of downhaul keep their own allocator.
 
@@ -25,16 +25,17 @@ const _: () = assert!(_mi_option_last == 47);
 
 pub(crate) struct Allocator;
 
-/// Returns true if all memory of this size has this alignment. Smaller blocks of mimalloc may be aligned to
-/// their size only.
+/// Returns true if mimalloc gives this alignment to all blocks of this size. Blocks of fewer bytes than
+/// [`COMMON_ALIGNMENT`] may be aligned to their size only.
 const fn is_common(size: usize, alignment: usize) -> bool {
     alignment <= COMMON_ALIGNMENT && alignment <= size
 }
 
 // SAFETY: mimalloc keeps the rules of this trait. It returns memory of the given size, or a null pointer, and
 // never unwinds. The memory has the alignment of the layout: the functions without an alignment are called
-// only if [`is_common`] is true. `mi_free` and the functions `mi_realloc` take memory from all functions. If
-// `mi_realloc` returns the old memory, this memory had the alignment of the layout already.
+// only if [`is_common`] is true. `mi_free`, `mi_realloc` and `mi_realloc_aligned` accept memory from each of
+// the other functions. If `mi_realloc` returns the old memory, this memory had the alignment of the layout
+// already.
 #[expect(unsafe_code, reason = "the trait for allocators is unsafe")]
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -74,12 +75,12 @@ unsafe impl GlobalAlloc for Allocator {
     }
 }
 
-/// Makes mimalloc return freed memory to the system when memory is freed or requested again, at least 10 ms
-/// later. By default, version 3 keeps this memory for a second or longer. With 10 ms, a run of a Parquet list
-/// of ten million rows takes 61 MiB of memory in its first 15 s instead of 76 MiB, and a CSV list takes 32
-/// MiB instead of 42 MiB. If the memory were returned immediately, a CSV list would take 28 MiB, but much of
-/// this memory is needed again soon: 10,000 small files would cause 1,200 to 2,500 more page faults, and take
-/// 3 % more processor time.
+/// Makes mimalloc return freed memory to the system when the program frees or requests other memory, at least
+/// 10 ms later. By default, version 3 of mimalloc keeps freed memory for a second or longer. With 10 ms, a
+/// run of a Parquet list of ten million rows takes 61 MiB of memory in its first 15 s instead of 76 MiB, and
+/// a CSV list takes 32 MiB instead of 42 MiB. If the memory were returned immediately, a CSV list would take
+/// 28 MiB, but much of this memory is needed again soon: 10,000 small files would cause 1,200 to 2,500 more
+/// page faults, and take 3 % more processor time.
 #[expect(unsafe_code, reason = "no safe function sets options of mimalloc")]
 pub(crate) fn keep_freed_memory_briefly() {
     // SAFETY: this only stores a number in a table, and no other thread runs yet.

@@ -6,19 +6,21 @@
 //! that uses the library can set [`Job::done`] from its own store.
 //!
 //! Invariant: after a kill or a power failure, the archive has all files that were complete about a second
-//! before that, and no incomplete file. So a file is forced to the disk before it is added, unless
-//! `--sync never` is given. Several runs may use one archive at once.
+//! earlier, and no incomplete file. So a file is forced to the disk before it is added, unless `--sync never`
+//! is given. Several runs may use one archive at once.
 
 mod database;
 
 use crate::args::Args;
 use crate::ui::{EventReader, Next};
+use crate::words;
 use database::{Archive, Found};
 use downhaul_engine::core::archive::{self, Archived, UrlKey};
 use downhaul_engine::core::dedup::Dedup;
 use downhaul_engine::core::event::{EventKind, JobId};
 use downhaul_engine::core::job::{IfExists, Job};
 use downhaul_engine::core::settings::{Settings, Sync};
+use downhaul_engine::core::show::escaped;
 use downhaul_engine::{Containers, Error, force_files};
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior};
 use std::collections::HashMap;
@@ -75,7 +77,7 @@ struct Jobs(Arc<Mutex<JobState>>);
 #[derive(Default)]
 struct JobState {
     /// The jobs that have not ended, each with its facts, or with `None` if its file is not added to the
-    /// archive. The queue limits the number of these jobs.
+    /// archive. The queue of the session limits the number of these jobs.
     known: HashMap<JobId, Option<Facts>>,
     /// The last event of each job that has ended before its facts were known.
     ended: HashMap<JobId, Arc<downhaul_engine::Event>>,
@@ -123,9 +125,9 @@ pub(crate) struct Writer {
     containers: Option<Arc<Containers>>,
 }
 
-/// Opens the archive of `--archive`, if that option is given. The files of the run are in `containers`, if
-/// there are any. New containers get higher numbers than those that the archive names, because some of these
-/// may have been moved away.
+/// Opens the archive of `--archive`, if that option is given. If the run puts its files into containers,
+/// `containers` has them. New containers get higher numbers than the containers that the archive names,
+/// because some of the named containers may have been moved away.
 ///
 /// # Errors
 /// Returns why the archive cannot be used, in words for the user.
@@ -325,5 +327,5 @@ fn add(to: &Transaction<'_>, New { facts, file }: &New) -> rusqlite::Result<()> 
 }
 
 fn cannot_be_used(path: &Path, why: &str) -> String {
-    format!("the archive {} cannot be used: {why}", path.display())
+    format!("the archive {} cannot be used: {}", words::path(path), escaped(why))
 }

@@ -43,8 +43,11 @@ pub(crate) fn contradiction(args: &Args) -> Option<String> {
     Some(format!("--if-exists {replaces}: files in a {word} are not replaced, so {known}"))
 }
 
-/// Opens the containers, if `--to-tar` or `--to-warc` is given. If another run writes them, waits for the end
-/// of that run with `--if-locked wait`, and fails otherwise.
+/// Opens the containers, if `--to-tar` or `--to-warc` is given. If another run writes them and `--if-locked
+/// wait` is given, waits until that run has ended.
+///
+/// # Errors
+/// If the containers cannot be opened, shows the reason and returns the exit status.
 pub(crate) fn open(args: &Args, shards: Option<&Shards>) -> Result<Option<Arc<Containers>>, Exit> {
     let Some((names, bounds)) = args.output.containers() else { return Ok(None) };
     let of_shard = |shards: &Shards| Numbers::of_shard(shards.shard.number(), shards.shard.of());

@@ -1,8 +1,8 @@
 //! Reads cookies from a file or from a browser at the beginning of a run, and writes the cookies to a file at
 //! the end of the run.
 //!
-//! Invariant: only the user who runs the program can read a cookie file that this module writes. The new file
-//! replaces an older file in one step.
+//! Invariant: on Unix, only the user who runs the program can read a cookie file that this module writes. The
+//! new file replaces an older file in one step.
 
 use crate::args::Args;
 use crate::given;

@@ -3,8 +3,8 @@
 //! list.
 //!
 //! The arguments and the lists of the run are read again at the end of the run, so that each file takes
-//! little memory: one bit, one additional byte if the file is in a list, and 18 bytes for some names. Only
-//! the lines of a stream are kept in memory.
+//! little memory: one bit, one additional byte if the file is in a list, and 18 bytes for a name that another
+//! file may have too. Only the lines of a stream are kept in memory.
 //!
 //! Invariant: FILE is written at the end of the run, as a whole. It is empty only if every file is complete,
 //! so for a script, an empty list means a success. An error in an input list becomes a comment. If FILE is
@@ -30,6 +30,7 @@ use crate::input::{Arguments, Checked, Count, Input, Opened, Part};
 use crate::outputs;
 use crate::platform;
 use crate::ui::{EventReader, Next};
+use crate::words;
 use downhaul_engine::core::error::Error;
 use downhaul_engine::core::event::JobId;
 use downhaul_engine::core::job::Job;
@@ -48,12 +49,12 @@ use std::time::{Duration, Instant};
 /// The writer for the file of `--failed`.
 type Target<'f> = BufWriter<&'f File>;
 
-/// The most jobs that were never started and are written nevertheless. A pattern such as `[1-9999999999]` may
-/// stand for very many jobs.
+/// The largest number of jobs of a part of the input that are written although they were never started. A
+/// pattern such as `[1-9999999999]` may stand for very many jobs.
 const UNSTARTED_MOST: u64 = 1_000_000;
 
-/// The longest time for writing the jobs that were never started. Writing a million of them takes some
-/// seconds.
+/// The longest time for writing the jobs of a part of the input that were never started. Writing a million of
+/// them takes some seconds.
 const UNSTARTED_LONGEST: Duration = Duration::from_secs(20);
 
 /// The facts about the jobs of a run. The thread that passes the jobs to the session adds facts, and so does
@@ -216,7 +217,8 @@ impl List {
     /// URLs may have passwords. Returns warnings about what the list does not contain.
     ///
     /// # Errors
-    /// Returns why the list is not written, or why it lacks the files of a list, in words for the user.
+    /// Returns why the list is not written, or why it lacks the files of an input list, in words for the
+    /// user.
     pub(crate) fn run(self, mut events: EventReader) -> Result<Vec<String>, String> {
         loop {
             let event = match events.next(Duration::from_secs(3600)) {
@@ -230,7 +232,7 @@ impl List {
         let List { path, is_input, parts, pending, settings } = self;
         // The reader of a stream may be blocked for ever, so this thread does not wait for it.
         let known = std::mem::take(&mut *pending.known());
-        let shown = path.display();
+        let shown = words::path(&path);
         let (mut written, mut is_refused) = (Written::default(), false);
         let write = |to: &mut Target<'_>| {
             written = write_lines(parts, known, &settings, to)?;
@@ -355,8 +357,8 @@ fn write_change(name: &str, to: &mut Target<'_>) -> io::Result<Written> {
 }
 
 /// Reads a part of the input again, and writes the lines. The number of a job is its place in the whole
-/// input, after the jobs of the parts before. If there are fewer jobs than `count`, the part does not count
-/// as whole. If `count` is `u64::MAX`, the part counts as whole as soon as all its jobs were read.
+/// input: the jobs of earlier parts are counted too. If there are fewer jobs than `count`, the part does not
+/// count as whole. If `count` is `u64::MAX`, the part counts as whole as soon as all its jobs were read.
 fn write_again(
     jobs: impl Iterator<Item = Result<Box<Job>, Error>>,
     count: u64,

@@ -202,7 +202,7 @@ impl Feed {
     /// that its line requests, and with the method, the body and the range of the options.
     ///
     /// # Errors
-    /// Returns an error if one of these changes is not possible for the job.
+    /// Returns the error in `job`, or an error if one of these changes is not possible for the job.
     fn prepared(&self, job: Result<Box<Job>, Error>) -> Result<Box<Job>, Error> {
         let job = plain_http::without_unpinned(job?, &self.settings)?;
         self.asks.apply(logins::with_login_of(job, &self.settings)?, &self.settings)
@@ -243,7 +243,7 @@ enum Kind {
     /// The arguments are still in memory.
     Arguments,
     /// The list is read again. It may be changed during the run, so hashes of its jobs are kept, and are
-    /// compared with the jobs that are read then.
+    /// compared with the jobs of the second reading.
     List,
     /// A stream cannot be read again, so its lines are kept.
     Stream,

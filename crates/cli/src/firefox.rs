@@ -6,6 +6,7 @@
 
 use crate::platform;
 use crate::settings;
+use crate::words;
 use downhaul_engine::core::credentials::SecretKind;
 use downhaul_engine::core::credentials::cookies::Cookie;
 use downhaul_engine::core::secret::Secret;
@@ -44,7 +45,7 @@ pub(crate) fn cookies(profile: Option<&str>) -> Result<Vec<Cookie>, String> {
     let read = copy_of(&database, &copy).and_then(|copied| read(&copied).map_err(|e| e.to_string()));
     // The copy is deleted even if it could not be read.
     let _ = fs::remove_dir_all(&copy);
-    read.map_err(|why| format!("the cookies in {} cannot be read: {why}", database.display()))
+    read.map_err(|why| format!("the cookies in {} cannot be read: {why}", words::path(&database)))
 }
 
 /// Removes the copies of runs that were stopped while they read the cookies.

@@ -18,9 +18,9 @@ use std::path::Path;
 /// file with useful headers is shorter.
 const LONGEST_HEADERS: usize = 256 * 1024;
 
-/// Reads the value of `--checksum-file`. If it is the path of a list, reads the list. If there are
-/// `keys`, also reads the signature beside the list, if there is one. If the value is the URL of a list, only
-/// the URL is returned.
+/// Reads the value of `--checksum-file`. If it is the path of a list, reads the list. With `keys`, also
+/// reads the signature beside the list, if there is one. If the value is the URL of a list, only the URL is
+/// returned.
 ///
 /// # Errors
 /// Returns why the list cannot be used, in words for the user.
@@ -83,7 +83,8 @@ pub(crate) fn with_headers(args: &Args) -> Result<Args, String> {
 /// with `#` are left out. `option` is the name of the option, for error messages.
 ///
 /// # Errors
-/// Returns what is wrong with a file. The text shows nothing of the content of the file, which may be secret.
+/// Returns what is wrong with a file. The content of the file may be secret, so the text shows nothing of it
+/// except the name of a header that only downhaul sets.
 pub(crate) fn headers(option: &str, given: &[Header]) -> Result<Vec<(String, Secret)>, String> {
     let mut headers = Vec::new();
     for one in given {
@@ -98,7 +99,8 @@ pub(crate) fn headers(option: &str, given: &[Header]) -> Result<Vec<(String, Sec
 /// Returns the headers of `--header-for`, each with its host.
 ///
 /// # Errors
-/// Returns what is wrong with a host or a header. The text does not contain the wrong host or the header.
+/// Returns what is wrong with a host or a header. The text contains neither the wrong host nor the header,
+/// except the name of a header that only downhaul sets.
 pub(crate) fn headers_for(options: &[Secret]) -> Result<Vec<(String, String, Secret)>, String> {
     let mut all = Vec::new();
     for pair in options.chunks_exact(2) {

@@ -1,8 +1,8 @@
 //! Runs the commands of `--on-complete` and `--on-error-run`, with the facts about a file in the environment.
 //!
 //! Invariant: no shell is involved, and no fact becomes a word of the command. One command runs at a time. If
-//! a command fails, a warning is shown. After a signal, or if another reason ends the run
-//! immediately, no command starts, and a warning names each downloaded file whose command did not run.
+//! a command fails, a warning is shown. After a signal, or if another reason ends the run immediately, no
+//! command starts, and a warning names each downloaded file whose command did not run.
 
 use crate::import::split_words;
 use crate::ui::{EventReader, Next};
@@ -19,8 +19,9 @@ const FACTS: [&str; 7] = ["EVENT", "URL", "PATH", "BYTES", "CODE", "REASON", "JO
 
 const PREFIX: &str = "DOWNHAUL_FILE_";
 
-/// While a command runs, downhaul checks at this interval if the program ends soon, for example after a
-/// signal. The interval is short, because the program then waits only a short time for the last warnings.
+/// While a command runs, downhaul checks at this interval if downhaul itself must end soon, for example after
+/// a signal. The interval is short, because downhaul waits only a short time for the last warnings when it
+/// must end.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A command as words. The first word is the program.
@@ -80,8 +81,8 @@ impl Hooks {
                 let [event, path, bytes, code, reason] = facts;
                 let name = format!("{option} for {}", if path.is_empty() { &url } else { path });
                 if is_stopped() {
-                    // The next run tries a failed download again. If the download fails again, the command
-                    // of `--on-error-run` runs.
+                    // A failed download needs no warning: the next run tries it again, and if it fails again,
+                    // the command of `--on-error-run` runs.
                     if !path.is_empty() {
                         warn(&escaped(&format!(
                             "{name}: the command did not run, because the run was stopped"
@@ -115,7 +116,7 @@ impl Hooks {
 struct Running {
     /// The option and the file, for warnings.
     name: String,
-    /// Receives why the command failed, or `None`.
+    /// Receives the reason if the command failed, and `None` if it succeeded.
     end: Receiver<Option<String>>,
 }
 

@@ -25,7 +25,7 @@ impl LateCheck {
                 shared.end(Exit::Usage);
                 session.stop();
                 run::error(
-                    "a list has a mistake, so the run stops. The rest of the lists is read to find all mistakes",
+                    "a list has a mistake, so the run stops. The rest of the lists is read to find more mistakes",
                 );
             };
             match rest.run(stop) {

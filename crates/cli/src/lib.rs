@@ -125,9 +125,9 @@ fn init(path: Option<&Path>) -> Exit {
             printer::err(&format!("the configuration file {} was written\n", words::path(&path)));
             Exit::Success
         }
-        Err(why) => {
+        Err((exit, why)) => {
             run::error(&why);
-            Exit::Failed
+            exit
         }
     }
 }

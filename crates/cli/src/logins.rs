@@ -21,7 +21,8 @@ use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The longest file with a login or a token, in bytes. The longest common tokens have some KiB.
+/// The longest file with a login, a password, a token or cookies, in bytes. The longest common tokens have
+/// some KiB.
 const LONGEST: usize = 64 * 1024;
 
 /// The reason why there is no login.
@@ -73,8 +74,8 @@ fn readable_by_others(http: &args::Http) -> Vec<String> {
     readable.map(warning).collect()
 }
 
-/// Returns the files with secrets, each with the option that names it. Warnings about netrc files and cookie
-/// files are made where these files are read.
+/// Returns the files with secrets, each with the option that names it. Netrc files and cookie files are left
+/// out, because the warnings about them are made where they are read.
 pub(crate) fn secret_files(http: &args::Http) -> Vec<(&'static str, PathBuf)> {
     let logins = [("--user", &http.user), ("--proxy-user", &http.proxy_user)];
     let logins = logins.into_iter().filter_map(|(name, option)| match option {
@@ -231,8 +232,8 @@ pub(crate) fn with_login_of(mut job: Box<Job>, settings: &Settings) -> Result<Bo
     Ok(job)
 }
 
-/// Reads the files of logins in a section for hosts. The user is not asked for a password, because a run may
-/// not need that host.
+/// Reads the files with the login and the token of a section for hosts. The user is not asked for a password,
+/// because a run may not need these hosts.
 pub(crate) fn of_section(http: &mut args::Http) -> Result<(), String> {
     if let Some(option) = http.user.take() {
         http.user = match option {

@@ -1,5 +1,5 @@
-//! The `downhaul` program. All of its code is in the library of this crate, so that the demo and the tests
-//! can call it. Only the allocator is chosen here.
+//! The `downhaul` program. Its code is in the library of this crate, so that the demo and the tests can call
+//! it. This file only chooses the allocator, and names a function that runs before the runtime of Rust.
 
 mod allocator;
 

@@ -1,9 +1,10 @@
 //! Checks the files that a run writes in addition to its downloads, before anything is requested: the lock
 //! file, the archive, the list of failed files, the cookies and the log.
 //!
-//! Invariant: a run replaces an existing file only if it is empty or of the same kind, so a mistyped name
-//! destroys nothing. An output of the run cannot be the same file as another output or an input of the run,
-//! except for the pairs in [`Kind::also`]. It cannot have the path of the output folder or of a folder above.
+//! Invariant: a run replaces an existing file only if this file is empty or of the same kind as the new file,
+//! so a mistyped name destroys nothing. An output of the run cannot be the same file as another output or an
+//! input of the run, except for the pairs in [`Kind::also`]. It cannot have the path of the output folder or
+//! of a folder above.
 
 use crate::archive;
 use crate::args::{Args, BodyOption};
@@ -55,7 +56,7 @@ const LOG: Kind = Kind { option: "--log", called: "a log", is_ours: None, also: 
 /// a file that cannot be read.
 const NO_PARQUET: &str = "a Parquet file can be read only when it is complete, so a run that is stopped would \
                           leave no lock file that can be read. pyarrow makes a Parquet file from a table, with pyarrow.csv.read_csv and \
-                          pyarrow.parquet.write_table (see docs/bulk.md).";
+                          pyarrow.parquet.write_table.";
 
 /// Checks the files that a run writes. `args` are the arguments as they were given: each `@FILE` is still the
 /// name of a file. `log` is the path of the log.
@@ -135,7 +136,8 @@ pub(crate) fn check_folders(args: &Args) -> Result<(), String> {
     Ok(())
 }
 
-/// Creates the folder of a file if it is in the output folder, which may not exist yet.
+/// Creates the folder of a file, if this folder is the output folder or is below it. The output folder may
+/// not exist yet.
 pub(crate) fn create_folder(path: &Path, output: &Path) -> io::Result<()> {
     path.parent().filter(|folder| folder.starts_with(output)).map_or(Ok(()), fs::create_dir_all)
 }
@@ -202,8 +204,8 @@ pub(crate) fn is_empty_or_ours(path: &Path, is_ours: fn(&Path) -> io::Result<boo
     }
 }
 
-/// Returns true if `--failed` wrote all lines of the file. A line of another origin would be lost when the
-/// file is replaced.
+/// Returns true if `--failed` wrote all lines of the file. Any other line would be lost when the file is
+/// replaced.
 fn is_failed_list(path: &Path) -> io::Result<bool> {
     for line in Lines::new(File::open(path)?) {
         if !left_over::is_line(&String::from_utf8_lossy(&line?)) {

@@ -37,7 +37,8 @@ pub(crate) fn out(text: &str) -> Exit {
     }
 }
 
-/// Writes to standard output, in one call. If standard output is closed, this is an error.
+/// Writes to standard output, in one call. Returns an error if standard output is closed, or if it cannot be
+/// written.
 pub(crate) fn write(bytes: &[u8]) -> io::Result<()> {
     check_stdout()?;
     let mut out = io::stdout().lock();

@@ -49,15 +49,16 @@ pub(crate) fn of(http: &args::Http) -> Result<Proxies, String> {
 fn check_hosts(hosts: &str) -> Result<(), String> {
     let is_path = |word: &str| word.split_once('/').is_some_and(|(_, rest)| rest.parse::<u8>().is_err());
     match hosts.split([',', ' ']).any(is_path) {
-        true => {
-            Err("--no-proxy needs hosts or networks, but it has a URL. --proxy '' uses no proxy at all"
-                .into())
-        }
+        true => Err(
+            "--no-proxy needs hosts or networks, but it has a URL. To use no proxy at all, use --proxy ''"
+                .into(),
+        ),
         false => Ok(()),
     }
 }
 
-/// Returns the proxy of a section for hosts. An empty URL means a direct connection.
+/// Returns the proxy of a section of the configuration that is about some hosts (`[host."NAME"]`). Returns
+/// `None` for an empty URL, which means a direct connection.
 ///
 /// # Errors
 /// Returns what is wrong with the proxy, without its URL.

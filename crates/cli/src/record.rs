@@ -15,6 +15,7 @@ use crate::args::Args;
 use crate::outputs;
 use crate::platform;
 use crate::ui::{AT_ONCE, EventReader, Next};
+use crate::words;
 use downhaul_engine::Containers;
 use downhaul_engine::core::error::ErrorKind;
 use downhaul_engine::core::event::{Event, EventKind, Failure, JobId};
@@ -208,7 +209,8 @@ impl Record {
         // After an error, the events are still read, because the session starts no new job while events wait.
         while !matches!(events.next(PATIENCE), Next::End) {}
         if let Err(e) = run {
-            let kept = aside.map(|aside| format!(". {what} lines of this run are in {}", aside.display()));
+            let kept = aside.map(|aside| words::path(&aside));
+            let kept = kept.map(|kept| format!(". {what} lines of this run are in {kept}"));
             return Err(cannot_be_written(&path, &e) + &kept.unwrap_or_default());
         }
         if let Some(aside) = aside {
@@ -374,5 +376,5 @@ impl Record {
 }
 
 fn cannot_be_written(path: &Path, e: &io::Error) -> String {
-    format!("the lock file {} cannot be written: {e}", path.display())
+    format!("the lock file {} cannot be written: {e}", words::path(path))
 }

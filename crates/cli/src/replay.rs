@@ -9,6 +9,7 @@ use crate::ui::bars::Total;
 use crate::ui::messages::Messages;
 use crate::ui::prompt::Prompt;
 use crate::ui::screen::Screen;
+use crate::words;
 use downhaul_engine::core::event::{EventKind, Line};
 use downhaul_engine::core::list::text::Lines;
 use downhaul_engine::core::show::escaped;
@@ -26,7 +27,7 @@ pub(crate) fn run(args: &Args, file: &Path, speed: f64) -> Exit {
         true => Box::new(std::io::stdin()),
         false => match File::open(file) {
             Ok(file) => Box::new(file),
-            Err(e) => return usage(&format!("{} cannot be read: {e}", file.display())),
+            Err(e) => return usage(&format!("{} cannot be read: {e}", words::path(file))),
         },
     };
     let output = settings::output_settings(args, false);

@@ -161,7 +161,7 @@ pub(crate) fn own_runtime() -> Result<tokio::runtime::Runtime, Exit> {
     started(tokio::runtime::Builder::new_current_thread().enable_all().build())
 }
 
-/// Starts the runtime that answers clients, on a separate thread.
+/// Starts the runtime that answers the clients of `downhaul aria2c`, on a separate thread.
 pub(crate) fn serving_runtime() -> Result<tokio::runtime::Runtime, Exit> {
     started(tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build())
 }

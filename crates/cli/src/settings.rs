@@ -414,13 +414,13 @@ pub(crate) fn temporary_folder() -> PathBuf {
     std::env::temp_dir()
 }
 
-/// Returns a folder that a variable names. The XDG Base Directory Specification says that relative paths must
-/// be ignored.
+/// Returns the folder that a variable names. Returns `None` for a relative path, because the XDG Base
+/// Directory Specification says that relative paths must be ignored.
 pub(crate) fn folder(variable: &str) -> Option<PathBuf> {
     env(variable).map(PathBuf::from).filter(|path| path.is_absolute())
 }
 
-/// Returns the value of a variable. An empty value counts as not set.
+/// Returns the value of a variable. A value that is empty or not valid Unicode counts as not set.
 pub(crate) fn variable(name: &str) -> Option<String> {
     env(name)
 }

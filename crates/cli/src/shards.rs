@@ -41,15 +41,16 @@ pub(crate) struct Shards {
     request: String,
 }
 
-/// The content of the file of a shard that is done. A file of an earlier version that lacks one of these
-/// facts is refused, because it does not say enough about the files of the shard.
+/// The content of the file that says that a shard is done. If an earlier version of downhaul wrote the file,
+/// and one of these facts is missing, the file is refused, because it does not say enough about the files of
+/// the shard.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Done {
     shard: u64,
     of: u64,
     by: String,
     /// The digest of the jobs of the whole list.
-    list: String,
+    jobs: String,
     files: u64,
     /// The pattern of the names of the containers, with their folder. It is empty if the files were not put
     /// into containers.
@@ -204,7 +205,7 @@ impl Shards {
             shard: self.shard.number(),
             of: self.shard.of(),
             by: self.shard.by().name().into(),
-            list: self.digest.hex(),
+            jobs: self.digest.hex(),
             files: self.of_shard,
         }
     }
@@ -236,7 +237,7 @@ impl Done {
                  folder, or remove {markers}"
             ));
         }
-        (other.list != self.list).then(|| {
+        (other.jobs != self.jobs).then(|| {
             format!(
                 "another list, or for the list before it was changed. Use another folder, or remove {markers} to \
                  download the missing files"
@@ -330,7 +331,7 @@ impl Array {
         match of {
             None if is_whole && tasks > 1 => Ok((from_first, tasks)),
             None => Err(format!(
-                "this array seems to be a part of another one ({tasks} tasks with ids from {first} to {last}). Use \
+                "this array seems to be a part of another array ({tasks} tasks with ids from {first} to {last}). Use \
                  --shard auto/N, with the number of shards of the whole array"
             )),
             Some(of) if is_whole && tasks == of => Ok((from_first, of)),

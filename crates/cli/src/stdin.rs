@@ -31,7 +31,7 @@ pub(crate) fn is_read_by(arg: &Arg, value: &str) -> bool {
 /// already read from standard input.
 ///
 /// # Errors
-/// Returns a message for the user, which says which options read standard input.
+/// Returns a message for the user, which names the first two readers of standard input.
 pub(crate) fn check(command: &Command, matches: &ArgMatches, has_command: bool) -> Result<(), String> {
     let (_, command, matches) = again::innermost(command, matches);
     let mut readers: Vec<String> = has_command.then(|| "the imported command".into()).into_iter().collect();

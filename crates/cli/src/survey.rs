@@ -19,8 +19,9 @@ use downhaul_engine::core::settings::{ChecksumList, Settings, Verify};
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
-/// The most origins that are kept in memory. A URL in a document gets the headers only if its origin is one
-/// of them. Usually, the user sends headers to a few hosts only, so this limit is hardly ever reached.
+/// The most origins of URLs of the user that are kept in memory, and also the most origins of URLs in
+/// documents. A URL in a document gets the headers only if its origin is one of the kept origins of URLs of
+/// the user. Usually, the user sends headers to a few hosts only, so this limit is hardly ever reached.
 const MOST_ORIGINS: usize = 1_000;
 
 /// The most origins that a warning names. The warning states only the number of the other origins.
@@ -126,7 +127,8 @@ impl Survey {
         ];
         for (_, what) in secrets.iter().filter(|(given, _)| *given && !others.is_empty()) {
             let to = shown(&others);
-            warnings.push(format!("{what} not sent to {to}, since you gave no URL of a file there"));
+            let there = if others.len() == 1 { "this server" } else { "these servers" };
+            warnings.push(format!("{what} not sent to {to}, since you gave no URL of a file on {there}"));
         }
         let urls = self.given.iter().filter_map(|origin| Url::parse(origin).ok());
         if let Some((url, pattern)) = urls

@@ -75,8 +75,8 @@ struct Wanted {
 }
 
 /// Compares the files that a checksum list or a lock file names. If `what` is a folder, uses the lists and
-/// lock files in it that have one of the usual names. The names in a list are relative to `folder` or, if it
-/// is `None`, to the folder of the list.
+/// lock files in it that have one of the usual names, and the tables in it that are lock files. The names in
+/// a list are relative to `folder` or, if it is `None`, to the folder of the list.
 ///
 /// If `shows_work` is true, a line on the terminal shows which file is being read.
 pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint, shows_work: bool) -> Exit {
@@ -312,8 +312,9 @@ fn read_lines(
     lines
 }
 
-/// The digests and sizes in a lock file. If several lines are about one file, the last line is used, unless
-/// only an earlier line has a strong digest of the same file. Lines about failures are not used.
+/// The digests and sizes in a lock file. If several lines are about one file, the last line is used. There is
+/// one exception: if the last line has no strong digest, and has no size or the same size as an earlier line
+/// with a strong digest, the earlier line is used. Lines about failures are not used.
 #[derive(Default)]
 struct Recorded(BTreeMap<String, RecordedFile>);
 

@@ -47,7 +47,7 @@ pub fn is_private(address: IpAddr) -> bool {
 /// Returns the IPv4 addresses to which packets for an IPv6 address may be sent. Only some IPv6 addresses
 /// contain IPv4 addresses: mapped and compatible addresses (RFC 4291, section 2.5.5), and the addresses of
 /// NAT64 (RFC 6052, section 2.1), of 6to4 (RFC 3056, section 2) and of Teredo (RFC 4380, section 4). A Teredo
-/// address contains the address of a server, and the address of a client with inverted bits.
+/// address contains the address of a server and, with inverted bits, the address of a client.
 fn v4_within(v6: Ipv6Addr) -> [Option<Ipv4Addr>; 2] {
     let octets = v6.octets();
     let at = |from: usize| Ipv4Addr::new(octets[from], octets[from + 1], octets[from + 2], octets[from + 3]);

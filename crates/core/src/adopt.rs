@@ -24,8 +24,8 @@ pub struct Adopted {
     /// The number of bytes at the end of the last range that are compared with the server's bytes. If the
     /// last range has fewer bytes, exactly the last range is compared.
     compared: u64,
-    /// True if the server's file may replace this file when the two do not match (`--if-exists overwrite` and
-    /// `update`).
+    /// True if the server's file may replace this file when the two files do not match (`--if-exists
+    /// overwrite` and `update`).
     pub may_be_replaced: bool,
 }
 

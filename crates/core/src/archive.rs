@@ -70,8 +70,8 @@ impl Archived {
 /// Returns the file that an event adds to an archive: a file that was downloaded or made from another file,
 /// or an existing file that was found to be the wanted file. Returns `None` if the event adds no file.
 /// `if_exists` says how the job treats an existing file. With `--if-exists skip`, an existing file is not
-/// compared with the server's file. So a file that was not downloaded is then added only if the event has a
-/// digest of it. A file of unknown size is not added.
+/// compared with the server's file. So with this option, a file that was skipped is added only if the event
+/// has a digest of it. A file of unknown size is not added.
 pub fn of_event(event: &Event, if_exists: IfExists) -> Option<Archived> {
     let (path, size, digests, is_new) = match &event.kind {
         EventKind::Finished { path, bytes, digests, .. } => (path, *bytes, digests, true),

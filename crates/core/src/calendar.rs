@@ -18,7 +18,8 @@ pub struct Date {
 }
 
 impl Date {
-    /// Returns the date that is this many seconds after the beginning of 1970-01-01.
+    /// Returns the date that is this many seconds after the beginning of 1970-01-01. A negative number gives
+    /// an earlier date.
     pub fn at(seconds: i64) -> Date {
         let (days, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
         // Years begin in March here, so that the 29th of February is the last day of a year. An era is a

@@ -228,9 +228,9 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// Returns true if another file fits into a container. `size` is the number of bytes in the container,
+    /// Returns true if one more file fits into a container. `size` is the number of bytes in the container,
     /// without its end (see [`TAR_END`]), and `count` is its number of files. `more` is the number of bytes
-    /// that the other file and the end of the container need. A container without files always has room.
+    /// that the new file and the end of the container need. A container without files always has room.
     pub fn have_room(&self, size: u64, count: u64, more: u64) -> bool {
         let has_bytes = size.saturating_add(more) <= self.size.min(LARGEST);
         count == 0 || (has_bytes && self.count.is_none_or(|most| count < most))

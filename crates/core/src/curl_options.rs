@@ -166,7 +166,7 @@ pub const TABLE: &[Row] = &[
     (None, &["parallel-max"], true, To::Option("parallel")),
     (None, &["no-clobber"], false, To::Words(&["--if-exists=rename"])),
     (None, &["clobber"], false, To::Words(&["--if-exists=overwrite"])),
-    // `--on-error exit` is different: it does not retry after the first failure.
+    // `--on-error exit` of downhaul differs from this option, because it also prevents retries.
     (None, &["fail-early"], false, To::LeftOut),
     // downhaul always does what most of these options request. The other options make no difference for the
     // files.

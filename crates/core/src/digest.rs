@@ -136,9 +136,9 @@ impl Algorithm {
         }
     }
 
-    /// Returns a message that says how many digits are needed.
+    /// Returns a message that says in which forms [`Digest::from_text`] reads a digest of this algorithm.
     pub fn needs(self) -> String {
-        format!("{} needs {} hexadecimal digits", self.name(), self.size() * 2)
+        format!("{} needs {} hexadecimal digits, or base64", self.name(), self.size() * 2)
     }
 
     /// Returns true if this is the name of a known but unsupported algorithm, such as `sha3-256`.
@@ -231,7 +231,7 @@ impl Digest {
             return Ok(digest);
         }
         let pair = text.split_once(':').or_else(|| text.split_once('='));
-        let (name, digest) = pair.ok_or("it must have the form ALGORITHM:HEX")?;
+        let (name, digest) = pair.ok_or("it must have the form ALGORITHM:DIGEST")?;
         let algorithm = Algorithm::from_name(name.trim())
             .ok_or_else(|| format!("the algorithm must be one of {}", Algorithm::names()))?;
         Digest::from_text(algorithm, digest.trim()).ok_or_else(|| algorithm.needs())

@@ -335,13 +335,14 @@ pub struct Error {
     /// The size of the server's file in bytes, if the refusal of a range states this size (RFC 9110, section
     /// 15.5.17).
     pub size: Option<u64>,
-    /// The HTTP status of the response, if it is the reason for the failure. No decision depends on the value
-    /// of the status.
+    /// The HTTP status of the response, if it is the reason for the failure. No decision about the job
+    /// depends on which status it is.
     pub http_status: Option<u16>,
 }
 
-/// A pause that a host needs. It does not count as a retry. The number of pauses is limited, except for
-/// [`Why::Shared`]. When no pause is left, a failure costs a retry.
+/// A pause that a host needs. It does not count as a retry. While no new byte arrives, the number of pauses
+/// and the time in which they may begin are limited, except for [`Why::Shared`]. When no pause is left, a
+/// failure costs a retry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pause {
     /// The length of the pause, from the moment of the failure.

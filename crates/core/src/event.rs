@@ -129,7 +129,7 @@ pub enum EventKind {
         /// The number of this retry. It begins with 1 again after 64 KiB of new bytes. It is 0 if the next
         /// attempt costs no retry, for example because the host requires a pause.
         attempt: u32,
-        /// The number of retries that are allowed.
+        /// The number of retries that are allowed. [`u32::MAX`] means that there is no limit.
         of: u32,
         /// The wait before the next attempt, in seconds.
         wait: f64,
@@ -723,7 +723,8 @@ pub(crate) mod rfc3339 {
 
     /// Returns the text of a time that is in milliseconds since the Unix epoch.
     pub fn text(ms: u64) -> String {
-        // The year of a later time has more than four digits, which RFC 3339 does not allow.
+        // The year of a later time has more than four digits, which RFC 3339 does not allow. Such a time is
+        // written as 1970.
         let ms = if ms < YEAR_10000 { ms } else { 0 };
         let seconds = i64::try_from(ms / 1000).unwrap_or_default();
         let Date { year, month, day, hour, minute, second } = Date::at(seconds);

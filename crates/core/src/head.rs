@@ -46,8 +46,8 @@ const TRANSFER: &str = "transfer-encoding";
 pub struct Tidied {
     /// The head. The blank line at its end is included.
     pub head: Vec<u8>,
-    /// The first dropped lines and the reasons, in words for the user. The texts contain parts of the
-    /// received lines.
+    /// The first dropped lines (at most ten) and the reasons, in words for the user. The texts contain parts
+    /// of the received lines.
     pub dropped: Vec<String>,
 }
 
@@ -320,8 +320,8 @@ impl<'h> Reader<'h> {
     }
 }
 
-/// Reads the length that all Content-Length values together announce. Equal values count as one (RFC 9112,
-/// section 6.3).
+/// Reads the length, in bytes, that all Content-Length values together announce. Equal values count as one
+/// (RFC 9112, section 6.3). Returns `None` if there is no value.
 ///
 /// # Errors
 /// Returns an error if a value is not a number or is too large, or if two values differ.

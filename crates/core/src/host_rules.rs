@@ -102,7 +102,7 @@ impl fmt::Display for HostPattern {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HostOptions {
-    /// The highest number of connections for one file.
+    /// The highest number of connections for one file. 0 counts as 1.
     pub connections: Option<usize>,
     /// The highest number of connections to each host of the rule, for all files together. 0 counts as 1.
     pub max_per_host: Option<usize>,
@@ -127,8 +127,8 @@ impl HostOptions {
 }
 
 /// Rules for hosts. If several rules apply to one URL, each option is taken from the most specific rule that
-/// has this option. Headers are taken from all of these rules ([`HostRules::headers`]). The following
-/// differences are looked at in this order, and the first one decides:
+/// has this option. Headers are taken from all of these rules ([`HostRules::headers`]). To find the more
+/// specific of two rules, the following differences are looked at in this order, and the first one decides:
 /// - A name without `*.` is more specific than a name with `*.`.
 /// - A longer name is more specific than a shorter name.
 /// - A pattern with a port is more specific than a pattern without a port.

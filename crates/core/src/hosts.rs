@@ -120,7 +120,8 @@ impl Hosts {
         }
     }
 
-    /// Returns the content of `hosts.json`.
+    /// Returns the content of `hosts.json`. If it would be longer than [`LONGEST`], the oldest hosts are left
+    /// out.
     pub fn text(&self) -> Vec<u8> {
         let mut hosts = self.clone();
         loop {

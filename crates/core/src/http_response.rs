@@ -2,8 +2,8 @@
 //!
 //! The engine's HTTP source calls these functions. They are in this crate so that property tests and fuzzing
 //! can call them without a network. The plan gets a [`Remote`] and no headers. A response that is not usable
-//! HTTP is refused here, such as a response with an unreadable range, or with several ranges in one body. Two
-//! different lengths are found in [`crate::head`].
+//! HTTP is refused here, such as a response with an unreadable range, or with several ranges in one body.
+//! [`crate::head`] refuses a response that states two different lengths.
 
 mod digests;
 mod disposition;
@@ -94,7 +94,8 @@ pub fn read(status: u16, url: &Url, headers: &HeaderMap, asked_for_all: bool) ->
     let (modified, coding) = (date(headers, &header::LAST_MODIFIED), coding(headers));
     let validator = validator(headers, modified);
     let size = match (everything, range) {
-        // A 206 for the whole file ends with the last byte of its range, even if it does not state the size.
+        // If a 206 has the whole file, the file ends with the last byte of its range, even if the 206 does
+        // not state the size.
         (Some(range), _) => Some(range.last + 1),
         (None, Some(range)) => range.total,
         (None, None) => length,
@@ -129,7 +130,7 @@ pub fn learn(remote: &mut Remote, linked: Linked) {
     remote.digests.push(linked.digest);
 }
 
-/// Reads the range of a 206. `length` is the length of the body, if known.
+/// Reads the range in the `Content-Range` of a 206 or a 200. `length` is the length of the body, if known.
 ///
 /// # Errors
 /// Returns `http.range_wrong` with the reason.

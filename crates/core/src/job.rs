@@ -80,9 +80,9 @@ pub struct Job {
     /// The request that is sent, if it is not a plain GET. It is sent to the origins of `urls` and to no
     /// other origins.
     pub sends: Option<Sends>,
-    /// The range of the file that is downloaded, if not the whole file is wanted. The digests and the size of
-    /// the whole file are not compared with this range. If the settings require a signature or a digest, the
-    /// job fails.
+    /// The range of the file that is downloaded, if only a part of the file is wanted. The digests and the
+    /// size of the whole file are not compared with this range. If the settings require a signature or a
+    /// digest, the job fails.
     pub range: Option<ByteRange>,
     /// The number of the network that is used for the requests. A network is a way to reach servers, with its
     /// own proxies and time limits. Number 0 is the network in the settings of the session.
@@ -155,8 +155,8 @@ impl Job {
     /// ([`fragment::take_digests`]), the file must have that digest.
     ///
     /// # Errors
-    /// Returns the errors of [`parse_given`], and `url.invalid` if the fragment has a malformed digest or two
-    /// different digests of one algorithm.
+    /// Returns the errors of [`parse_given`], and `url.invalid` if the fragment has a malformed digest, a
+    /// digest of an unsupported algorithm, or two different digests of one algorithm.
     pub fn given(url: &str) -> Result<Self, Error> {
         let (url, assumed_https) = parse_given(url)?;
         Job::with_digests(url).map(|job| Job { assumed_https, ..job })
@@ -165,14 +165,15 @@ impl Job {
     /// Returns a job for the file at a URL. If the fragment has a digest, the file must have that digest.
     ///
     /// # Errors
-    /// Returns `url.invalid` if the fragment has a malformed digest or two different digests of one
-    /// algorithm.
+    /// Returns `url.invalid` if the fragment has a malformed digest, a digest of an unsupported algorithm, or
+    /// two different digests of one algorithm.
     pub fn with_digests(mut url: Url) -> Result<Self, Error> {
         let digests = fragment::take_digests(&mut url);
         let note = fragment::note(&url);
         let mut job = Job::new(url);
         job.notes.extend(note);
-        job.expect_of_url(0, digests)?;
+        job.expect_of_url(digests)
+            .map_err(|why| Error::new(ErrorKind::UrlInvalid, show::url(&job.urls[0]), why))?;
         Ok(job)
     }
 
@@ -324,7 +325,8 @@ impl Job {
         self
     }
 
-    /// Adds a mirror. Its URL may have any form that a user may write.
+    /// Adds a mirror. Its URL may have any form that a user may write. If there is an error, the job is not
+    /// changed.
     ///
     /// # Errors
     /// Returns the errors of [`Job::given`], and `url.invalid` if a different digest of the same algorithm
@@ -332,8 +334,12 @@ impl Job {
     pub fn add_mirror(&mut self, url: &str) -> Result<(), Error> {
         let (mut url, _) = parse_given(url)?;
         let digests = fragment::take_digests(&mut url);
+        self.expect_of_url(digests).map_err(|why| Error::new(ErrorKind::UrlInvalid, show::url(&url), why))?;
+        // All mirrors may have the same fragment, and one note is enough.
+        let note = fragment::note(&url).filter(|note| !self.notes.contains(note));
+        self.notes.extend(note);
         self.urls.push(url);
-        self.expect_of_url(self.urls.len() - 1, digests)
+        Ok(())
     }
 
     /// Adds a digest that the file must have. `from` is the place where the digest was found, in words for
@@ -356,11 +362,12 @@ impl Job {
         Ok(())
     }
 
-    fn expect_of_url(&mut self, url: usize, digests: Result<Vec<Digest>, String>) -> Result<(), Error> {
-        let expected =
-            digests.and_then(|digests| digests.into_iter().try_for_each(|one| self.expect(one, "the URL")));
-        let at = || self.urls.get(url).map(show::url).unwrap_or_default();
-        expected.map_err(|why| Error::new(ErrorKind::UrlInvalid, at(), why))
+    /// Adds the digests in the fragment of a URL. If there is an error, no digest is added.
+    fn expect_of_url(&mut self, digests: Result<Vec<Digest>, String>) -> Result<(), String> {
+        let before = self.expected.len();
+        let mut digests = digests?.into_iter();
+        let added = digests.try_for_each(|digest| self.expect(digest, "the URL"));
+        added.inspect_err(|_| self.expected.truncate(before))
     }
 }
 
@@ -452,7 +459,7 @@ pub trait JobWriter: Send {
     /// Returns an error if the bytes cannot be written.
     fn flush(&mut self) -> io::Result<()>;
 
-    /// Ends the output. This is called once, when the file is complete and verified.
+    /// Ends the output. This function is called once, when the file is complete and verified.
     ///
     /// # Errors
     /// Returns an error if the output cannot be ended.
@@ -505,7 +512,7 @@ impl Destination {
     }
 
     /// Returns the name that the file was given, in words for the user. Returns `None` if the server or the
-    /// URL gives the name.
+    /// URL gives the name, or if the file needs no name.
     pub fn given_name(&self) -> Option<String> {
         match self {
             Destination::Server | Destination::Writer(_) => None,
@@ -525,6 +532,7 @@ pub enum IfExists {
     /// Keep the existing file and do not download, even if it may have other content than the wanted file.
     /// Fail if the file does not match a digest, a signature, a size or chunk hashes that were given, or if a
     /// strong digest is required ([`Verify::Require`](crate::settings::Verify::Require)) and none is known.
+    /// With [`Verify::Off`](crate::settings::Verify::Off), nothing is compared.
     Skip,
     /// Download, and replace the file when the new one is complete.
     Overwrite,
@@ -573,7 +581,8 @@ pub enum IfLocked {
 /// Reads a URL that can be downloaded over HTTP.
 ///
 /// # Errors
-/// Returns `url.invalid` or `url.scheme`, with the given text (without secrets) and the reason.
+/// Returns `url.invalid` or `url.scheme`, with the reason and the given text (without secrets). The text of a
+/// magnet link is left out.
 pub fn parse_url(text: &str) -> Result<Url, Error> {
     parse_url_with(text, |scheme| matches!(scheme, "http" | "https"))
 }
@@ -706,6 +715,28 @@ mod tests {
         }
         let secret = parse_url("ftp://u:p@h/a?token=1").expect_err("ftp");
         assert!(!secret.to_string().contains("p@") && !secret.to_string().contains("token"));
+    }
+
+    #[test]
+    fn a_mirror_with_a_digest_that_cannot_be_used_is_not_added() {
+        let (one, other) = ("ab".repeat(32), "cd".repeat(32));
+        let mut job = Job::given(&format!("http://h/a#sha256={one}")).expect("a job");
+        let before = job.clone();
+        for fragment in
+            [format!("md5={}&sha256={other}", "ab".repeat(16)), "sha256=ab".into(), "sha224=ab".into()]
+        {
+            let error = job.add_mirror(&format!("http://m/a#{fragment}")).expect_err(&fragment);
+            assert!(
+                error.kind == ErrorKind::UrlInvalid && error.to_string().contains("http://m/a"),
+                "{error}"
+            );
+            assert!(job == before, "{fragment}: {job:?}");
+        }
+        // The user is told once about fragments that may be the hash of a commit.
+        for mirror in ["m", "n"] {
+            job.add_mirror(&format!("http://{mirror}/a#{}", "ab".repeat(20))).expect("a mirror");
+        }
+        assert_eq!((job.urls.len(), job.expected.len(), job.notes.len()), (3, 1, 1));
     }
 
     #[test]

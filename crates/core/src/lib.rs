@@ -24,7 +24,7 @@
 //!   its name.
 //! - [`credentials`] decides which secret may be sent where. [`curl_options`] lists the options of curl with
 //!   their translations.
-//! - [`calendar`] computes times from dates.
+//! - [`calendar`] converts times to dates, and dates to times.
 //! - [`address`] recognises the addresses of private networks, and [`hsts`] has the hosts that requested
 //!   https. `public_suffix` finds names such as `co.uk`, below which many owners have hosts.
 //! - [`host_rules`] has options for some hosts only. If a list is divided among several runs, [`shard`]

@@ -1,8 +1,9 @@
 //! [`ListedNames`] finds, in a long list, the names that only one file has. The run forgets such a name when
 //! the job of its file has ended. So a run needs little memory for the names of ten million files.
 //!
-//! Two paths clash if they are equal. They also clash if one of them is a numbered form of the other
-//! (`a (1).bin` of `a.bin`), or the path of its partial file or journal (`a.bin.part`).
+//! Two paths clash if they are equal. They also clash if one path is a numbered form of the other path
+//! (`a (1).bin` of `a.bin`), or the path of its partial file or journal (`a.bin.part`). On macOS and Windows,
+//! upper and lower case make no difference.
 //!
 //! Invariant: if the path of a file could clash with the path of another file in the list, the file does not
 //! count as the only file with its name. The same is true if the path of a file could clash with a folder of
@@ -33,9 +34,10 @@ const SET_BY_A_NAME: u64 = 4;
 pub const UNUSED: u64 = 3;
 
 /// Returns the key of a path. Paths that clash have the same key, and so do two numbered forms of one path.
-/// There is one exception: the name of a partial file or journal may contain a tag (`a.bin.TAG.part`). The
-/// key then differs from the key of `a.bin`. All other paths have different keys, except by chance: two of
-/// them have the same key in about one of 90,000 lists with ten million paths.
+/// There are two exceptions: the name of a partial file or journal may contain a tag (`a.bin.TAG.part`), or
+/// may be cut because it is too long. The key then differs from the key of `a.bin`. All other paths have
+/// different keys, except by chance: two of them have the same key in about one of 90,000 lists with ten
+/// million paths.
 pub fn key(path: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     same_file_key(&base(path)).hash(&mut hasher);

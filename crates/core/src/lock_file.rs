@@ -52,8 +52,8 @@ pub struct Entry {
     /// The first URL of the job, before any redirect and without secrets. If an entry of a list could not
     /// become a job, this is the place of the mistake.
     pub url: String,
-    /// The name of the file below the output folder. It is empty if the job failed before the file had a
-    /// name.
+    /// The path of the file, relative to the output folder. With `-o`, the file may be outside of this
+    /// folder. `out` is empty if the job failed before the file had a name.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub out: String,
     /// The size of the file in bytes, if known.
@@ -130,15 +130,15 @@ impl Entry {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Reads a line that has a strong digest. Returns `None` if the line has no strong digest, or if it is
-    /// not a line of a lock file.
+    /// Reads a line that has a strong digest. Returns `None` if the line has no strong digest, or if
+    /// [`Entry::read`] returns `None`.
     pub fn from_json(line: &str) -> Option<Entry> {
         Entry::read(line).filter(Entry::has_strong_digest)
     }
 
     /// Reads a line. Returns `None` if the line is not a line of a lock file, or if one of its digests is
-    /// malformed. A line of a lock file has a status and a number of tries. A line without these may come
-    /// from an early version of downhaul, and is read only if it has a strong digest.
+    /// malformed. A line of a lock file has a status and a number of tries. A line without one of them may
+    /// come from an early version of downhaul, and is read only if it has a strong digest.
     pub fn read(line: &str) -> Option<Entry> {
         let entry: Entry = serde_json::from_str(line).ok()?;
         let is_digest = |(name, hex): (&String, &Value)| {
@@ -182,8 +182,8 @@ pub fn digest_key(algorithm: Algorithm) -> String {
     algorithm.name().replace('-', "")
 }
 
-/// Returns the same digests under the keys that lock files use, such as `sha256`. In `digests`, the keys are
-/// the names of algorithms that events use, such as `sha-256`. A digest of an unknown algorithm is left out.
+/// Returns the digests under the keys that lock files use, such as `sha256`. In `digests`, the keys are the
+/// names of algorithms that events use, such as `sha-256`. A digest of an unknown algorithm is left out.
 pub fn by_key(digests: &BTreeMap<String, String>) -> Map<String, Value> {
     let digest = |(name, hex): (&String, &String)| {
         Some((digest_key(Algorithm::from_name(name)?), hex.as_str().into()))
@@ -234,8 +234,8 @@ pub enum Line {
 
 impl Line {
     /// Returns true if the `earlier` line about the same file counts, although this line is newer. This is so
-    /// if `earlier` has a strong digest and this line has none, and if this line has no size or the size that
-    /// `earlier` has.
+    /// if `earlier` has a strong digest, this line has none and its job did not fail, and this line has no
+    /// size or the size that `earlier` has.
     pub fn adds_nothing_to(self, earlier: Line) -> bool {
         matches!((self, earlier), (Line::Unknown(size), Line::Known(known)) if size.is_none() || size == known)
     }

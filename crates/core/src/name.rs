@@ -57,7 +57,8 @@ impl SafeName {
         clean::component(text).map(|path| SafeName::made_from(text.trim(), path))
     }
 
-    /// Returns the name for a URL: its last path segment, percent-decoded once, or `index.html`.
+    /// Returns the name for a URL: a safe form of its last path segment, percent-decoded once, or
+    /// `index.html`.
     pub fn from_url(url: &Url) -> SafeName {
         SafeName::of_last_segment(url).unwrap_or_else(SafeName::index)
     }

@@ -143,7 +143,9 @@ impl DohServer {
         let has_login = |url: &Url| !url.username().is_empty() || url.password().is_some();
         url.filter(|url| url.scheme() == "https" && !has_login(url) && url.fragment().is_none())
             .map(DohServer)
-            .ok_or_else(|| "it must be an https URL without a login, such as https://HOST/dns-query".into())
+            .ok_or_else(|| {
+                "it must be an https URL without a login or a fragment, such as https://HOST/dns-query".into()
+            })
     }
 
     /// Returns the URL.

@@ -136,15 +136,15 @@ impl Forecast {
     }
 
     /// Computes the estimated times. `known` returns the facts that earlier runs learned about an origin.
-    /// `limit` is the limit of the whole run in bytes a second; 0 means that there is no limit. The hosts are
-    /// assumed to send at the same time.
+    /// `limit` is the limit of the whole run in bytes a second. `None` means no limit, and 0 counts as 1. The
+    /// hosts are assumed to send at the same time.
     pub fn estimate(&mut self, known: impl Fn(&str) -> Learned, limit: Option<u64>) {
         let mut longest = Some(0.0_f64);
         for (origin, host) in &mut self.hosts {
             host.seconds = host.estimate(known(origin));
             longest = longest.zip(host.seconds).map(|(longest, seconds)| longest.max(seconds));
         }
-        let by_limit = limit.filter(|limit| *limit > 0).map(|limit| self.bytes as f64 / limit as f64);
+        let by_limit = limit.map(|limit| self.bytes as f64 / limit.max(1) as f64);
         self.seconds = longest.map(|longest| by_limit.map_or(longest, |by_limit| longest.max(by_limit)));
     }
 }
@@ -188,6 +188,9 @@ mod tests {
         assert_eq!((forecast.bytes, forecast.kept, forecast.seconds), (25_000_000, 7, Some(50.0)));
         forecast.estimate(known, Some(250_000));
         assert_eq!(forecast.seconds, Some(100.0));
+        // The limit 0 counts as 1, as in a download.
+        forecast.estimate(known, Some(0));
+        assert_eq!(forecast.seconds, Some(25_000_000.0));
         forecast.add("https://slow", None, 0);
         forecast.estimate(known, None);
         assert_eq!(

@@ -13,6 +13,7 @@ pub use except::NoProxy;
 use crate::credentials;
 use crate::host_rules::HostRules;
 use crate::secret::Login;
+use std::collections::HashSet;
 use std::fmt;
 use url::{Host, Url};
 
@@ -185,16 +186,15 @@ impl Proxies {
     pub fn each(&self) -> impl Iterator<Item = &Proxy> {
         let of_rules =
             self.for_hosts.all().iter().filter_map(|(_, options)| options.proxy.as_ref()?.as_ref());
-        let mut all: Vec<&Proxy> = self.http.iter().chain(&self.https).chain(of_rules).collect();
-        all.sort_by_key(|proxy| proxy.to_string());
-        all.dedup();
-        all.into_iter()
+        let mut seen = HashSet::new();
+        self.http.iter().chain(&self.https).chain(of_rules).filter(move |proxy| seen.insert(*proxy))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host_rules::{HostOptions, HostPattern};
 
     fn for_all(proxy: &str) -> Proxies {
         let proxy = Proxy::parse(proxy).expect("a proxy");
@@ -267,6 +267,21 @@ mod tests {
         assert_eq!(of("ftp://h/"), None);
         assert_eq!(proxies.each().count(), 2);
         assert_eq!(for_all("h:1").each().count(), 1);
+    }
+
+    #[test]
+    fn each_proxy_is_returned_once_even_if_another_proxy_differs_only_in_its_login() {
+        let proxy = |text| Some(Proxy::parse(text).expect(text));
+        let options = HostOptions { proxy: Some(proxy("http://ann:x@h:1")), ..HostOptions::default() };
+        let proxies = Proxies {
+            http: proxy("http://ann:x@h:1"),
+            https: proxy("http://bob:y@h:1"),
+            for_hosts: HostRules::new(vec![(HostPattern::read("a.example").expect("a pattern"), options)]),
+            ..Proxies::default()
+        };
+        let users: Vec<&str> =
+            proxies.each().filter_map(|one| Some(one.login.as_ref()?.user.as_str())).collect();
+        assert_eq!(users, ["ann", "bob"]);
     }
 
     #[test]

@@ -55,7 +55,7 @@ impl RangeSet {
 
     /// Returns the bytes of `range` that are not in the set.
     pub fn missing(&self, range: Range<u64>) -> Vec<Range<u64>> {
-        let mut missing = RangeSet(vec![range.clone()]);
+        let mut missing = RangeSet::from_iter([range.clone()]);
         let first = self.0.partition_point(|one| one.end <= range.start);
         self.0[first..]
             .iter()
@@ -145,6 +145,7 @@ mod tests {
             prop_assert_eq!(set.len(), (0..100).filter(|&at| has(at)).count() as u64);
             let missing: u64 = set.missing(asked.clone()).iter().map(|one| one.end - one.start).sum();
             prop_assert_eq!(missing, asked.clone().filter(|&at| !has(at)).count() as u64);
+            prop_assert!(set.missing(asked.clone()).iter().all(|one| !one.is_empty()));
             prop_assert_eq!(set.contains(&asked), asked.clone().all(has));
             prop_assert_eq!(set.touches(&asked), asked.clone().any(has));
             prop_assert_eq!(set.prefix(), (0..100).find(|&at| !has(at)).unwrap_or(100));
@@ -155,5 +156,11 @@ mod tests {
                 prop_assert!(gap.clone().all(|at| !has(at)) && (gap.end == 90 || has(gap.end)));
             }
         }
+    }
+
+    #[test]
+    fn no_range_is_missing_from_an_empty_range() {
+        assert!(RangeSet::new().missing(5..5).is_empty());
+        assert!(RangeSet::from_iter(std::iter::once(0..9)).missing(5..5).is_empty());
     }
 }

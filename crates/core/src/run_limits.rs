@@ -26,9 +26,10 @@ pub enum Reached {
 }
 
 impl RunLimits {
-    /// Returns the limit that was reached. `bytes` is the number of bytes that the run has received, plus the
-    /// number of bytes that the jobs in progress still need. `waits` is true if a job waits for its start. If
-    /// no job waits, [`Reached::Total`] is not returned, because all jobs may fit within the limit.
+    /// Returns the limit that was reached. `now` is the time since the start of the session. `bytes` is the
+    /// number of bytes that the run has received, plus the number of bytes that the jobs in progress still
+    /// need. `waits` is true if a job waits for its start. If no job waits, [`Reached::Total`] is not
+    /// returned, because all jobs may fit within the limit.
     pub fn reached(&self, now: Duration, bytes: u64, waits: bool) -> Option<Reached> {
         if self.deadline.is_some_and(|deadline| now >= deadline) {
             return Some(Reached::Deadline);

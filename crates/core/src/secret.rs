@@ -1,7 +1,7 @@
 //! Texts that must not be shown, such as passwords, tokens and keys.
 //!
 //! Invariant: a [`Secret`] has no `Display`, and its `Debug` hides the text. Only [`Secret::expose`] returns
-//! the text, so a search for that name finds every place that uses a secret.
+//! the text, so a search for that name finds every place outside of this file that reads the text.
 
 use crate::show;
 use std::fmt;

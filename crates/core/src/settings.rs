@@ -59,12 +59,13 @@ pub struct Settings {
     /// The highest number of files that are downloaded at once. 0 counts as 1. With `None`, it is chosen
     /// automatically.
     pub parallel: Option<usize>,
-    /// The limit for all files together, in bytes a second. `None` means no limit.
+    /// The limit for all files together, in bytes a second. `None` means no limit, and 0 counts as 1.
     pub limit_rate: Option<u64>,
     /// The limits after which the session starts no more jobs. Jobs that have not started by then fail with
     /// `run.stopped`.
     pub limits: RunLimits,
-    /// The highest number of connections for one file. With `None`, the number is chosen automatically.
+    /// The highest number of connections for one file. 0 counts as 1. With `None`, the number is chosen
+    /// automatically.
     pub connections: Option<usize>,
     /// The highest number of connections to one host over all files. A proxy counts as a host. 0 counts as 1.
     pub max_per_host: usize,
@@ -90,14 +91,15 @@ pub struct Settings {
     pub signed_by: Option<Keys>,
     /// True if mirrors that a server names for a file are used in addition to the URLs of the job.
     pub mirrors: bool,
-    /// True if a lock file gets a line about each downloaded file. Each of these files then needs a digest.
+    /// True if a SHA-256 of each file is needed, for example for a line of a lock file.
     pub record: bool,
     /// The number of retries of a job after failures. After 64 KiB of new bytes, all retries are available
     /// again.
     pub retries: u32,
-    /// The shortest wait before a job is continued or retried after a failure. There is no wait if the job
+    /// The shortest wait before a job is continued or retried after a failure. It does not apply if the job
     /// continues with another mirror, if the user was asked, or if only bytes of an earlier run or of another
     /// tool are lost.
+    ///
     /// Waits become longer with each retry, up to a random time between 15 and 45 seconds. If this setting is
     /// longer, waits are as long as this setting.
     pub retry_wait: Duration,
@@ -139,7 +141,8 @@ pub struct Settings {
     /// A bearer token (RFC 6750) for the origin of each given URL, and for no other origin.
     pub bearer: Option<Secret>,
     /// The logins in a netrc file. They are for the origins of the given URLs, and for the hosts of redirects
-    /// and of URLs in documents.
+    /// and of URLs in documents. They are sent over https, and over http only if the URL of the job is an
+    /// http URL that the user gave.
     pub netrc: Option<Netrc>,
     /// The cookies of the run. Cookies that servers set are added.
     pub cookies: Cookies,
@@ -425,10 +428,10 @@ setters! {
     with_hsts hsts bool,
 }
 
-/// The reaction to a failure of a job (`--on-error`). In these cases, the job continues with any of the
-/// values, and the user is not asked:
-/// - The failure may pass, at least 64 KiB of new bytes arrived since all retries last became available, and
-///   these bytes can be kept.
+/// The reaction to a failure of a job (`--on-error`). In these cases, the job continues and the user is not
+/// asked, whichever value is set:
+/// - The failure may be temporary, at least 64 KiB of new bytes arrived since all retries last became
+///   available, and these bytes can be kept.
 /// - The host of the job needs a pause.
 /// - Another mirror may deliver the file.
 /// - Only bytes of an earlier run or of another tool are lost.
@@ -438,8 +441,8 @@ pub enum OnError {
     /// The user is asked after each failure that may be retried, while retries are left. The job waits for
     /// the answer, and other jobs continue.
     Ask,
-    /// The job is retried without a question after failures that may pass, and the wait becomes longer each
-    /// time. After other failures, the job is not retried.
+    /// The job is retried without a question after failures that may be temporary, and the wait becomes
+    /// longer each time. After other failures, the job is not retried.
     Retry,
     /// The job is not retried.
     Skip,

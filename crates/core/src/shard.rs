@@ -4,7 +4,8 @@
 //! stays in its shard, on every machine and in every version of downhaul. Lines that are appended to the list
 //! do not move a job to another shard.
 
-use crate::job::{ByteRange, Destination, Job, Sends};
+use crate::digest::Expected;
+use crate::job::{ByteRange, Destination, Job, Sends, Url};
 
 /// The property of a job that decides to which shard the job belongs (`--shard-by`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,8 +74,10 @@ impl Shard {
     }
 }
 
-/// A digest of all jobs of a list. The digests of two lists differ if a URL, a name, a folder, a header, a
-/// size or a digest in the lists differs, or if the order of the jobs differs.
+/// A digest of all jobs of a list. The digests of two lists differ if one of the facts differs that decide
+/// which bytes a file has and where it is saved, such as a URL, a name, a header, a size or a digest. They
+/// also differ if the order of the jobs differs, or if the line or the further columns of a job differ.
+/// Options such as `connections` do not change the digest.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct ListDigest([u8; 32]);
 
@@ -84,24 +87,7 @@ impl ListDigest {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&self.0);
         if let Some(job) = job {
-            hasher.update(hash_of(job).as_bytes());
-            for url in job.urls.iter().skip(1) {
-                hasher.update(url.as_str().as_bytes()).update(b"\n");
-            }
-            for (name, value) in &job.headers.0 {
-                hasher.update(name.as_bytes());
-                value.add_to(&mut hasher);
-            }
-            hasher.update(&job.size.unwrap_or(u64::MAX).to_le_bytes());
-            for expected in &job.expected {
-                hasher.update(expected.digest.to_string().as_bytes()).update(b"\n");
-            }
-            if let Some(folder) = &job.folder {
-                hasher.update(folder.as_str().as_bytes()).update(b"\n");
-            }
-            for digest in job.chunks.iter().flat_map(|chunks| &chunks.digests) {
-                hasher.update(digest.to_string().as_bytes()).update(b"\n");
-            }
+            add_facts(job, &mut hasher);
         }
         self.0 = *hasher.finalize().as_bytes();
     }
@@ -139,6 +125,47 @@ fn hash_of(job: &Job) -> blake3::Hash {
         hasher.update(name.as_str().as_bytes());
     }
     hasher.finalize()
+}
+
+/// Adds facts about a job to the input of a hasher: all facts that decide which bytes its file has and where
+/// the file is saved.
+fn add_facts(job: &Job, hasher: &mut blake3::Hasher) {
+    add_texts(hasher, job.urls.iter().map(Url::as_str));
+    let of_chunks = job.chunks.as_ref().map(|chunks| (chunks.length, chunks.algorithm));
+    let others = (job.size, of_chunks, job.if_exists, job.named_by, job.assumed_https);
+    for text in [
+        job.destination.given_name(),
+        job.folder.as_ref().map(ToString::to_string),
+        job.url_name.as_ref().map(ToString::to_string),
+        job.login_of.clone(),
+        Some(format!("{others:?}")),
+    ] {
+        add_texts(hasher, text.into_iter());
+    }
+    // A template (`--name`) can make names from the other columns and from the number of the line.
+    add_texts(hasher, job.extra.iter().map(|(key, value)| format!("{key:?}:{value}")));
+    hasher.update(&job.line.to_le_bytes());
+    add_texts(hasher, job.headers.0.iter().map(|(name, _)| name));
+    for (_, value) in &job.headers.0 {
+        // The value is a secret, so its length is not known here. Its hash has a fixed length.
+        let mut of_value = blake3::Hasher::new();
+        value.add_to(&mut of_value);
+        hasher.update(of_value.finalize().as_bytes());
+    }
+    let digest = |expected: &Expected| format!("{}:{}", expected.digest.algorithm.name(), expected.digest);
+    add_texts(hasher, job.expected.iter().map(digest));
+    let chunks = job.chunks.as_ref().map(|chunks| chunks.digests.as_slice()).unwrap_or_default();
+    add_texts(hasher, chunks.iter().map(ToString::to_string));
+}
+
+/// Adds texts to the input of a hasher. Their number and the length of each text are hashed too, so that
+/// different texts never give the same sequence of bytes.
+fn add_texts(hasher: &mut blake3::Hasher, texts: impl ExactSizeIterator<Item = impl AsRef<str>>) {
+    hasher.update(&(texts.len() as u64).to_le_bytes());
+    for text in texts {
+        let text = text.as_ref();
+        hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
+    }
 }
 
 fn number(hash: blake3::Hash) -> u64 {
@@ -246,5 +273,40 @@ mod tests {
         let distinct: std::collections::BTreeSet<_> = all.iter().collect();
         assert_eq!(distinct.len(), all.len());
         assert_eq!(digest(&["http://h/a"]), all[1]);
+    }
+
+    #[test]
+    fn lists_that_differ_in_one_fact_about_a_file_have_different_digests() {
+        let digest = |keys: &str| {
+            let job = crate::list::line(format!(r#"{{"url":"http://h/a",{keys}}}"#).as_bytes()).expect(keys);
+            let mut digest = ListDigest::default();
+            digest.add(job.as_ref());
+            digest.hex()
+        };
+        let hex = "ab".repeat(32);
+        let all = [
+            r#""x":1"#.to_string(),
+            r#""x":2"#.to_string(),
+            r#""headers":["X-A: bc"]"#.to_string(),
+            r#""headers":["X-Ab: c"]"#.to_string(),
+            r#""headers":["X-A: b","X-C: d"]"#.to_string(),
+            r#""headers":["X-A: bX-C","d: "]"#.to_string(),
+            r#""credentials":"m""#.to_string(),
+            r#""credentials":"n""#.to_string(),
+            r#""named_by":"document""#.to_string(),
+            r#""if_exists":"skip""#.to_string(),
+            r#""required_size":1"#.to_string(),
+            r#""out":"d""#.to_string(),
+            r#""dir":"d""#.to_string(),
+            r#""listed_by":"--failed","url_name":"d""#.to_string(),
+            format!(r#""sha256":"{hex}""#),
+            format!(r#""blake3":"{hex}""#),
+            format!(r#""chunk_hashes":{{"length":1,"sha256":["{hex}"]}}"#),
+            format!(r#""chunk_hashes":{{"length":2,"sha256":["{hex}"]}}"#),
+            format!(r#""chunk_hashes":{{"length":2,"blake3":["{hex}"]}}"#),
+        ];
+        let distinct: std::collections::BTreeSet<_> = all.iter().map(|keys| digest(keys)).collect();
+        assert_eq!(distinct.len(), all.len());
+        assert_eq!(digest(r#""x":1,"connections":2"#), digest(&all[0]));
     }
 }

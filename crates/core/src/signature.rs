@@ -1,5 +1,5 @@
-//! Reads keys and signature files of minisign, and finds the names of signature files. The engine does the
-//! cryptography and everything about OpenPGP. This module only recognises OpenPGP keys.
+//! Reads keys and signature files of minisign, and has the endings of the names of signature files. The
+//! engine does the cryptography and everything about OpenPGP. This module only recognises OpenPGP keys.
 //!
 //! A minisign key is a line of base64, or the two lines of a `.pub` file. A signature file has four lines: a
 //! comment, the signature, a trusted comment, and a signature of both the signature and the trusted comment.
@@ -11,7 +11,7 @@
 use base64::prelude::{BASE64_STANDARD, Engine};
 use std::fmt;
 
-/// The longest signature file in bytes, of minisign or OpenPGP. The two comments in a file of minisign may be
+/// The longest signature file of minisign or OpenPGP, in bytes. The two comments in a file of minisign may be
 /// long.
 pub const LONGEST: usize = 64 * 1024;
 

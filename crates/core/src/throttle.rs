@@ -62,7 +62,8 @@ pub struct Circumstances {
 
 /// Returns the waits that the head of a response asks for. `now` is the wall clock.
 pub fn read_waits(status: u16, headers: &HeaderMap, now: SystemTime) -> Waits {
-    // Some servers send `Retry-After` with every error. A missing file is not there a few seconds later.
+    // Some servers send `Retry-After` with every error. A file that is missing now is still missing a few
+    // seconds later.
     let is_for_now = matches!(status, 202 | 403 | 408 | 413 | 425 | 429 | 500..);
     let used_up = used_up(headers, now);
     // A 404 means that there is no such file, even if a quota is used up.
@@ -103,7 +104,7 @@ pub fn is_refusal(kind: ErrorKind) -> bool {
 /// names that begin with `X-RateLimit-` or `X-Rate-Limit-`. These names are older than the drafts, and their
 /// reset value is either a wait or a time.
 fn used_up(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    // Most responses have no such header, and then none of the names is looked up.
+    // Most responses have no such header. For these responses, none of the names is looked up.
     headers.keys().find(|name| name.as_str().as_bytes().windows(4).any(|part| part == b"rate"))?;
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let structured = headers.get_all("ratelimit").iter().filter_map(|value| of_list(value.as_bytes())).max();

@@ -1,5 +1,5 @@
-//! Reads JSON, and refuses an object that has a key twice. Other readers of JSON use the last value of such a
-//! key, so they would ignore one of two different digests.
+//! Reads JSON, and refuses an object that has a key twice. Most other readers of JSON use the last value of
+//! such a key, so they would ignore one of two different digests.
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};

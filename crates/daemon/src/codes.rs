@@ -2,7 +2,7 @@
 
 use downhaul_engine::ErrorKind;
 
-/// The status of a failure for which aria2 has no status of its own.
+/// The status of a failure for which aria2 has no separate status.
 pub const UNKNOWN: u8 = 1;
 
 /// Returns the exit status of aria2 for a failure. `code` is the code of the failure, such as
@@ -10,7 +10,7 @@ pub const UNKNOWN: u8 = 1;
 pub fn of_failure(code: &str, http_status: Option<u16>) -> u8 {
     use ErrorKind as E;
     match (ErrorKind::of_code(code), http_status) {
-        // For the HTTP statuses 502, 503 and 504, aria2 has an exit status of its own.
+        // For the HTTP statuses 502, 503 and 504, aria2 has a separate exit status.
         (Some(E::HttpServer | E::HttpBusy | E::HttpLater | E::HttpStatus), Some(502..=504)) => 29,
         (Some(E::HttpBusy | E::HttpLater), Some(_)) => 22,
         (kind, _) => of_kind(kind),

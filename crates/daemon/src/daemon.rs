@@ -43,7 +43,8 @@ const LONGEST_END: Duration = Duration::from_millis(3500);
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The settings of the library. The daemon itself sets the number of downloads at once, the folder, the
-    /// form of the names, and what happens if a file is locked.
+    /// form of the numbers in names, when a name can be used again, and what happens if a file is locked. If
+    /// the settings have no number of connections, the daemon sets this number too.
     pub settings: Settings,
     /// The folders below which downloads may be saved.
     pub folders: Folders,
@@ -56,8 +57,8 @@ pub struct Config {
     pub configured: Options,
     /// The path of the session file in the form of aria2, which [`Daemon::save_session`] writes.
     pub session_file: Option<PathBuf>,
-    /// Receives the notices, each with the download as it is at that time. A notice about a download that is
-    /// no longer in the queue is left out.
+    /// Receives the notices, each with the download as it is when the notice is sent. A notice about a
+    /// download that is no longer in the queue is left out.
     pub watch: Option<UnboundedSender<(Notice, Arc<Entry>)>>,
 }
 
@@ -90,6 +91,10 @@ impl Daemon {
     /// Panics outside of a tokio runtime with time enabled.
     pub fn start(config: Config, network: &Handle) -> Result<Daemon, String> {
         let Config { mut settings, folders, store, options, configured, session_file, watch } = config;
+        if let Some(folder) = folders.not_unicode() {
+            let folder = folder.display();
+            return Err(format!("the folder {folder} cannot be used: its path is not valid Unicode"));
+        }
         let shown = store.as_deref().unwrap_or(Path::new("in memory")).display();
         let unusable = |why: String| format!("the database {shown} cannot be used: {why}");
         let opened = store.as_deref().map_or_else(Store::in_memory, Store::open).map_err(unusable)?;

@@ -75,8 +75,8 @@ pub struct Former {
     pub options: Options,
 }
 
-/// The metadata of the file that a download saved. It shows if the file at the path is still the one that the
-/// download saved.
+/// The metadata of the file that a download saved. It shows if the file at the path is still the file that
+/// the download saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Saved {
     /// The size in bytes.
@@ -124,7 +124,8 @@ pub struct Entry {
     pub options: Options,
     /// The facts about the file from a list or a document.
     pub facts: Option<Arc<Facts>>,
-    /// The path of the file. It is `None` until the library has reported it.
+    /// The path of the file. It is `None` until the library has reported it. It is valid Unicode, because
+    /// [`crate::folders`] refuses all other folders.
     pub path: Option<PathBuf>,
     /// The size of the file in bytes, if known.
     pub total: Option<u64>,

@@ -41,7 +41,7 @@ pub struct Facts {
     priority: i32,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notes: Vec<String>,
-    /// The name that the file has unless the server names it, in a line of a list of `--failed`.
+    /// A name from a line of a list of `--failed`. The file gets this name, unless the server names the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     url_name: Option<String>,
     /// True if the first URL was given without a scheme, and https was assumed.
@@ -159,18 +159,18 @@ impl Chunks {
 /// # Errors
 /// Returns a fault if a download of the daemon cannot keep a part of the job, such as a request body.
 pub fn item_of(job: &Job) -> Result<Item, Fault> {
-    let cannot = |what: &str| Err(Fault::refused(format!("A list for the daemon cannot have {what}.")));
+    let cannot = |what: &str| Err(Fault::refused(format!("A list for the daemon cannot {what}.")));
     if job.login_of.is_some() {
-        return cannot("`credentials`. Put the login into a header or into the URL");
+        return cannot("have `credentials`. Put the login into a header or into the URL");
     }
     if job.sends.is_some() || job.range.is_some() {
-        return cannot("requests with a method, a body or a range");
+        return cannot("set the method, the body or the range of a request");
     }
     let mut options = Options::default();
     match &job.destination {
         Destination::Server => {}
         Destination::Name(name) => options.set("out", name.as_str())?,
-        _ => return cannot("a file name that is not below the folder"),
+        _ => return cannot("have a file name that is not below the folder"),
     }
     if let Some(rate) = job.limit_rate {
         options.set("max-download-limit", &rate.to_string())?;
@@ -222,6 +222,7 @@ pub fn item_of_entry(job: Result<Box<Job>, Error>) -> Result<Item, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use downhaul_engine::core::job::ByteRange;
     use downhaul_engine::core::list::metalink::Metalink;
 
     #[test]
@@ -255,6 +256,14 @@ mod tests {
         let facts = Facts::from_json(&facts.to_json()).expect("readable");
         let again = facts.apply(Job::given("http://h/a").expect("a URL")).expect("no contradiction");
         assert_eq!(again.url_name, job.url_name);
+    }
+
+    #[test]
+    fn a_part_of_a_file_is_refused() {
+        let job = Job::given("http://h/a").expect("a URL").with_range(ByteRange { first: 5, last: None });
+        let fault = item_of(&job).expect_err("it cannot be kept");
+        let why = "A list for the daemon cannot set the method, the body or the range of a request.";
+        assert_eq!(fault.message, why);
     }
 
     #[test]

@@ -55,30 +55,55 @@ impl Folders {
     /// if the path is empty.
     ///
     /// # Errors
-    /// Returns a fault if the folder is neither one of these folders nor below one of them, has `..` in its
-    /// path, or cannot be read. There is no fault if downloads may be saved everywhere.
+    /// Returns a fault if the folder is outside of these folders, if its path has `..`, if its path cannot be
+    /// read or has a link without a target, or if the returned path would not be valid Unicode. There is no
+    /// fault if downloads may be saved everywhere.
     pub fn allow(&self, text: impl AsRef<Path>) -> Result<PathBuf, Fault> {
         let text = text.as_ref();
         if self.all {
             return Ok(if text.as_os_str().is_empty() { self.default().into() } else { text.into() });
         }
         let path = self.default().join(text);
-        let leaves = |real: Option<&Path>| {
-            let leads =
-                real.filter(|real| **real != path).map(|real| format!(" leads to {}, which", real.display()));
-            let (path, leads) = (path.display(), leads.unwrap_or_default());
-            let why = "is not below a folder of the daemon. Start the daemon with -d FOLDER to allow it.";
-            let why = format!("The folder {path}{leads} {why}");
+        let refused = |why: &str| {
+            let why = format!("The folder {}{why}", path.display());
             Fault { kind: ErrorKind::DiskPermission, ..Fault::refused(why) }
         };
+        let outside = |leads: &str| {
+            let why = "is not below a folder of the daemon. Start the daemon with -d FOLDER to allow it.";
+            refused(&format!("{leads} {why}"))
+        };
         if path.components().any(|part| part == Component::ParentDir) {
-            return Err(leaves(None));
+            return Err(refused(" cannot be used, because its path has `..`."));
         }
-        let real = real_path(&path).ok_or_else(|| leaves(None))?;
-        match self.allowed.iter().any(|folder| real.starts_with(folder)) {
-            true => Ok(real),
-            false => Err(leaves(Some(&real))),
+        let Some(real) = real_path(&path) else {
+            // A client must not learn which paths outside of the allowed folders exist. So the reason is
+            // given only if the last part of the path that can be found is in an allowed folder.
+            let found = path.ancestors().find_map(|above| above.canonicalize().ok());
+            let why = " cannot be used: it cannot be read, a part of its path is not a folder, or a link in its \
+                path has no target.";
+            return Err(if found.is_some_and(|found| self.has(&found)) { refused(why) } else { outside("") });
+        };
+        if !self.has(&real) {
+            let leads = (real != path).then(|| format!(" leads to {}, which", real.display()));
+            return Err(outside(&leads.unwrap_or_default()));
         }
+        if real.to_str().is_none() {
+            let why =
+                " cannot be used, because a link in its path leads to a path that is not valid Unicode.";
+            return Err(refused(why));
+        }
+        Ok(real)
+    }
+
+    /// Returns true if a path without symbolic links is below one of the folders, or is one of them.
+    fn has(&self, real: &Path) -> bool {
+        self.allowed.iter().any(|folder| real.starts_with(folder))
+    }
+
+    /// Returns the first folder whose path is not valid Unicode. The paths of downloads are texts in the
+    /// options, the events and the queue, so a download in this folder would get another path.
+    pub fn not_unicode(&self) -> Option<&Path> {
+        self.allowed.iter().find(|folder| folder.to_str().is_none()).map(PathBuf::as_path)
     }
 }
 
@@ -126,5 +151,33 @@ mod tests {
             assert_eq!((allowed("link"), allowed("link/x"), allowed("nowhere/x")), (None, None, None));
             assert_eq!(allowed("inside/x"), Some(two.join("x")));
         }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_client_is_told_why_a_folder_cannot_be_used_but_not_which_other_paths_exist() {
+        let root = tempfile::tempdir().expect("a folder");
+        let root = root.path().canonicalize().expect("a path");
+        let one = root.join("one");
+        let folders = Folders::new(std::slice::from_ref(&one)).expect("folders");
+        std::fs::write(one.join("file"), "").expect("written");
+        std::fs::create_dir(root.join("other")).expect("a folder");
+        std::fs::write(root.join("other/file"), "").expect("written");
+        std::os::unix::fs::symlink("/no/such", one.join("nowhere")).expect("a link");
+        std::os::unix::fs::symlink(root.join("other"), one.join("out")).expect("a link");
+        let why = |text: &str| folders.allow(text).expect_err(text).message;
+        for below in ["nowhere", "nowhere/x", "file/x"] {
+            let expected = format!("The folder {} cannot be used: ", one.join(below).display());
+            assert!(why(below).starts_with(&expected), "{}", why(below));
+        }
+        assert!(why("a/../b").ends_with("one/a/../b cannot be used, because its path has `..`."));
+        // The fault must not show that the first path is below a file, and the second below a missing folder.
+        for name in ["other/file/x", "other/missing/x"] {
+            let outside = root.join(name);
+            let expected = format!("The folder {} is not below a folder of the daemon.", outside.display());
+            assert!(why(outside.to_str().expect("text")).starts_with(&expected), "{name}");
+        }
+        assert!(why("out/file/x").contains("one/out/file/x is not below a folder of the daemon."));
+        assert!(why("out/x").contains(&format!("one/out/x leads to {}", root.join("other/x").display())));
     }
 }

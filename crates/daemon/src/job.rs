@@ -125,7 +125,7 @@ fn of_option(name: &str, why: &str) -> Fault {
 /// Returns what happens to an existing file of the same name. Without options, a new file gets a number,
 /// as in aria2. Only `allow-overwrite` allows that an existing file is replaced.
 fn if_exists(options: &Options) -> IfExists {
-    // With these options, a file that is the same as the server's is kept.
+    // With these options, a file that is the same as the server's file is kept.
     let keeps_same = options.is_true("continue") || options.is_true("conditional-get");
     if options.is_true("allow-overwrite") && keeps_same {
         IfExists::Update

@@ -4,7 +4,7 @@
 //! are over. Each is sorted by rank. Ranks have gaps, so that the move of a download seldom changes the ranks
 //! of other downloads. A sequence is a sorted list, so a position is found by a binary search.
 //!
-//! Invariant: every entry is in exactly one sequence, the one of its state. No function here saves entries
+//! Invariant: every entry is in exactly one sequence, which its state decides. No function here saves entries
 //! or starts downloads.
 
 use crate::entry::{Entry, State};
@@ -24,7 +24,7 @@ const FEW: usize = 64;
 /// The place to which a download is moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// This position, counted from the front.
+    /// This position, counted from the front. 0 is the first position.
     FromFront(i64),
     /// This number of positions towards the end. A negative number moves the download towards the front.
     FromHere(i64),
@@ -92,7 +92,7 @@ impl Queue {
         }
     }
 
-    /// Adds a download, or replaces the one with the same identifier.
+    /// Adds a download, or replaces the download with the same identifier.
     pub fn put(&mut self, entry: Entry) {
         self.remove(entry.gid);
         let key = (entry.rank, entry.gid);
@@ -165,7 +165,8 @@ impl Queue {
         self.ranks(sequence).len()
     }
 
-    /// Returns the position of a download in its sequence, from 0.
+    /// Returns the position of a download in its sequence, from 0. Returns `None` if the download is not in
+    /// the queue.
     pub fn position(&self, entry: &Entry) -> Option<usize> {
         self.ranks(Sequence::of(entry.state)).binary_search(&(entry.rank, entry.gid)).ok()
     }

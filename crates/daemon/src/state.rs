@@ -174,7 +174,7 @@ impl State {
         entry.options.above(self.globals.given())
     }
 
-    /// Returns the value of an option of a download, or its default.
+    /// Returns the value that an option has in [`State::options_of`], or its default if it is not set there.
     pub fn value<'a>(&'a self, entry: &'a Entry, name: &str) -> &'a str {
         let own = Some(&entry.options).filter(|own| own.is_set(name));
         own.unwrap_or(self.globals.given()).value(name)
@@ -358,8 +358,7 @@ impl State {
         self.save_all_or_keep(vec![entry]);
     }
 
-    /// Saves changes that have happened already. If they cannot be saved, they are made in the queue all the
-    /// same.
+    /// Saves changes that have happened already. Even if they cannot be saved, they are made in the queue.
     fn save_all_or_keep(&mut self, entries: Vec<Entry>) {
         if let Err(error) = self.store.save(&entries) {
             tracing::error!("the downloads could not be saved: {error}");

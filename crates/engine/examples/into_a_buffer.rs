@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (writer, mut reader) = tokio::io::duplex(64 * 1024);
     session.add(Job::given(&url)?.to_writer(AsyncWriter::new(writer))).await?;
 
-    // Several connections fetch the bytes, which arrive here in order.
+    // Several connections may fetch the bytes, which arrive here in order.
     let mut bytes = Vec::new();
     reader.read_to_end(&mut bytes).await?;
     let summary = session.finish().await;

@@ -7,7 +7,7 @@ use downhaul_core::show;
 
 /// Returns the settings with values that a session can use.
 pub(crate) fn usable(mut settings: Settings) -> Settings {
-    // Without this, a name such as `C:x` could lead out of the output folder on Windows.
+    // Without this setting, a name such as `C:x` could lead out of the output folder on Windows.
     settings.naming.windows |= cfg!(windows);
     // With 0, no job would ever start.
     settings.parallel = settings.parallel.map(|jobs| jobs.max(1));
@@ -16,8 +16,9 @@ pub(crate) fn usable(mut settings: Settings) -> Settings {
     settings
 }
 
-/// Returns the job, with white space around its headers removed, or an error if one of its headers cannot be
-/// sent. A request without that header would often fail for a reason that is hard to find.
+/// Returns the job without the white space around the names and values of its headers, or an error if one of
+/// its headers cannot be sent. A request without that header would often fail for a reason that is hard to
+/// find.
 pub(crate) fn with_headers(mut job: Box<Job>) -> Result<Box<Job>, Error> {
     let invalid = |why| Error::new(ErrorKind::UrlInvalid, show::url(&job.urls[0]), why);
     let headers = job.headers.checked().map_err(invalid)?;

@@ -1,10 +1,11 @@
-//! Collects digests, signatures and mirrors from checksum lists and Metalink documents that the user gives,
-//! that servers name, or that are beside files. A job fails if a required digest or signature is missing.
+//! Collects digests and signatures from the checksum list that the user gives, and from checksum lists and
+//! signatures beside files. Collects digests and mirrors from responses and from the Metalink documents that
+//! responses name. A job fails if a required digest or signature is missing.
 //!
-//! Invariant: the list that the user gives is received at most once over each network. A list for a whole
-//! folder ([`beside`]) is received at most once while it is remembered. A failure to fetch one of these lists
-//! is remembered for a short time, or until the user chooses to retry ([`fetched`]). A list with a wrong
-//! signature is never used as an unsigned list.
+//! Invariant: after the list that the user gives was read, it is not requested again over the same network. A
+//! list for a whole folder ([`beside`]) is not requested again while it is remembered. A failure to fetch one
+//! of these lists is remembered for a limited time, or until the user chooses to retry ([`fetched`]). A list
+//! with a wrong signature is never used as an unsigned list.
 
 mod beside;
 mod fetched;
@@ -57,7 +58,7 @@ struct List {
     signed: bool,
 }
 
-/// A list beside a file, or the error of fetching it.
+/// A checksum list, or the error of fetching or reading it.
 type Beside = Result<Arc<List>, Error>;
 
 impl ChecksumDiscovery {
@@ -170,9 +171,9 @@ impl ChecksumDiscovery {
         Err(Error::new(missing, at(), why))
     }
 
-    /// Adds the mirrors that a response names, and the digests in the Metalink document that the response
-    /// names. The mirrors do not need to be trusted, because several mirrors are used together only if a
-    /// digest is known, with which all bytes are verified.
+    /// Adds the mirrors that a response names, and the mirrors, the digests and the size in the Metalink
+    /// document that the response names. The mirrors do not need to be trusted, because several mirrors are
+    /// used together only if a digest is known, with which all bytes are verified.
     pub(crate) async fn add_offers(&self, known: &mut Known, remote: &Remote) {
         let Links { duplicates, described_by } = &remote.links;
         let mut mirrors = duplicates.clone();
@@ -220,7 +221,9 @@ impl ChecksumDiscovery {
             files.retain(of_it);
         }
         let [_] = &files[..] else {
-            return Err("it does not describe exactly one usable file of this name".into());
+            let why =
+                "the Metalink document does not describe exactly one usable file with the name of this file";
+            return Err(why.into());
         };
         files.pop().ok_or_else(String::new)
     }
@@ -250,7 +253,7 @@ impl ChecksumDiscovery {
     }
 
     /// Returns the checksum list that the settings name, and fetches it if it is at a URL. Headers and
-    /// passwords that are not for the host of this URL are sent only if a URL that the user gave has the same
+    /// passwords for which the user named no host are sent only if a URL that the user gave has the same
     /// origin. `spec` is the job that needs the list.
     async fn fetch_given(&self, spec: &Job) -> Result<Arc<List>, Error> {
         match &self.settings.checksums {
@@ -357,7 +360,7 @@ fn has(expected: &[Expected], counts: impl Fn(Algorithm) -> bool) -> bool {
 }
 
 /// Returns the names that a file may have in a checksum list: the name that the user gave, the name that the
-/// server gave, and the last parts of the URLs of the job and of the response.
+/// server gave, and the last parts of the first URL of the job and of the URL of the response.
 fn names(spec: &Job, remote: Option<&Remote>) -> Vec<String> {
     let mut names = Vec::new();
     match &spec.destination {
@@ -382,8 +385,9 @@ fn calls(name: &SafeName) -> impl Iterator<Item = String> {
     [name.original().map(String::from), Some(name.to_string())].into_iter().flatten()
 }
 
-/// Returns the URL of the file beside `url` that has the same name with this ending added. The query and the
-/// fragment of `url` are dropped, since they belong only to the file at `url`.
+/// Returns the URL of the file beside `url` that has the same name with this ending added. Returns `None` if
+/// the path of `url` ends with a slash. The query and the fragment of `url` are dropped, since they belong
+/// only to the file at `url`.
 fn with_ending(url: &Url, ending: &str) -> Option<Url> {
     let mut beside = url.clone();
     beside.set_query(None);

@@ -136,7 +136,7 @@ pub(crate) struct Director {
     receivers: Option<Receivers>,
     connections: Connections,
     lending: Lending,
-    /// The number of bytes that were received for jobs that have ended, without those that the threads for
+    /// The number of bytes that were received for jobs that have ended, without the jobs that the threads for
     /// small files finished. In a preview, the number of bytes that a download would receive.
     received: u64,
     /// The totals of a preview.

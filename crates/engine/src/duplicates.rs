@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The number of locks for publishing. Different files may need the same lock. This number is larger than the
-/// usual number of files that are complete at the same time, so they seldom wait for each other.
+/// usual number of files that are published at the same time, so files seldom wait for each other.
 const LOCKS: usize = 32;
 
 /// After this many files of earlier runs had other bytes than expected, no further file is read for the same
@@ -44,7 +44,7 @@ pub(crate) struct Duplicates {
     is_unable: AtomicBool,
 }
 
-/// A file that may be made from another one.
+/// A file that may be made from another file.
 pub(crate) struct Wish<'a> {
     pub(crate) target: &'a Path,
     /// The digests that the file must have.
@@ -97,7 +97,7 @@ impl Duplicates {
     }
 
     /// Waits until no other file with the same SHA-256 is being published, and returns a lock that makes such
-    /// files wait. So of two equal files that are complete at the same time, the second one can be made from
+    /// files wait. So if two equal files become complete at the same time, the second one can be made from
     /// the first one. Returns `None` at once if `--dedup` is off, or if `digests` has no SHA-256. Blocks the
     /// thread.
     pub(crate) fn publish_alone(&self, digests: &[Digest]) -> Option<MutexGuard<'_, ()>> {

@@ -33,12 +33,12 @@ const LONG_WAIT: Duration = Duration::from_secs(1);
 /// The facts that explain how long a run took.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Explanation {
-    /// Each host, with the changes of its number of connections, oldest first.
+    /// Each host whose target changed, with these changes, oldest first.
     pub hosts: Vec<(String, Vec<Step>)>,
     /// Each host that limits the number of requests, with this limit.
     pub request_limits: Vec<(String, RequestLimit)>,
-    /// The changes of the number of files that are downloaded at once, oldest first. It is empty if the user
-    /// set this number.
+    /// The changes of the number of files that are downloaded at once, oldest first. It is empty if the
+    /// settings of the session state this number.
     pub at_once: Vec<Step>,
     /// The files that took longest, longest first.
     pub files: Vec<FileStory>,
@@ -199,8 +199,7 @@ pub(crate) fn would_wait(waited: Duration, at_work: Duration, connections: usize
 
 /// Returns what limited a file that took this long, as far as the client can see that. `capped` is true if
 /// the rate is limited. `named` is the number of connections that the user set. `connections` is the highest
-/// number of connections that the file had at once. `steps` are the changes of the number of connections to
-/// its host.
+/// number of connections that the file had at once. `steps` are the changes of the target of its host.
 pub(crate) fn limiter(
     took: Duration,
     spent: &Spent,

@@ -1,5 +1,5 @@
-//! Fetches small texts, such as checksum lists and signatures, into memory. It uses the same [`Sources`] as
-//! the downloads of files.
+//! Fetches small texts, such as checksum lists and signatures, into memory. The texts are fetched through
+//! [`Sources`], as files are.
 //!
 //! Invariant: the memory is bounded, and an incomplete text is an error.
 
@@ -14,7 +14,7 @@ use std::time::Duration;
 use url::Url;
 
 /// The highest number of pauses, required by the host, that are not counted as retries. (For downloads of
-/// files, the number is counted again after each new byte, and the time is limited too.)
+/// files, the count begins again after each new byte, and the time is limited too.)
 const PAUSES: u32 = 10;
 
 /// The wait before a retry, if the host requires no pause. If the host requires one, the wait is at least
@@ -26,7 +26,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// Returns the last failure, after at most [`Settings::retries`] retries. Returns `digest.mismatch` if the
-/// digest does not match, and an error if the text is longer than `most` bytes.
+/// digest does not match, `url.invalid` if the digest in the fragment is malformed, and an error if the text
+/// is longer than `most` bytes.
 pub(crate) async fn get(
     sources: &Sources,
     settings: &Settings,

@@ -1,4 +1,4 @@
-//! Computes several digests of the same bytes, each with the fastest crate for it.
+//! Computes several digests of the same bytes, each with the fastest crate for its algorithm.
 //!
 //! Invariant: all digests are computed from the same bytes, in the same order. Several digests of many bytes
 //! are computed on several threads, so that they do not slow down a fast download.

@@ -1,6 +1,6 @@
 //! Compares bytes on the disk with the journal of an earlier run, and chunks with their digests. A claim of a
-//! journal is a range of written bytes with its CRC. The claims are compared one after the other. Missing
-//! bytes are fetched at the same time.
+//! journal is a range of written bytes with its CRC. The claims are compared one after the other. Meanwhile,
+//! missing bytes are fetched.
 
 use crate::clock;
 use crate::disk::Part;

@@ -12,9 +12,9 @@ use url::Url;
 #[derive(Clone, Default)]
 pub(crate) struct Known {
     pub(crate) findings: Findings,
-    /// The file's own signature, made with one of the keys in the settings.
+    /// The signature of the file itself, which names one of the keys in the settings. It is not verified yet.
     pub(crate) signature: Option<Arc<Signature>>,
-    /// The mirrors that the file's server names.
+    /// The mirrors in the response for the file, and in the Metalink document that the response names.
     pub(crate) mirrors: Vec<Url>,
     /// True if a checksum list was read that does not have the file under the names that were looked up.
     pub(crate) is_unlisted: bool,

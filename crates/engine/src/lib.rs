@@ -293,8 +293,8 @@ pub fn signed_text(keys: &Keys, text: &[u8], signature: Option<&[u8]>) -> Result
     Ok((said.into_owned(), by))
 }
 
-/// Fetches a small document into memory. Returns `None` if the server says that there is none (404, 410), or
-/// forbids access (403). If the fragment of the URL has a digest, the document must match it.
+/// Fetches a small document into memory. Returns `None` if the server says that the document does not exist
+/// (404, 410), or forbids access (403). If the fragment of the URL has a digest, the document must match it.
 ///
 /// # Errors
 /// Returns the last failure, after as many retries as for a file. Returns `digest.mismatch` if the digest

@@ -41,7 +41,7 @@ impl RangeReader {
     /// Returns the last failure, after as many retries as for the download of a file. Returns
     /// `http.no_ranges` if the server does not state the size, sends no ranges, or sends no validator, which
     /// would show that ranges belong to the same version of the file. If the first response has all bytes of
-    /// the file, the server does not have to send any of these.
+    /// the file, none of these is needed.
     /// Returns `url.invalid` if the fragment of the URL has a digest or cannot be understood, and an error
     /// of the settings as [`Session::start`](crate::Session::start) does.
     pub async fn open(settings: Settings, url: &Url, most: u64) -> Result<(RangeReader, Vec<u8>), Error> {
@@ -210,7 +210,7 @@ async fn receive_whole(
     Ok(Some(bytes))
 }
 
-/// Appends `wanted` bytes of a body, after its first `skip` bytes.
+/// Skips the first `skip` bytes of a body, and appends the next `wanted` bytes to `to`.
 ///
 /// # Errors
 /// Returns an error if the body ends early, if its transfer fails, or if nothing arrives for the time of

@@ -63,10 +63,11 @@ impl Events {
         poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
 
-    /// Returns the next event if it has arrived already. `Ready(None)` means that the session is over and all
-    /// events were read.
+    /// Returns the next event if it has arrived already. `Pending` means that no event has arrived, and
+    /// `Ready(None)` means that the session is over and all events were read.
     pub fn try_next(&mut self) -> Poll<Option<Arc<Event>>> {
-        // `poll_next` also returns `Pending` if the task of the caller has used up its turn (tokio's budget).
+        // `poll_next` is not used here, because it also returns `Pending` if the task of the caller has used
+        // up its turn (tokio's budget).
         let next = match &mut self.from {
             Receiver::Lossless(events) => events.try_recv(),
             Receiver::Lossy(events) => events.try_recv(),

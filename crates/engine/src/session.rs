@@ -154,7 +154,7 @@ impl Session {
         Session::builder(settings).start()
     }
 
-    /// Returns a builder, for a session with other sources than HTTP or with a chosen seed.
+    /// Returns a builder, for a session with sources other than HTTP or with a chosen seed.
     pub fn builder(settings: Settings) -> Builder {
         Builder { settings, sources: None, disk: Arc::new(Files), seed: clock::random() }
     }
@@ -187,7 +187,8 @@ impl Session {
     /// [`Session::events`] is too far behind. If the returned future is dropped before it is ready, the job
     /// is not added.
     ///
-    /// If an earlier job has the same request, the job is skipped. See
+    /// If an earlier job has the same request and the same name, the job is skipped. If the name was given as
+    /// a path (`Destination::Path`), the job fails with `name.taken` instead. See
     /// [`Settings::releases_names`](downhaul_core::settings::Settings::releases_names).
     ///
     /// # Errors
@@ -270,7 +271,8 @@ impl Session {
         self.control(job, Control::Pause);
     }
 
-    /// Continues a paused job, as soon as the number of files at once allows it.
+    /// Continues a paused job, as soon as fewer jobs are active than may be active at once
+    /// ([`Session::set_parallel`]).
     pub fn resume(&self, job: JobId) {
         self.control(job, Control::Resume);
     }

@@ -36,7 +36,7 @@ pub(crate) struct Space {
 #[derive(Default)]
 struct Files {
     /// The unfinished files whose size is known. In a download, only files with a journal are counted. The
-    /// others are small, or are written in order, or have most of their bytes already (`--resume repair`).
+    /// others are small, or are written in order, or have most of their bytes already (`downhaul repair`).
     growing: BTreeMap<JobId, Growing>,
     /// In a preview, the number of bytes that the files of ended jobs need on each disk. A preview writes
     /// nothing, so the free space of the disk does not become smaller by these bytes.

@@ -29,7 +29,8 @@ impl Client {
     /// machine trusts.
     ///
     /// # Errors
-    /// Returns an error if the file cannot be read, or has no certificates.
+    /// Returns an error if the file cannot be read, or has no certificate or a malformed one. Without
+    /// `cacert`, returns an error if the root certificates cannot be used.
     pub fn new(cacert: Option<&Path>) -> Result<Client, Error> {
         let mut settings = Settings::default();
         settings.cacert = cacert.map(Path::to_path_buf);
@@ -52,7 +53,8 @@ impl Client {
     /// Begins TLS on a connection to this host. If `host` is an IPv6 address, it has no brackets.
     ///
     /// # Errors
-    /// Returns the reason why the handshake failed, for example that the certificate is not trusted.
+    /// Returns the reason why the handshake failed, for example that the certificate is not trusted. Also
+    /// returns an error if `host` is not the name of a host or an IP address.
     pub async fn connect(
         &self,
         host: &str,
@@ -73,11 +75,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Returns a server with the certificate in one file, and its key in another one.
+    /// Returns a server with the certificate in one file, and its key in another file.
     ///
     /// # Errors
-    /// Returns an error if a file cannot be read, or if the key does not belong to the certificate. The field
-    /// `at` of the error is the file, and `detail` says what is wrong.
+    /// Returns an error if a file cannot be read, if it has no certificate or no usable key, or if the key
+    /// does not belong to the certificate. The field `at` of the error is the file, and `detail` says what is
+    /// wrong.
     pub fn new(certificate: &Path, key: &Path) -> Result<Server, Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let current = Arc::new(Current(RwLock::new(read(certificate, key, &provider)?)));

@@ -94,7 +94,7 @@ impl Worker {
     pub(crate) async fn run(self, report: impl Fn(Input)) {
         let worker = self.id;
         let result = source::caught("", self.work(&report)).await;
-        // There is no result if the director sent no [`Go`]. The director does not need the response then.
+        // There is no result if the director sent no [`Go`], because it does not need the response.
         if let Some(result) = result.transpose() {
             report(Input::Ended { worker, result });
         }

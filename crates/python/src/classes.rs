@@ -52,13 +52,15 @@ impl Core {
         py.detach(|| Live::start(options)).map(|live| Core(Arc::new(live)))
     }
 
-    /// Adds jobs. An item that cannot be understood becomes a job that fails.
+    /// Adds jobs. An item that cannot be understood becomes a job that fails. Raises an exception if the
+    /// session accepts no more jobs.
     fn add_all(&self, jobs: Vec<Given>) -> PyResult<()> {
         self.0.check()?;
         jobs.into_iter().try_for_each(|given| self.0.add(jobs::job(given), |_| ()).map(drop))
     }
 
-    /// Adds a job, and returns a handle of it. Raises an exception if the item cannot be understood.
+    /// Adds a job, and returns a handle of it. Raises an exception if the item cannot be understood, or if
+    /// the session accepts no more jobs.
     fn add(&self, given: Given) -> PyResult<JobHandle> {
         self.0.check()?;
         let job = jobs::job(given).map_err(|error| crate::exception(&error))?;
@@ -70,13 +72,13 @@ impl Core {
         Ok(JobHandle { live: self.0.clone(), number, slot })
     }
 
-    /// Returns the rows (the results) of all jobs that end from now on.
+    /// Returns a reader of the rows (the results) of all jobs that end from now on.
     fn rows(&self) -> PyResult<Rows> {
         self.0.check()?;
         Ok(Rows::new(self.0.clone()))
     }
 
-    /// Returns the events that happen from now on.
+    /// Returns a reader of the events that happen from now on.
     fn events(&self) -> PyResult<Events> {
         self.0.check()?;
         Ok(Events::new(self.0.clone()))

@@ -1,7 +1,8 @@
 //! Makes the settings of a session from the options that Python passes.
 //!
-//! Invariant: an option that Python does not pass has the default of the library. There is one exception:
-//! without `parallel`, the session chooses how many files it downloads at once.
+//! Invariant: an option that Python does not pass has the default of the library. There are two exceptions.
+//! Without `parallel`, the session chooses how many files it downloads at once. Without `private`, private
+//! addresses are never refused, as in the program `downhaul`.
 
 use downhaul_engine::core::credentials::netrc::Netrc;
 use downhaul_engine::core::identity::Key;
@@ -86,8 +87,8 @@ pub(crate) struct Options {
     /// The text of a netrc file, its path, and true if its mistakes are errors.
     #[pyo3(default)]
     netrc: Option<(String, String, bool)>,
-    /// The proxy for all URLs. If it cannot be used, that is an error. The proxies of the environment are
-    /// in other fields.
+    /// The proxy for all URLs, except for the hosts in `no_proxy`. [`settings`] returns an error if the text
+    /// is not a proxy that can be used. The next two fields have the proxies of the environment.
     #[pyo3(default)]
     proxy: Option<String>,
     #[pyo3(default)]

@@ -103,7 +103,8 @@ impl<T: Send + 'static> Pending<T> {
                 Some(Err(RecvTimeoutError::Disconnected)) | None => Some(None),
             }
         })?;
-        let over = || PyRuntimeError::new_err("the bytes were taken, or downhaul stopped because of a bug");
+        let why = "the bytes were taken, or downhaul stopped because of a bug in downhaul";
+        let over = || PyRuntimeError::new_err(why);
         got.flatten().ok_or_else(over)?.map_err(|error| crate::exception(&error))
     }
 }

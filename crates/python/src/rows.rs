@@ -2,7 +2,7 @@
 //! as JSON.
 //!
 //! Tasks of the session read the events, and put rows or JSON into queues without a limit. So a caller that
-//! adds jobs without end must read the rows of earlier jobs before it adds further ones. The rows of all
+//! adds jobs without end must read the rows of earlier jobs before it adds further jobs. The rows of all
 //! readers come from one task, which reads all events of the session. So a row has all its fields, even if
 //! its reader was added after the first events of the job.
 

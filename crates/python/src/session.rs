@@ -121,7 +121,7 @@ impl Live {
         self.is_broken.load(Ordering::Relaxed)
     }
 
-    /// Returns true in a process that was forked from the one that started the session.
+    /// Returns true in a process that was forked from the process that started the session.
     pub(crate) fn is_elsewhere(&self) -> bool {
         self.threads.process().is_elsewhere()
     }
@@ -133,7 +133,7 @@ impl Live {
     pub(crate) fn check(&self) -> PyResult<()> {
         self.threads.process().check("session")?;
         if self.is_broken() {
-            let why = "downhaul stopped because of a bug in it; the message is on standard error";
+            let why = "downhaul stopped because of a bug in downhaul; the message is on standard error";
             return Err(PyRuntimeError::new_err(why));
         }
         Ok(())
@@ -208,8 +208,8 @@ async fn watch(mut events: Events, watched: Arc<Watched>) {
     }
 }
 
-/// Locks a mutex, even if a thread panicked while it held the lock. The data behind these locks is consistent
-/// even then.
+/// Locks a mutex, even if a thread panicked while it held the lock. The data that these mutexes protect is
+/// consistent even in this case.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

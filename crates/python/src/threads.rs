@@ -38,7 +38,8 @@ impl Threads {
         self.runtime.as_ref().map(Runtime::handle)
     }
 
-    /// Runs a task until it ends, or until the threads end.
+    /// Starts a task, which runs until it ends or until the threads end. Returns `None` only while the
+    /// threads end.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Option<JoinHandle<()>> {
         self.handle().map(|handle| handle.spawn(task))
     }

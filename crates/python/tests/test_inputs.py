@@ -154,6 +154,28 @@ def test_an_option_of_a_wrong_type_is_named(server: Server, options: Any) -> Non
     assert not server.requests
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"limit_rate": float("inf")},
+        {"limit_rate": float("nan")},
+        {"limit_rate": 2**64},
+        {"limit_rate": "9" * 400},
+        {"min_speed": "99999999999T"},
+        {"timeout": 10**400},
+        {"connections": 2**31},
+        {"retries": -1},
+    ],
+)
+def test_a_number_that_is_out_of_range_is_a_value_error_that_names_the_option(
+    server: Server, options: Any
+) -> None:
+    (name,) = options
+    with pytest.raises(ValueError, match=f"^{name} must be"):
+        downhaul.download(server.url("fine/1/a"), **options)
+    assert not server.requests
+
+
 def test_bytes_are_not_taken_as_a_list_of_urls() -> None:
     with pytest.raises(TypeError, match="bytes"):
         downhaul.download(b"http://h/x")  # type: ignore[arg-type]

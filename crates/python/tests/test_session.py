@@ -75,6 +75,22 @@ def test_limits_change_while_it_runs(server: Server, tmp_path: Path) -> None:
         assert job.result(20).ok
 
 
+def test_numbers_that_are_out_of_range_are_refused_and_a_long_timeout_is_not(
+    server: Server, tmp_path: Path
+) -> None:
+    with downhaul.Session(tmp_path) as session:
+        job = session.add(server.url("fine/10/a"))
+        with pytest.raises(ValueError, match="priority must be from -2147483648 to 2147483647"):
+            job.set_priority(2**31)
+        with pytest.raises(ValueError, match="limit_rate must be"):
+            job.set_limit_rate(float("inf"))
+        with pytest.raises(ValueError, match="limit_rate must be"):
+            session.limit_rate = 2**64
+        with pytest.raises(ValueError, match="size must be from 0 to"):
+            session.add(server.url("fine/10/b"), size=-1)
+        assert job.result(10**400).ok
+
+
 def test_all_files_are_paused(server: Server, tmp_path: Path) -> None:
     with downhaul.Session(tmp_path) as session:
         session.pause()

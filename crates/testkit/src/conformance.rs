@@ -40,7 +40,7 @@ impl Abilities {
 /// Checks a source of a file that has this content and does not change. `able` has the abilities that the
 /// source must show. This function requests the whole file, only the facts about the file, and ranges inside
 /// the file, at its end and beyond its end. It also sends several requests at once, and drops responses
-/// before their end.
+/// before their end. In a file of at most 3 bytes, it tries only the range beyond the end.
 ///
 /// # Errors
 /// Returns the rule that is broken.
@@ -88,7 +88,8 @@ pub async fn check_change(
     }
 }
 
-/// Checks that every request fails with an error of this kind.
+/// Checks that a request for the whole file, for a range, or for only the facts fails with an error of this
+/// kind.
 ///
 /// # Errors
 /// Returns the rule that is broken.
@@ -102,8 +103,8 @@ pub async fn check_failure(source: &dyn Source, kind: ErrorKind) -> Result<(), B
     Ok(())
 }
 
-/// Checks a source whose server accepts the request and then sends nothing. `open` must return an error
-/// within the time `most`.
+/// Checks a source whose server accepts the request and then sends nothing. Within the time `most`, `open`
+/// must return an error of the kind `NetSilent` or `ConnectTimeout`.
 ///
 /// # Errors
 /// Returns the rule that is broken.
@@ -118,8 +119,8 @@ pub async fn check_silence(source: &dyn Source, most: Duration) -> Result<(), Br
     }
 }
 
-/// Checks a source whose body breaks before its end. The body must end with an error, and the bytes that
-/// arrived must be the beginning of the file.
+/// Checks a source whose body breaks before its end. The body must end with an error, which must not be
+/// `url.invalid`, and the bytes that arrived must be the beginning of the file.
 ///
 /// # Errors
 /// Returns the rule that is broken.

@@ -28,10 +28,10 @@ type BeforeOpening = Arc<dyn Fn(&Path) -> Result<(), Error> + Send + std::marker
 #[derive(Default)]
 struct Inner {
     files: BTreeMap<PathBuf, FakeFile>,
-    /// The chance that a write fails, in percent.
+    /// The chance that a write to a partial file fails, in percent.
     failing: u8,
     rng: Rng,
-    /// True after a power cut. No bytes are stored from then on.
+    /// True after a power cut. From then on, only [`FakeDisk::put`] stores bytes.
     dark: bool,
 }
 
@@ -94,15 +94,15 @@ fn put(file: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
 }
 
 impl FakeDisk {
-    /// Returns a disk on which each write fails with this chance in percent. A write that fails stores half
-    /// of its bytes.
+    /// Returns a disk on which each write to a partial file fails with this chance in percent. A write that
+    /// fails stores half of its bytes.
     pub fn failing(percent: u8, seed: u64) -> Self {
         let inner = Inner { failing: percent, rng: Rng::with_seed(seed), ..Inner::default() };
         FakeDisk { inner: Arc::new(Mutex::new(inner)), before_opening: None }
     }
 
-    /// Returns this disk with a function that is called before each partial file is opened, with the final
-    /// path. If the function returns an error, opening fails with this error.
+    /// Returns this disk with a function that is called before each partial file is opened. The function gets
+    /// the final path of the file. If the function returns an error, opening fails with this error.
     #[must_use]
     pub fn before_opening(
         mut self,
@@ -123,7 +123,7 @@ impl FakeDisk {
         FakeDisk { inner: Arc::new(Mutex::new(inner)), before_opening: None }
     }
 
-    /// Returns the bytes of a file.
+    /// Returns the bytes of a file, or `None` if the file does not exist.
     pub fn read(&self, path: impl AsRef<Path>) -> Option<Vec<u8>> {
         self.inner().files.get(path.as_ref()).map(|file| file.bytes.clone())
     }

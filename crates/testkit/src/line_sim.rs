@@ -69,8 +69,8 @@ pub enum Choice {
 /// The result of a race.
 #[derive(Debug, Clone)]
 pub struct Raced {
-    /// The average goodput in bytes a second, from the first handshake to the last byte, or to the end of the
-    /// longest race.
+    /// The average goodput in bytes a second, from the first handshake to the last byte. If the race takes
+    /// longer than 120 simulated seconds, it is the average over this time.
     pub goodput: f64,
     /// The average number of connections in use.
     pub connections: f64,

@@ -54,7 +54,8 @@ pub struct World {
     /// The versions of the file, in order. The server never goes back to an earlier version.
     pub versions: Vec<Arc<Vec<u8>>>,
     version: usize,
-    /// The chance, in percent, that a request fails, gets a wrong range, or gets a body that breaks off.
+    /// The chance, in percent, that the server misbehaves at a request. Half of these requests fail, and the
+    /// others may get a wrong range or a body that breaks off.
     sins_percent: u8,
     validator: Validator,
     announces_length: bool,

@@ -1,6 +1,7 @@
 //! Simulates whole downloads with only the plan, in the [`World`] of a seed. The simulation has connections
-//! of different speeds (some of them silent), a disk, and a journal. Runs are killed, and a new run starts
-//! with the partial file and the journal that the last run left. Both may be damaged between two runs.
+//! of different speeds, a disk, and a journal. In [`drive_plan`], some connections are silent, the disk fails
+//! at times, and runs are killed. A new run then starts with the partial file and the journal that the last
+//! run left. Both may be damaged between two runs.
 //!
 //! Invariant: the plan keeps its invariant after every step, and every published byte is right. The
 //! simulation asserts both.

@@ -105,7 +105,8 @@ const REACHED: [(Host, f64, f64); 8] = [
 const LEEWAY: f64 = 1.0;
 
 /// The aim is that 97 % of the lines are fast, and that 90 % have few connections. The results are 96.9 %
-/// and 90.0 %. Other random numbers give up to one percent more or less.
+/// and 90.0 %. Other random numbers give up to one percentage point more or
+/// less.
 ///
 /// - Lines that are shared with other downloads are less often fast enough, because each further connection
 ///   takes a share from the other downloads, so that the best fixed number is 64. Some lines with a round

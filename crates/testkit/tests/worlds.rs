@@ -74,7 +74,7 @@ fn plans_download_files_in_a_hundred_thousand_simulated_worlds() {
     }
 }
 
-/// In these worlds, one mirror always works. Each of the others is good too, or is dead, dies later, sends a
+/// In these worlds, one mirror always works. Each other mirror is good too, or is dead, dies later, sends a
 /// page, has another file, or breaks off.
 #[test]
 fn a_good_mirror_is_found_and_files_of_mirrors_are_never_mixed() {
@@ -89,7 +89,7 @@ fn a_good_mirror_is_found_and_files_of_mirrors_are_never_mixed() {
         // Without a digest, the file of any mirror may be published.
         drive_mirrors(seed, false);
     }
-    // A download may fail if another mirror asks for a long wait, or if the others use up its retries.
+    // A download may fail if another mirror asks for a long wait, or if the other mirrors use up its retries.
     let most = usize::try_from(MIRRORS / 200).expect("small");
     assert!(failed.len() <= most, "{} downloads failed: {:?}", failed.len(), &failed[..10.min(failed.len())]);
 }

@@ -35,7 +35,7 @@ fn main() {
         thread::sleep(longest);
         CUT.store(true, Ordering::Relaxed);
         // SAFETY: the call uses no memory. The id still belongs to the command, since this process ends right
-        // after it.
+        // after the command.
         unsafe { libc::kill(process, libc::SIGKILL) };
     });
     let mut status = 0;

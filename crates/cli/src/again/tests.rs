@@ -1,4 +1,4 @@
-//! Tests that the command that resumes is equal to the given command, and has no secrets.
+//! Tests that the command that resumes has the same arguments as the given command, but no secrets.
 
 use super::*;
 use crate::args::{Args, Header};

@@ -36,7 +36,7 @@ const EQUAL_MOST: usize = 16;
 
 /// The result of the search for the file of a job in an archive.
 pub(super) enum Found {
-    /// The file that was downloaded from a URL of the job.
+    /// The file that the archive has for a URL of the job.
     ByUrl(Archived),
     /// Files that have a digest of the job: the file whose URL was added to the archive last comes first. The
     /// list is empty if the archive has no such file.

@@ -44,10 +44,11 @@ pub enum ClientCommand {
     Attach(Attach),
 }
 
-/// The options that choose the daemon.
+/// The options that choose the daemon, its secret and its certificates.
 #[derive(Debug, Clone, Group)]
 pub struct Address {
-    /// Use the daemon at this URL [default: the daemon that you started last on this machine]
+    /// Use the daemon at this URL [default: the daemon that you started last on this machine, or else
+    /// http://127.0.0.1:6800/]
     ///
     /// The environment variable DOWNHAUL_DAEMON can have the URL instead.
     #[arg(long = "daemon", value_name = "URL", value_hint = ValueHint::Url, help_heading = "Daemon")]

@@ -40,7 +40,7 @@ const TABLE: &[Row] = &[
         Some("OFFSET"),
         AnywayFor("-", "downhaul finds by itself where to continue, so leave this option out"),
     ),
-    // Options that have another name in downhaul.
+    // Most of these options have another name in downhaul.
     (Some('s'), &["silent", "no-verbose"], None, Instead("use -q for curl's -s; leave out aria2's -s N")),
     (Some('k'), &["no-check-certificate"], None, Instead("use --insecure")),
     (Some('E'), &["certificate"], Some("FILE"), Instead("use --cert FILE")),
@@ -85,7 +85,7 @@ const TABLE: &[Row] = &[
         Some('U'),
         &[],
         Some("TEXT"),
-        Instead("use --proxy-user NAME:PASSWORD for curl's -U, or -A TEXT for wget's"),
+        Instead("use --proxy-user NAME:PASSWORD for curl's -U, or -A TEXT for wget's -U"),
     ),
     (
         None,
@@ -244,8 +244,8 @@ pub(super) fn refusal(matches: &ArgMatches) -> Option<String> {
     TABLE.iter().flat_map(|row| names(row).map(move |name| (name, row))).find_map(refused)
 }
 
-/// Returns what to do instead of an option that clap refused, for example because the option was before a
-/// command.
+/// Returns what to do instead of an option that clap refused, if the option is in this file. clap refuses
+/// such an option after a command other than `plan`.
 pub(super) fn instead_of(option: &str) -> Option<&'static str> {
     let name = option.split('=').next().unwrap_or(option);
     let is_it = |(short, long, _, _): &&Row| match name.strip_prefix("--") {

@@ -237,7 +237,7 @@ pub struct Reporting {
     pub log: Option<PathBuf>,
 }
 
-/// The options that choose the configuration.
+/// The options that choose the configuration, and `--dry-run`.
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Configuration")]
 pub struct Configuration {

@@ -11,7 +11,7 @@ const NAMES: usize = 23;
 /// The width of the short help.
 const WIDTH: usize = 80;
 
-/// Returns the short help. It shows the options that `hide_short_help` does not hide.
+/// Returns the short help. It shows the options that neither `hide` nor `hide_short_help` hides.
 pub(super) fn short(command: &Command) -> String {
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
     let mut text = format!("{about}.\n\nUsage: {USAGE}\n\nMost used options:\n");

@@ -48,13 +48,14 @@ Examples:
   downhaul -i list.txt -j 8                          download a list, eight files at once
   downhaul URL -o - | tar xz                         write to a pipe
 
-A file of 1 MiB or more is in NAME.part until it is complete. To resume a download, run the same
-command again. An existing file is never replaced unless an option says so.
+A file of 1 MiB or more, or of unknown size, is in NAME.part until it is complete. To resume a
+download, run the same command again. An existing file is replaced only if an option says so.
 
 Exit status:
   0 all files are complete and passed their checks   1 a download failed   2 usage error
-  3 a file failed verification   4 you chose to exit   5 a local file or folder cannot be used
-  75 stopped by a signal, --max-total or --deadline   130 stopped by Ctrl-C";
+  3 a file failed verification   4 you chose to exit, or --on-error exit ended the run
+  5 a local file or folder cannot be used   75 stopped by a signal, --max-total or --deadline
+  130 stopped by Ctrl-C";
 
 const USAGE: &str = "downhaul URL... [OPTIONS]          names come from the server or the URL
        downhaul URLS FILENAMES [OPTIONS]  comma-separated lists of equal length
@@ -109,7 +110,8 @@ pub struct Args {
     #[arg(skip)]
     pub(crate) again: Again,
 
-    /// True if the command line, the environment or the configuration sets `--retries`.
+    /// True if the command line, the environment or the configuration sets `--retries` for a download or a
+    /// plan.
     #[arg(skip)]
     pub(crate) has_retries: bool,
 

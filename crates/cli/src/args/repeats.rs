@@ -1,9 +1,11 @@
 //! Decides what happens if an option with one value is given several times.
 //!
-//! Invariant: each such option is in exactly one row of [`TABLE`]. Options that collect their values, such as
-//! `-H`, `--data` and `--resolve`, are in no row.
+//! Invariant: each such option of a download is in exactly one row of [`TABLE`]. Options that collect their
+//! values, such as `-H`, `--data` and `--resolve`, are in no row, and neither are options that only another
+//! command has.
 
 use crate::again;
+use crate::config;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::ffi::OsString;
@@ -110,6 +112,12 @@ const TABLE: &[(&[&str], Repeated)] = &[
     ),
 ];
 
+/// The long name of the option for a part of a file.
+const RANGE: &str = "range";
+
+/// The long name of the option for lists.
+const INPUT: &str = "input";
+
 /// Checks the options that are given several times. `words` is the whole command line, and `command` is its
 /// definition. The definition must not have been used before, because this function changes it. Returns
 /// warnings for the user.
@@ -144,16 +152,28 @@ pub(super) fn check(command: Command, words: &[OsString]) -> Result<Vec<String>,
 /// overrides. `matches` has the options of the user. Each of the words has the form `--NAME=VALUE` or
 /// `--NAME`. As in curl, only the last value of an option with one value is kept.
 pub(crate) fn without_overridden(words: &[String], command: &Command, matches: &ArgMatches) -> Vec<String> {
-    let (_, command, matches) = again::innermost(command, matches);
+    let (_, inner, matches) = again::innermost(command, matches);
+    let is_given =
+        |name: &str| inner.get_arguments().any(|arg| arg.get_long() == Some(name) && count(matches, arg) > 0);
     let is_overridden = |(index, word): (usize, &String)| {
         let name = name_of(word);
-        let Some(arg) = command.get_arguments().find(|arg| arg.get_long() == Some(name)) else {
+        let Some(arg) = inner.get_arguments().find(|arg| arg.get_long() == Some(name)) else {
             return false;
         };
         // If the user gives a body, the body of the imported command is not sent.
         let is_body = ["data", "json"].contains(&name);
-        let is_given = (is_body || is_single(arg)) && count(matches, arg) > 0;
-        is_given || is_single(arg) && words[index + 1..].iter().any(|later| name_of(later) == name)
+        let is_replaced = (is_body || is_single(arg)) && is_given(name);
+        // Most options that exclude each other are alternatives, such as `--data` and `--json`. `--range` and
+        // `--input` are different: an option that they exclude, such as `--data` or `-o`, says something
+        // else. If one of two such options were left out, the run would download something else, or save it
+        // elsewhere. So both options together are still a usage error.
+        let is_alternative = |name: &str| ![RANGE, INPUT].contains(&name);
+        let is_excluded = is_alternative(name)
+            && config::excluded_by(command, name)
+                .iter()
+                .any(|other| is_alternative(other) && is_given(other));
+        let is_given_later = || words[index + 1..].iter().any(|later| name_of(later) == name);
+        is_replaced || is_excluded || is_single(arg) && is_given_later()
     };
     words.iter().enumerate().filter(|one| !is_overridden(*one)).map(|(_, word)| word.clone()).collect()
 }

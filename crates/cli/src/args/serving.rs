@@ -7,9 +7,9 @@
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 
-/// The long names of the options. They mean nothing for these reasons: the queue of a daemon has no end, and
-/// is not for a single file. Its clients show the progress and the failures. Its log is in memory (`downhaul
-/// logs`).
+/// The long names of the options. Most of them mean nothing for these reasons: the queue of a daemon has no
+/// end, and is not for a single file. Its clients show the progress and the failures. Its log is in memory
+/// (`downhaul logs`).
 const OPTIONS: [&str; 19] = [
     "checksum",
     "data",
@@ -44,7 +44,7 @@ pub(crate) fn is_unused(name: &str, value: &str) -> bool {
     !is_no_log && (OPTIONS.contains(&name) || VALUES.contains(&(name, value)))
 }
 
-/// Returns the command `daemon` without these options and values in its help.
+/// Returns the command `daemon`, whose help does not show [`OPTIONS`] and [`VALUES`].
 pub(super) fn with_help(command: Command) -> Command {
     let help = |arg: Arg, text: &'static str| arg.help(text).long_help(None).hide_possible_values(true);
     let command = command.mut_args(|arg| match arg.get_long() {

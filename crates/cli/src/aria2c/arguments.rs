@@ -116,7 +116,7 @@ impl Arguments {
     /// Reads the command line and the configuration file.
     ///
     /// # Errors
-    /// Returns a message for the user, which says which option cannot be used.
+    /// Returns a message for the user, which says which option or which configuration file cannot be used.
     pub(super) fn read(words: &[String]) -> Result<Arguments, Refused> {
         let mut given = Arguments::default();
         given.read_words(words)?;
@@ -234,7 +234,8 @@ fn option_of(text: &str) -> Result<&'static str, Refused> {
     }
 }
 
-/// Returns a value with the home folder in place of `${HOME}`.
+/// Returns the value of an option. If the option is in [`WITH_HOME`], the home folder takes the place of
+/// `${HOME}`.
 fn with_home(name: &str, value: &str) -> String {
     match settings::home().filter(|_| WITH_HOME.contains(&name) && value.contains("${HOME}")) {
         Some(home) => value.replace("${HOME}", &home.to_string_lossy()),

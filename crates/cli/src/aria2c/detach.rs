@@ -20,7 +20,7 @@ pub(super) fn marked(words: &[OsString]) -> (&[OsString], bool) {
     }
 }
 
-/// Starts the process in the background, and returns the exit status of this process.
+/// Starts the second process, in the background. Returns the exit status of the first process.
 pub(super) fn start(words: &[String]) -> u8 {
     let started = std::env::current_exe().and_then(|program| {
         let mut command = Command::new(program);

@@ -10,7 +10,7 @@ use downhaul_daemon::state::Notice;
 use std::process::{Command, Stdio};
 use std::thread;
 
-/// The programs.
+/// The program of each of these options, if the option was given.
 pub(super) struct Hooks {
     start: Option<String>,
     pause: Option<String>,
@@ -50,7 +50,7 @@ impl Hooks {
         let mut command = Command::new(program);
         command.arg(entry.gid.to_string()).arg("1").arg(path).stdin(Stdio::null());
         match command.spawn() {
-            // The system keeps an ended process until it is waited for.
+            // The system keeps an ended process until this program waits for it.
             Ok(mut child) => drop(thread::spawn(move || child.wait())),
             // aria2 prints this on standard error, also with `-q`.
             Err(e) => printer::err(&format!("Could not execute user command: {program}: {e}\n")),

@@ -15,7 +15,7 @@ const METALINKS: [&str; 2] = ["meta4", "metalink"];
 /// Returns the files to download, and warnings about unknown options in the list of `--input-file`.
 ///
 /// # Errors
-/// Returns a message for the user, which says which list cannot be used.
+/// Returns a message for the user, which says which list, or which option in a list, cannot be used.
 pub(super) fn of(given: &Arguments) -> Result<(Vec<Item>, Vec<String>), Refused> {
     if let Some(file) = given.options.get("metalink-file") {
         return Ok((of_metalink(file)?, Vec::new()));
@@ -45,7 +45,7 @@ fn of_list(file: &str) -> Result<(Vec<Item>, Vec<String>), Refused> {
     let bytes = read(file)?;
     let (mut items, unknown) =
         session_file::read(&String::from_utf8_lossy(&bytes)).map_err(Refused::value)?;
-    // An empty value means the current folder, and not the folder of `--dir`.
+    // An empty `dir` means the current folder, and not the folder of `--dir`.
     for item in &mut items {
         if item.options.is_set("dir") && item.options.get("dir").is_none() {
             item.options.set("dir", ".").map_err(Refused::value)?;

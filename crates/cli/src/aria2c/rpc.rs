@@ -38,7 +38,7 @@ pub(super) fn is_enabled(options: &Options) -> bool {
 /// Listens for clients.
 ///
 /// # Errors
-/// Returns why the program cannot listen.
+/// Returns why the program cannot listen, or why an option is refused.
 pub(super) async fn listen(options: &Options) -> Result<Rpc, Refused> {
     if let Some((name, why)) = MISSING.iter().find(|(name, _)| options.get(name).is_some()) {
         return Err(Refused::value(format!("--{name}: {why}")));
@@ -48,8 +48,8 @@ pub(super) async fn listen(options: &Options) -> Result<Rpc, Refused> {
     let port = u16::try_from(options.number("rpc-listen-port")).unwrap_or_default();
     let addresses: &[IpAddr] = match options.is_true("rpc-listen-all") {
         true if secret.is_none() => {
-            let why =
-                "--rpc-listen-all: without --rpc-secret, downhaul answers only clients on this machine.";
+            let why = "--rpc-listen-all needs --rpc-secret. Without a secret, downhaul answers only clients on \
+                       this machine.";
             return Err(Refused::value(why));
         }
         // The IPv4 address is used only if the IPv6 address cannot be used. Usually, the machine then has no
@@ -84,8 +84,8 @@ fn secured(options: &Options) -> Result<tls::Server, Refused> {
         .map_err(|e| Refused::value(format!("--rpc-secure: {}: {}", words::path(Path::new(&e.at)), e.detail)))
 }
 
-/// Returns the path of the database. If `--save-session` names a file, the database is beside it. Otherwise,
-/// the database is in the folder for state, and its name contains the port.
+/// Returns the path of the database of the queue. If `--save-session` names a file, the database is beside
+/// it. Otherwise, the database is in the folder for state, and its name contains the port.
 pub(super) fn store(options: &Options) -> Result<PathBuf, Refused> {
     if let Some(session) = options.get("save-session") {
         return Ok(format!("{session}.db").into());

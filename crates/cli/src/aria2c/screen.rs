@@ -29,13 +29,13 @@ const LEVELS: [(&str, &str, &str); 5] = [
     ("error", "ERROR", "1;31"),
 ];
 
-/// The most active downloads that the line with the progress shows, as in aria2.
+/// The largest number of active downloads that the line with the progress shows, as in aria2.
 const SHOWN: usize = 5;
 
 /// The width of the tables, as in aria2.
 const WIDTH: usize = 79;
 
-/// The line above the columns of the table of results.
+/// The beginning of the line below the names of the columns, in the table of results.
 const COLUMNS: &str = "======+====+===========+";
 
 /// The output of a run.
@@ -124,7 +124,7 @@ impl Screen {
         }
     }
 
-    /// Prints what happened to a download.
+    /// Prints a message if a download is complete or has failed. If a download begins, stores the time.
     pub(super) fn on(&mut self, notice: Notice, entry: &Entry) {
         match notice {
             Notice::Start => drop(self.begun.insert(entry.gid, (Instant::now(), entry.completed))),

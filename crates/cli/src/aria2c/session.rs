@@ -41,7 +41,8 @@ const NOT_HERE: [(&str, &str); 4] =
     [("dry-run", "true"), ("hash-check-only", "true"), ("show-files", "true"), ("parameterized-uri", "true")];
 
 /// Options of single files. On the command line, `checksum` and `pause` apply to each of its files. The other
-/// options apply only if the command line has a single file. None of them applies to the files of clients.
+/// options apply only if the command line names a single file, without a list of `-i` and without `-Z`. None
+/// of them applies to the files of clients.
 const OF_ONE: [&str; 5] = ["checksum", "gid", "index-out", "out", "pause"];
 
 /// Options that have an effect only if clients are served. Without clients, a paused download could not be
@@ -161,9 +162,11 @@ fn absolute(folder: &str) -> Result<PathBuf, Refused> {
     std::path::absolute(folder).map_err(|e| Refused::value(format!("{folder}: {e}")))
 }
 
-/// Adds the files, and leaves out the files that cannot be added. If clients are served, returns 0.
-/// Otherwise, returns the exit status of a failure if a file was left out, and an error if no file could be
-/// added.
+/// Adds the files, and leaves out the files that cannot be added. Returns 0 if clients are served or no file
+/// was left out. Otherwise, returns the exit status of a failure.
+///
+/// # Errors
+/// Returns an error if clients are not served and no file could be added.
 fn add(daemon: &Daemon, options: &Options, items: Vec<Item>, screen: &mut Screen) -> Result<u8, Refused> {
     let is_served = rpc::is_enabled(options);
     let is_list = options.get("input-file").is_some();
@@ -206,8 +209,8 @@ fn add(daemon: &Daemon, options: &Options, items: Vec<Item>, screen: &mut Screen
 
 /// Adds a file of a list, unless its download is in the queue and is not over. A download that failed is
 /// added again. A download that ended otherwise is added again if the list has no identifier for it. A file
-/// without an identifier gets an identifier that is computed from its URLs and options in the list, so that
-/// the next start recognises the file.
+/// without an identifier gets an identifier that is computed from its URLs and its options, so that the next
+/// start recognises the file.
 fn add_again(daemon: &Daemon, mut item: Item, now: u64) -> Result<(), Fault> {
     let given = item.options.get("gid").and_then(Gid::read);
     let gid = given.unwrap_or_else(|| Gid::new(hash(&item.uris, &item.options).max(1)));
@@ -257,8 +260,8 @@ impl Run<'_> {
     }
 
     /// Runs until all downloads are over, or until the run is stopped. If clients are served, the run
-    /// continues until it is stopped. Returns false if the run must end at once, because a signal arrived
-    /// while the run was already stopping.
+    /// continues until it is stopped. Returns false if the run must end at once, because a second signal
+    /// arrived.
     async fn drive(&mut self, mut watched: UnboundedReceiver<(Notice, Arc<Entry>)>) -> bool {
         let (stopped, start) = (self.daemon.clone(), Instant::now());
         let ended = stopped.wait();
@@ -315,7 +318,7 @@ impl Run<'_> {
         self.hooks.on(notice, entry);
     }
 
-    /// Returns true if no download is active or waits.
+    /// Returns true if no download is active, waits or is paused.
     fn is_idle(&self) -> bool {
         let state = self.daemon.state();
         state.queue().len(Sequence::Active) == 0 && state.queue().len(Sequence::Queued) == 0

@@ -48,7 +48,7 @@ pub(super) fn of(options: &Options) -> Result<(Settings, Args), Refused> {
         Some(Command::Daemon(daemon)) => args.serving(daemon),
         _ => args,
     };
-    // A reason was printed already. There is none if the user stopped the run.
+    // The reason was printed already. If the user stopped the run, no reason is needed.
     let args = run::with_secrets(&args).map_err(|_| Refused::new(1, ""))?;
     let mut settings = daemon::settings_of(&args).map_err(Refused::value)?;
     settings.resume = match options.is_true("continue") {

@@ -76,7 +76,7 @@ impl Download {
         Some(format!("waits until {}: {}", until.strftime("%Y-%m-%d %H:%M:%S"), error.code))
     }
 
-    /// Returns how the download ended, or the reason why it failed.
+    /// Returns how the download ended, or the reason why it failed. The text is empty if neither is known.
     pub(super) fn outcome(&self) -> String {
         match (&self.error, &self.proof) {
             (Some(error), _) => format!("{} ({})", error.message, error.code),

@@ -44,7 +44,7 @@ pub(super) enum Failed {
     /// The daemon cannot be reached, it refused the secret, or the server is not a daemon. Further calls
     /// would probably fail too, so none is made.
     Lost(String),
-    /// The daemon has no download with this identifier.
+    /// The daemon has no download with the identifier in the call.
     Missing(String),
     /// The daemon refused this call, or the command failed for another reason, for example because a list
     /// cannot be read. Further calls may succeed.
@@ -164,8 +164,10 @@ impl Http {
             request = request.header(CONTENT_TYPE, content_type);
         }
         let request = request.body(Full::new(Bytes::from(body)));
-        let request =
-            request.map_err(|_| format!("{} has characters that no header may have", self.secret()))?;
+        let request = request.map_err(|_| match &self.daemon.secret {
+            Some(_) => format!("{} has characters that no header may have", self.secret()),
+            None => "the request to the daemon is malformed".into(),
+        })?;
         let stream = self.connect().await?;
         let sent = match &self.tls {
             None => exchange(stream, request).await,
@@ -261,7 +263,7 @@ async fn exchange(
 pub(super) struct Events<'a> {
     http: &'a Http,
     body: Incoming,
-    /// The bytes that have arrived and are not yet a whole line.
+    /// The bytes that have arrived and were not read as lines yet.
     text: Vec<u8>,
     /// The time when bytes last arrived.
     heard: Instant,

@@ -30,8 +30,9 @@ const COLUMNS: [(&str, Cell); 5] = [
 
 type Cell = fn(&Download) -> String;
 
-/// The smallest width of the column for names, in characters. If less room is left for the names, the other
-/// columns are left out, beginning with the last one. Only the identifiers are always shown beside the names.
+/// The smallest width of the column for names, in columns of the terminal. If less room is left for the
+/// names, the other columns are left out, beginning with the last one. Only the identifiers are always shown
+/// beside the names.
 const NAME: usize = 20;
 
 /// The highest number of downloads in one answer of the daemon.
@@ -75,7 +76,7 @@ async fn find(daemon: &Http, list: &List) -> Result<(Vec<Value>, usize), Failed>
     }
 }
 
-/// Returns the path of the request for the downloads that begin at this offset.
+/// Returns the path of the request for the downloads from this offset on.
 fn path(list: &List, offset: usize) -> String {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     query.append_pair("limit", &(list.limit - offset).min(MOST).to_string());
@@ -97,8 +98,8 @@ fn sums(summary: &Value) -> String {
     format!("{} active ({speed}), {} queued, {} over\n", number("active"), number("queued"), number("over"))
 }
 
-/// Returns the table. `columns` is the width of the terminal, if it is known. Then no line is wider, unless
-/// the identifiers alone need more room.
+/// Returns the table. `columns` is the width of the terminal. If it is known, no line is wider than the
+/// terminal, unless the identifiers alone need more room.
 fn table(downloads: &[Download], columns: Option<usize>) -> String {
     if downloads.is_empty() {
         return String::new();

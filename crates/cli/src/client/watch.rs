@@ -69,7 +69,7 @@ pub(super) async fn run(daemon: &Http, watch: &Watch) -> Result<Exit, String> {
     }
 }
 
-/// Returns the download that an event describes, or `None` for an event that is not about one download.
+/// Returns the download that an event describes, or `None` if the event does not describe a download.
 pub(super) fn of_event(event: &Value) -> Option<Download> {
     serde_json::from_value(event["download"].clone()).ok()
 }

@@ -162,7 +162,7 @@ impl Reader<'_> {
             DeValue::Table(_) => Err(format!(
                 "{place}: there is no section within [{kind}.{}]; a name with dots is written in quotes, as in \
                  [{kind}.\"example.org\"]",
-                show::escaped(section)
+                show::escaped(&show::not_a_url(section))
             )),
             value => Ok(Entry { key: key.get_ref().to_string(), value: read_value(value), place }),
         }

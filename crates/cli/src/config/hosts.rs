@@ -101,7 +101,8 @@ pub(super) struct Host {
     pub(super) rows: Vec<(String, String, Origin)>,
 }
 
-/// Reads the sections. `config` has the settings of the environment, and its `notes` get the warnings.
+/// Reads the sections. `config` has the settings of the environment. Its `notes` get the warnings, and its
+/// `named_files` get the files that values of the sections name.
 ///
 /// # Errors
 /// Returns what is wrong, in one line for the user.
@@ -113,8 +114,10 @@ pub(super) fn read(
 ) -> Result<Vec<Host>, String> {
     let mut hosts = Vec::new();
     for section in sections {
-        let pattern = HostPattern::read(&section.name)
-            .map_err(|why| format!("{}: {}: {why}", section.place, show::escaped(&section.name)))?;
+        let pattern = HostPattern::read(&section.name).map_err(|why| {
+            let name = show::not_a_url(&section.name);
+            format!("{}: {}: {why}", section.place, show::escaped(&name))
+        })?;
         let mut host = Host { pattern, options: HostOptions::default(), rows: Vec::new() };
         check_together(command, section)?;
         for entry in &section.entries {
@@ -128,7 +131,7 @@ pub(super) fn read(
             config.named_files.extend(values::named_files(arg, &entry.value));
             let meaning = match values::of_file(command, arg, &entry.value) {
                 Ok(meaning) => meaning,
-                // An unset variable must not fail a run that does not need this host.
+                // A run that does not need this host must not fail because of an unset variable.
                 Err(Unusable::Unset(why)) => {
                     config.notes.push(format!("{place}: {why}: {name} has no effect"));
                     continue;

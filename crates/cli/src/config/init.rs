@@ -2,6 +2,7 @@
 
 use super::keys::{self, Key};
 use super::{PREFIX, default_path, hosts};
+use crate::exit::Exit;
 use crate::platform;
 use crate::words;
 use std::io;
@@ -33,22 +34,29 @@ const SECTIONS: &str = r#"
 
 /// Writes the file at the path `named`, or at the default path, and returns this path. An existing file is
 /// not changed.
-pub(crate) fn init(named: Option<&Path>) -> Result<PathBuf, String> {
-    let path = named.map(Path::to_path_buf).or_else(default_path);
-    let path = path
-        .ok_or("there is no folder for the configuration: HOME is not set. Name a file with --config FILE")?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let made = folder.map_or(Ok(()), |folder| match folder.is_dir() {
-        true => Ok(()),
-        false => platform::make_private_folder(folder),
-    });
+///
+/// # Errors
+/// Returns the exit status of the program, and why the file was not written, in words for the user.
+pub(crate) fn init(named: Option<&Path>) -> Result<PathBuf, (Exit, String)> {
+    let Some(path) = named.map(Path::to_path_buf).or_else(default_path) else {
+        let unset = if cfg!(windows) { "APPDATA" } else { "HOME" };
+        let why = format!(
+            "there is no folder for the configuration: {unset} is not set. Name a file with --config FILE"
+        );
+        return Err((Exit::Disk, why));
+    };
     let shown = words::path(&path);
-    match made.and_then(|()| platform::write_new(&path, text().as_bytes(), platform::FOR_THE_OWNER)) {
+    let failed = |e: io::Error| (Exit::Disk, format!("{shown} could not be written: {e}"));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir());
+    // If a file has the name of the folder, the folder cannot be made (`AlreadyExists`). This error is not
+    // about the file at `path`, so it is handled before that file is written.
+    folder.map_or(Ok(()), platform::make_private_folder).map_err(failed)?;
+    match platform::write_new(&path, text().as_bytes(), platform::FOR_THE_OWNER) {
         Ok(()) => Ok(path),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-            Err(format!("{shown} exists already and was not changed"))
+            Err((Exit::Failed, format!("{shown} exists already and was not changed")))
         }
-        Err(e) => Err(format!("{shown} could not be written: {e}")),
+        Err(e) => Err(failed(e)),
     }
 }
 

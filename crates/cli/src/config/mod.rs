@@ -105,7 +105,8 @@ impl Config {
             }
         };
         let profile = match named(matches, "profile", "DOWNHAUL_PROFILE") {
-            // A program that turns the file off does not know about the variable.
+            // A program that starts downhaul with `--config none` may not know about DOWNHAUL_PROFILE, so
+            // this variable is not used.
             profile if is_off => given(matches, "profile").and(profile),
             profile => profile,
         };
@@ -120,8 +121,9 @@ impl Config {
         Ok(config)
     }
 
-    /// Removes each setting for whose name and value `is_unused` returns true. Adds a note about the setting,
-    /// with the place where it was set. `why` is the end of the note.
+    /// Removes each setting for whose name and value `is_unused` returns true. Adds a note about each removed
+    /// setting, with the place where it was set, unless the setting switches its option off. `why` is the end
+    /// of the note.
     pub(crate) fn drop_unused(&mut self, is_unused: fn(&str, &str) -> bool, why: &str) {
         let (unused, used): (Vec<_>, Vec<_>) =
             self.settings.drain(..).partition(|setting| is_unused(&setting.name, &setting.meaning.shown));
@@ -131,7 +133,7 @@ impl Config {
         self.notes.extend(unused.map(|setting| format!("{}: {} {why}", setting.origin, setting.name)));
     }
 
-    /// Returns true if the configuration or the environment sets this option, and the command line does not.
+    /// Returns true if the value of this option comes from the configuration or the environment.
     pub(crate) fn sets(&self, name: &str) -> bool {
         self.settings.iter().any(|setting| setting.name == name)
     }
@@ -174,7 +176,8 @@ impl Config {
     }
 
     /// Returns the path from which the configuration is read. At the default path, there may be no file.
-    /// Returns `None` with `--config none`, and if the user has no folder for configurations.
+    /// Returns `None` if `--config` or `DOWNHAUL_CONFIG` is `none`, or if the user has no folder for
+    /// configurations.
     pub(crate) fn file(&self) -> Option<&Path> {
         self.file.as_deref()
     }
@@ -189,8 +192,9 @@ impl Config {
     }
 
     /// Adds a layer below the layers that were added before. Leaves out a setting if the command line or a
-    /// higher layer sets the same option, or sets an option that excludes it. If the layer sets an option
-    /// twice, the first setting is used.
+    /// higher layer sets the same option, or sets an option that excludes it. A setting that switches its
+    /// option off is not excluded, and excludes nothing. If the layer sets an option twice, the first setting
+    /// is used.
     ///
     /// # Errors
     /// Returns an error if two settings of the layer exclude each other.
@@ -248,8 +252,8 @@ impl Config {
         Ok(layer)
     }
 
-    /// Returns the settings of the profile, and the settings at the top of the file. The whole file is
-    /// checked, including unused sections.
+    /// Returns the settings of the profile, and the settings at the top of the file. All profiles are
+    /// checked, including those that are not used.
     fn layers_of(
         &mut self,
         command: &Command,
@@ -335,7 +339,7 @@ fn is_given(matches: &ArgMatches, arg: &Arg) -> bool {
 }
 
 /// Returns the long names of the options that cannot be given together with the option `name`.
-fn excluded_by(command: &Command, name: &str) -> Vec<String> {
+pub(crate) fn excluded_by(command: &Command, name: &str) -> Vec<String> {
     let Some(this) = command.get_arguments().find(|arg| keys::long(arg) == name) else { return Vec::new() };
     let excludes = |arg: &Arg, other: &Arg| command.get_arg_conflicts_with(arg).contains(&other);
     let others = command.get_arguments().filter(|other| excludes(this, other) || excludes(other, this));

@@ -1,6 +1,6 @@
 //! Turns the value of a key into words of the command line. The parser of the option checks the value.
 //!
-//! Invariant: an error shows no secret. A secret in the file is an error.
+//! Invariant: an error shows no secret. A secret in the configuration file is an error.
 
 use super::file::Value;
 use super::keys;
@@ -55,7 +55,9 @@ pub(super) fn of_file(command: &Command, arg: &Arg, value: &Value) -> Result<Mea
             Value::Flag(flag) => {
                 return Err(wrong(format!("it must be a number or a text in quotes, not {flag}")));
             }
-            Value::List(_) => return Err(wrong("a list within a list has no meaning".into())),
+            Value::List(_) => {
+                return Err(wrong("it must be a list of numbers or texts, without a list in it".into()));
+            }
             Value::Other(what) => {
                 return Err(wrong(format!("it must be a number or a text in quotes, not {what}")));
             }

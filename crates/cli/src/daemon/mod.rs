@@ -1,7 +1,7 @@
 //! `downhaul daemon`: starts the daemon and the server for its clients.
 //!
-//! - [`listeners`] opens the sockets and reads the certificate, [`secret`] reads the secret, and [`notice`]
-//!   tells clients on this machine the address;
+//! - [`listeners`] opens the sockets and reads the certificate, [`secret`] reads or makes the secret, and
+//!   [`notice`] tells clients on this machine the address;
 //! - [`service`] tells systemd the state of the daemon, and [`reload`] handles SIGHUP.
 //!
 //! Invariant: without a secret, the daemon listens on a loopback address only.

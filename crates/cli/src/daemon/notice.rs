@@ -22,8 +22,8 @@ pub(crate) struct Notice {
     pub(crate) secret_file: Option<PathBuf>,
     /// The file with the certificate of the daemon, if the daemon uses TLS.
     pub(crate) certificate: Option<PathBuf>,
-    /// The identifier of the daemon's process. It shows whether the daemon still runs, and it distinguishes
-    /// this notice from the notice of another daemon.
+    /// The identifier of the daemon's process. It shows whether the daemon may still run, and it
+    /// distinguishes this notice from the notice of another daemon.
     process: u32,
 }
 

@@ -1,7 +1,7 @@
 //! The secret of the daemon: where it is stored, who may read it, and how the first start makes it.
 //!
-//! Invariant: the secret is never on the command line and is never printed. The file with the secret is not
-//! used if other users can read it, or if it belongs to another user (except root).
+//! Invariant: the secret is never on the command line and is never printed. On Unix, the file with the secret
+//! is not used if other users can read it, or if it belongs to another user (except root).
 
 use super::in_state_folder;
 use crate::args;
@@ -20,9 +20,9 @@ const VARIABLE: &str = "DOWNHAUL_DAEMON_SECRET";
 /// The longest secret with the blanks around it, in bytes. The rest of a longer file is not read.
 const LONGEST: u64 = 64 * 1024;
 
-/// Returns the token that clients must send, and the file that has the secret. If no other secret is known
-/// and the file does not exist, this function makes a secret and writes it into the file. There is no file
-/// with `--no-secret`, or if the secret is in the environment.
+/// Returns the token that clients must send, and the file that has the secret. The file is `None` with
+/// `--no-secret`, or if the secret comes from the environment, which is used only without `--secret-file`.
+/// Otherwise, if the file does not exist, this function makes a secret and writes it into the file.
 pub(super) fn token(daemon: &args::Daemon) -> Result<(Token, Option<PathBuf>), String> {
     if daemon.no_secret {
         return Ok((Token::new(None), None));

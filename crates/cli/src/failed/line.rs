@@ -1,9 +1,9 @@
 //! The lines of the list of `--failed`.
 //!
-//! Invariant: `-i` reads a line as the job for which the line was written. In particular, the file must then
-//! have the same digests, size and chunk hashes. Only two things are left out: names of `-o` that a list
-//! cannot contain, and chunk hashes that do not fit into a line if the file has a strong digest. An error
-//! becomes a comment, and so does a job whose requirements do not fit into a line.
+//! Invariant: `-i` reads a line as the job for which the line was written. In particular, the job that is
+//! read requires the same digests, size and chunk hashes. Only two things are left out: names of `-o` that a
+//! list cannot contain, and, if the file has a strong digest, chunk hashes that do not fit into a line. An
+//! error becomes a comment, and so does a job whose requirements a line cannot contain.
 
 use downhaul_engine::core::digest::Expected;
 use downhaul_engine::core::error::Error;
@@ -22,7 +22,8 @@ use std::path::Path;
 /// The line of one job. It is a comment if the job is an error, or if no line can contain the job.
 pub(crate) struct Line {
     pub(super) text: String,
-    /// What the line lacks, in words for the user: a name, or the whole file if the line is a comment.
+    /// What the list lacks, in words for the user: the name of a file, or a file whose job no line can
+    /// contain.
     pub(super) lost: Option<String>,
 }
 
@@ -41,8 +42,8 @@ pub(crate) fn line(job: &Result<Box<Job>, Error>, url_name: Option<SafeName>, se
     }
 }
 
-/// Writes a comment with the number of lines that were left out because they have mistakes, if it is not 0.
-/// Without this comment, the written list could look as if all files of the input were complete.
+/// Writes a comment with the number of lines that were left out because they have mistakes, if this number is
+/// not 0. Without this comment, the written list could look as if all files of the input were complete.
 pub(super) fn write_left_out(lines: u64, to: &mut dyn Write) -> io::Result<()> {
     match lines {
         0 => Ok(()),
@@ -52,7 +53,7 @@ pub(super) fn write_left_out(lines: u64, to: &mut dyn Write) -> io::Result<()> {
 }
 
 /// Returns the line of a job. A file may have so many chunk hashes that they do not fit into a line. In this
-/// case, the chunk hashes are left out if the file has another strong digest.
+/// case, the chunk hashes are left out if the file has a strong digest.
 fn line_of(job: &Job, settings: &Settings) -> Line {
     let why = if has_contrary_digests(job) {
         "the file has two different digests of one algorithm"

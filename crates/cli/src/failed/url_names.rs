@@ -37,8 +37,8 @@ impl UrlNames {
     }
 
     /// Returns the name of the file of a job, if the name got a number. `number` is the number of the job. If
-    /// the session did not get the job, its name is reserved now, so such jobs must be passed in the order of
-    /// the input.
+    /// the session did not get the job, its name is reserved now, so this function must be called for such
+    /// jobs in the order of the input.
     pub(super) fn of(&mut self, number: u64, job: &Result<Box<Job>, Error>) -> Option<SafeName> {
         match number <= self.jobs {
             true => self.numbered.get(&number).cloned(),

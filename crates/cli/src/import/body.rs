@@ -53,7 +53,7 @@ pub(super) fn part(kind: Data, value: &str) -> Result<String, String> {
 ///
 /// # Errors
 /// Returns why the file cannot be imported. Standard input cannot be imported: downhaul reads it only when it
-/// sends the request, and does not leave out its line ends, as curl does.
+/// sends the request, and then keeps its line ends, but curl leaves them out.
 fn text(file: &str) -> Result<String, String> {
     if file == "-" {
         return Err(
@@ -82,6 +82,9 @@ pub(super) fn with_query(url: &str, query: &str) -> String {
 }
 
 /// Encodes the value of `--data-urlencode`, which has the form `content`, `=content` or `name=content`.
+///
+/// # Errors
+/// Returns an error if the value has the form `@file` or `name@file`.
 pub(super) fn url_encoded(value: &str) -> Result<String, String> {
     let byte = |byte: u8| match byte {
         plain if plain.is_ascii_alphanumeric() || b"-._~".contains(&plain) => char::from(plain).to_string(),

@@ -100,8 +100,8 @@ impl Reader {
         self.option(&format!("--{name}"), *to, value.unwrap_or_default())
     }
 
-    /// Reads short options such as `-sLo NAME`. Each letter is an option, and the last option may take a
-    /// value.
+    /// Reads short options such as `-sLo NAME`. Each letter is an option. If an option takes a value, its
+    /// value is the text after its letter, or the next word if no text follows.
     fn short(&mut self, letters: &str, words: &mut impl Iterator<Item = String>) -> Result<(), String> {
         for (at, letter) in letters.char_indices() {
             let name = format!("-{letter}");
@@ -133,8 +133,8 @@ impl Reader {
             To::Option("proxy-user" | "bearer") if value.starts_with('@') => {
                 return Err(begins_with_at(name));
             }
-            // With such a value, curl removes addresses that an earlier transfer stored. A run of downhaul
-            // has no such addresses.
+            // If the value begins with `-`, curl removes addresses that an earlier transfer stored. A run of
+            // downhaul has no such addresses.
             To::Option("resolve") if value.starts_with('-') => {}
             // In curl, these limits are off if they are 0.
             To::Option("limit-rate" | "max-time" | "connect-timeout" | "timeout" | "min-speed")
@@ -244,7 +244,7 @@ impl Reader {
             self.urls.iter_mut().for_each(|url| *url = body::with_query(url, &query));
         }
         if self.urls.iter().any(|url| input::split_urls(url).is_ok_and(|urls| urls.len() > 1)) {
-            return Err("a URL that contains another one after a comma cannot be imported: write it into a list for -i".into());
+            return Err("a URL that contains another URL after a comma cannot be imported: write it into a list for -i".into());
         }
         self.names(has_patterns)?;
         Ok(self.translation)
@@ -292,7 +292,7 @@ impl Reader {
     }
 
     /// Leaves out a `Host` header that names the host of the URLs, because downhaul sends such a header
-    /// itself. A command that a browser copies has such a header.
+    /// itself. A command that a browser copies has such a header. Any other `Host` header is kept.
     fn host_header(&mut self) {
         let Some(host) = self.host.take().filter(|host| !host.is_empty()) else { return };
         let without_port = |text: &str| {

@@ -28,8 +28,9 @@ pub(crate) struct Imported {
 }
 
 /// Translates the pasted command in a command line of the form `downhaul 'curl ...'`, `downhaul plan 'curl
-/// ...'` or `downhaul import curl`. Returns `None` for any other command line. Options of downhaul in the
-/// command line have precedence over the options of the pasted command.
+/// ...'` or `downhaul import curl 'curl ...'`. If `import` has no command or `-`, the pasted command is read
+/// from standard input. Returns `None` for any other command line. Options of downhaul in the command line
+/// have precedence over the options of the pasted command.
 ///
 /// # Errors
 /// Returns why the command cannot be used, in words for the user. The text contains no values of options.

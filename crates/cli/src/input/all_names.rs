@@ -26,8 +26,8 @@ const UNIQUE: u64 = 0;
 
 /// The names of all jobs of long lists.
 pub(super) struct AllNames {
-    /// The keys of the names. If the user gave the name, the key is paired with a hash of the download, and
-    /// otherwise with [`UNIQUE`].
+    /// The keys of the names. If the user gave the name, the key is paired with a hash of the download. All
+    /// other keys are paired with [`UNIQUE`], and so are paths of `-o` and the names of jobs with headers.
     keys: Sorter,
     /// The number of names of files that were added.
     files: u64,

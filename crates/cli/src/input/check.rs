@@ -32,8 +32,8 @@ use std::sync::Arc;
 /// about 10 MB.
 const SHORT: u64 = 512 * 1024;
 
-/// If all lists together have at least this many bytes, they count as long. The names in shorter lists take
-/// at most a few megabytes of memory.
+/// If all lists together have at least this many bytes, they count as long. Documents are not counted. The
+/// names in shorter lists take at most a few megabytes of memory.
 const LONG: u64 = 4 * 1024 * 1024;
 
 /// The number of lines of long lists that are checked before the first file is requested. This check takes
@@ -278,7 +278,7 @@ impl Checks {
             list = list.without(replaced).with_shard(shard);
             of_shard = count;
             // The lines that are left out must not stay among the kept jobs. In a list that is divided into
-            // shards, the positions of the other jobs change too, so the shard may get other jobs.
+            // shards, the positions of the remaining jobs change too, so the shard may get different jobs.
             if shard.is_some() || kept.is_some() {
                 let jobs = list.jobs().map_err(|e| unreadable(&list, &e))?;
                 of_shard = match &mut kept {

@@ -32,8 +32,9 @@ impl Count {
         }
     }
 
-    /// Returns the numbers of the lines that later lines replace, if the check has ended during the run. A
-    /// list whose check ended before the run leaves out these lines itself, so the result is then empty.
+    /// Returns the numbers of the lines that later lines replace. Until the check ends during the run, the
+    /// result is empty. If the check ended before the run, the list leaves out these lines itself, so the
+    /// result is empty too.
     pub(crate) fn replaced(&self) -> Arc<HashSet<u64>> {
         match self {
             Count::Known(_) => Arc::default(),

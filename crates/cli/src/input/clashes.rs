@@ -1,5 +1,5 @@
 //! Finds names that two jobs cannot both have: the same name twice, a file and a folder of the same name, or
-//! the name of a side file (a partial file or journal) of the other job.
+//! the name of one job that is also the name of a side file (a partial file or journal) of the other job.
 
 use downhaul_engine::core::job::{Destination, Job, Url};
 use downhaul_engine::core::name::{JOURNAL, NEW_JOURNAL, PART, same_file_key, side_files};
@@ -18,7 +18,7 @@ const A_FILE_AND_A_FOLDER: &str = "need a file and a folder of the same name";
 /// Describes the clash of two jobs if the file of one job would have the name of a side file (a partial file
 /// or journal) of the other job. The text follows the word `would`.
 const A_SIDE_FILE: &str =
-    "clash, because the partial file or the journal of one would have the name of the other";
+    "clash, because the partial file or the journal of one file would have the name of the other file";
 
 /// The place of a job in the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub(super) struct Clash {
 impl Names {
     /// Adds the name of a job, if the user gave one. Two jobs may have the same name if they download the
     /// same file, because the file is then fetched only once. This exception does not apply to jobs with
-    /// headers, to names of `-o`, or if both jobs are from the arguments.
+    /// headers, to names of `-o`, and to two jobs that are both from the arguments.
     ///
     /// # Errors
     /// Returns the clash, if the name clashes with the name of an earlier job.

@@ -108,7 +108,7 @@ impl List {
         List { naming: Arc::new(naming), ..self }
     }
 
-    /// Leaves out these lines from now on, because later lines replace them.
+    /// Returns the list without these lines, which later lines replace.
     pub(super) fn without(self, lines: HashSet<u64>) -> List {
         List { replaced: Arc::new(lines), ..self }
     }
@@ -178,7 +178,6 @@ impl List {
         if let Content::Fetched(..) = &self.content {
             text = Box::new(Limited { text, left: metalink::LONGEST as u64 });
         }
-        // Compression often makes a list ten times shorter.
         let bytes = if was_packed { bytes.saturating_mul(PACKED) } else { bytes };
         Ok(Opened {
             list: self.clone(),
@@ -284,7 +283,7 @@ pub struct Jobs {
     pub(super) all: Box<dyn Iterator<Item = AtLine> + Send>,
     /// The shard to which the returned jobs belong.
     pub(super) shard: Option<Shard>,
-    /// The number of jobs that were read, in all shards.
+    /// The number of jobs and errors that were read, in all shards. Lines that were left out do not count.
     pub(super) position: u64,
     /// The number of lines that were left out because they have mistakes.
     pub(super) left_out: Arc<AtomicU64>,
@@ -367,8 +366,8 @@ impl fmt::Display for List {
     }
 }
 
-/// Gives a job the name that a template makes, if there is a template. Before that, the job gets the number
-/// of its line, unless the line is from a list of `--failed` and states the number in the earlier list.
+/// Applies the template for names to a job, if there is a template. Before that, the job gets the number of
+/// its line, unless the line is from a list of `--failed` and states the number in the earlier list.
 pub(super) fn named(naming: &Naming, (number, job): AtLine) -> AtLine {
     let job = job.and_then(|mut job| {
         if job.line == 0 {

@@ -112,7 +112,8 @@ enum Given {
 }
 
 /// Returns the jobs of the arguments and the lists, and the survey of their URLs. `fetched` has the lists at
-/// [`list_urls`], in this order. Also returns the rest of the check of long lists, if it ends during the run.
+/// the URLs of [`list_urls`], in the same order. Also returns the rest of the check of long lists, if the
+/// check ends during the run.
 ///
 /// # Errors
 /// Returns what is wrong, in words for the user. It is a usage error.
@@ -255,7 +256,7 @@ mod tests {
             (&["http://h/a,http://h/b", "x,x"], "files 1 and 2 would have the same name: x"),
             (
                 &["http://h/a,http://h/b", "x,x.part"],
-                "files 1 and 2 would clash, because the partial file or the journal of one would have the name of the other: x.part",
+                "files 1 and 2 would clash, because the partial file or the journal of one file would have the name of the other file: x.part",
             ),
             (&["http://h/a", "../x"], "lead out of the output folder"),
             (&["", "x"], "the list of URLs is empty"),

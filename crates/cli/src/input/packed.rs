@@ -61,7 +61,7 @@ impl<R: BufRead> Read for Members<R> {
                 Some(byte) if *byte == GZIP[0] => self.member = Some(GzDecoder::new(rest)),
                 Some(_) => {
                     // `InvalidData` would mean that only one line cannot be read.
-                    return Err(io::Error::other("bytes that are not gzip follow the end of its gzip data"));
+                    return Err(io::Error::other("other bytes follow the gzip data of the list"));
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! Reads Parquet files as tables. The columns have the same names and meanings as the columns of a CSV table.
 //!
-//! Only columns whose values are single texts, numbers or truth values are read. A URL is one value, so cells
-//! with several URLs are not split.
+//! Only columns whose values are single texts, numbers or truth values are read. Unlike in a CSV table, a
+//! cell with several URLs is not split.
 //!
 //! Invariant: the memory is limited to the description at the end of the file, one page of each column, and
 //! [`AT_ONCE`] rows. Only files on the disk are read. A file that was fetched is not read, because the
@@ -37,7 +37,7 @@ impl Parquet {
         SerializedFileReader::new(file).map(Parquet)
     }
 
-    /// Returns about how many bytes a list of lines with as many jobs would have.
+    /// Returns the approximate number of bytes that a list of lines with the same number of jobs would have.
     pub(super) fn bytes(&self) -> u64 {
         let rows = u64::try_from(self.0.metadata().file_metadata().num_rows()).unwrap_or(0);
         rows.saturating_mul(BYTES_OF_A_ROW)

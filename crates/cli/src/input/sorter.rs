@@ -32,7 +32,8 @@ const READ_LEAST: usize = 256;
 
 /// Pairs that are to be sorted.
 pub(super) struct Sorter {
-    /// Returns true for pairs that are needed only once, so that equal ones may be left out.
+    /// Returns true for a pair that is needed only once. If such a pair was added several times, some of its
+    /// copies may be left out.
     is_once: fn(&Pair) -> bool,
     /// The pairs that were added last and are not in a sorted part yet.
     last: Vec<Pair>,

@@ -69,6 +69,9 @@ impl Stream {
     }
 
     /// Returns the jobs of the list, each with its line number.
+    ///
+    /// # Errors
+    /// Returns an error if the beginning of the list cannot be read.
     pub fn jobs(self) -> io::Result<Jobs> {
         let waits = self.file.as_ref().map(File::try_clone).transpose()?;
         let reader: Box<dyn Read + Send> = match self.file {

@@ -327,7 +327,7 @@ fn save_as(path: &Path, folder: &Path, rules: &name::Naming) -> Result<Destinati
             || text.ends_with("/.")
             || path.file_name().is_none() =>
         {
-            Err(format!("-o names a file, and {} is a folder; use -d for the folder", path.display()))
+            Err(format!("-o names a file, and {} is a folder; use -d for the folder", words::path(path)))
         }
         _ if path.components().any(|part| part.as_os_str().len() > name::LONGEST) => {
             Err(format!("-o is not usable: {}", name::TOO_LONG))

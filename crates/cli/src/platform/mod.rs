@@ -58,8 +58,8 @@ pub(crate) enum Signal {
     Continue,
 }
 
-/// The number of attempts to open a file that other runs replace. A run replaces the file only once, at its
-/// end, so a few attempts are usually enough.
+/// The highest number of attempts to open a file that other runs replace. A run replaces the file only once,
+/// at its end, so a few attempts are usually enough.
 const REPLACED_MOST: usize = 100;
 
 /// The mode of a file that only its owner may read.
@@ -120,11 +120,11 @@ pub(crate) fn check_replace(path: &Path) -> io::Result<()> {
     fs::remove_file(&new)
 }
 
-/// Opens a file that only this run may write, to read it and to add to it. Creates it if it does not exist.
-/// Links are followed.
+/// Opens a file to read it and to add to it, and locks it, so that no other run writes it. Creates the file
+/// if it does not exist. Links are followed.
 ///
 /// # Errors
-/// Returns why the file cannot be opened, such as that another run is writing it.
+/// Returns why the file cannot be opened, for example because another run is writing it.
 pub(crate) fn open_to_append(path: &Path) -> io::Result<File> {
     // Another run may replace the file while it is being opened. In this case, the new file is opened.
     for _ in 0..REPLACED_MOST {
@@ -142,7 +142,7 @@ pub(crate) fn open_to_append(path: &Path) -> io::Result<File> {
 /// Creates a new file, to add to it and to read it.
 ///
 /// # Errors
-/// Returns why the file cannot be created, such as that it exists.
+/// Returns why the file cannot be created, for example because it exists.
 pub(crate) fn create_new_to_append(path: &Path) -> io::Result<File> {
     append(path, FOR_ALL, true)
 }
@@ -152,7 +152,8 @@ pub(crate) fn create_private(path: &Path) -> io::Result<()> {
     create(path, FOR_THE_OWNER).map(drop)
 }
 
-/// Creates a temporary file, to write it and to read it. The system deletes the file when it is closed.
+/// Creates a temporary file in a folder, to write it and to read it. The system deletes the file when it is
+/// closed.
 pub(crate) fn unnamed_file(folder: &Path) -> io::Result<File> {
     unnamed(&folder.join(format!(".downhaul-{:016x}.tmp", random_number())))
 }
@@ -167,7 +168,7 @@ pub(crate) fn random_number() -> u64 {
 /// Writes a new file with this mode, and forces it to disk.
 ///
 /// # Errors
-/// Returns why the file cannot be written, such as that it exists.
+/// Returns why the file cannot be written, for example because it exists.
 pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let file = create_new(path, mode)?;
     write_to(&file, |to| to.write_all(bytes))?;

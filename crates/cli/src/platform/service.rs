@@ -1,5 +1,5 @@
-//! The functions of the system that a service needs: messages to the service manager, and the sockets that
-//! the manager passes. Only Unix has a service manager.
+//! The functions of the system that a service needs: messages to systemd, and the sockets that systemd
+//! passes. On systems other than Unix, these functions do nothing.
 
 use std::io;
 use std::net::TcpListener;

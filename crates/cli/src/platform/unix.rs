@@ -77,8 +77,9 @@ impl Terminal {
         }
     }
 
-    /// Returns the key that was pressed, or [`Key::None`]. For a key that sends ESC and other bytes, such as
-    /// an arrow key or a function key, returns [`ESCAPE`].
+    /// Returns the key that was pressed, or [`Key::None`] if no key was pressed or this program is in the
+    /// background. For a key that sends ESC and other bytes, such as an arrow key or a function key, returns
+    /// [`ESCAPE`]. Returns [`Key::End`] if the input has ended.
     pub(crate) fn key(&mut self) -> Key {
         // If this program read from the terminal in the background, the system would stop it.
         if !is_in_front_of(&self.tty) {
@@ -117,6 +118,7 @@ impl Terminal {
     }
 
     /// Returns the next byte of the input as a key, or [`Key::None`] if no byte arrives within this time.
+    /// Returns [`Key::End`] at the end of the input, for Ctrl-D, and after an error.
     fn byte(&mut self, limit: Duration) -> Key {
         if !has_input_within(Some(&self.tty), limit) {
             return Key::None;
@@ -217,7 +219,7 @@ fn is_in_front_of(tty: &File) -> bool {
 }
 
 /// Raises the soft limit of file descriptors, which is often 1024 for historical reasons. Each connection and
-/// each file needs a descriptor. Returns the new limit.
+/// each file needs a descriptor. Returns the limit that is in effect after the call.
 pub(crate) fn raise_file_limit() -> usize {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
@@ -227,8 +229,8 @@ pub(crate) fn raise_file_limit() -> usize {
 }
 
 /// If standard output is closed, makes writes to it fail, by opening `/dev/null` for reading in its place.
-/// This must be called before the runtime of Rust starts. That runtime opens `/dev/null` in place of a closed
-/// standard output, so that writes to it succeed and the bytes are lost.
+/// This function must be called before the runtime of Rust starts. That runtime opens `/dev/null` in place of
+/// a closed standard output, so that writes to it succeed and the bytes are lost.
 pub extern "C" fn keep_closed_stdout_unwritable() {
     use rustix::fs::{Mode, OFlags, open};
     use std::os::fd::IntoRawFd;
@@ -236,8 +238,9 @@ pub extern "C" fn keep_closed_stdout_unwritable() {
     if rustix::io::fcntl_getfd(stdout).is_err()
         && let Ok(null) = open("/dev/null", OFlags::RDONLY, Mode::empty())
     {
-        // The descriptor `null` already has the number of standard output. If standard input is closed too,
-        // it has the number of standard input. In both cases, `null` must stay open.
+        // If standard input is open, the descriptor `null` already has the number of standard output. If
+        // standard input is closed too, `null` has the number of standard input. In both cases, `null` must
+        // stay open.
         let _ = rustix::stdio::dup2_stdout(&null);
         let _ = null.into_raw_fd();
     }
@@ -326,9 +329,10 @@ pub(super) fn is_at(file: &File, path: &Path) -> bool {
     id(file.metadata()) == id(std::fs::metadata(path))
 }
 
-/// Returns the reason why other users can change a regular file, or `None` if they cannot change it. Others
-/// can change a file if another user (except root) owns it, or if its mode lets all users write. A mode that
-/// lets a group write is accepted, because many systems give each user a separate group.
+/// Returns the reason why other users can change a regular file. Returns `None` if they cannot change it, or
+/// if the path leads to no regular file. Others can change a file if another user (except root) owns it, or
+/// if its mode lets all users write. A mode that lets a group write is accepted, because many systems give
+/// each user a separate group.
 pub(crate) fn who_else_may_write(path: &Path) -> Option<&'static str> {
     use std::os::unix::fs::MetadataExt;
     let meta = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;

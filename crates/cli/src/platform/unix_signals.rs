@@ -19,7 +19,7 @@ pub(crate) fn note_parent() -> bool {
 }
 
 /// The time between two checks of the parent. A new run may start on the same files about a second after the
-/// end of the parent. This run should have stopped before that.
+/// end of the parent. The run of this process should have stopped before that.
 const PARENT_CHECKED: Duration = Duration::from_millis(250);
 
 /// A signal that follows another signal within this time belongs to the same request to end the program.
@@ -35,7 +35,7 @@ pub(crate) struct Signals {
     terminate: Option<Stream>,
     hangup: Option<Stream>,
     go_on: Option<Stream>,
-    /// The process that started the program, if its end is noticed.
+    /// The process that started the program, if [`Self::next`] must report its end.
     parent: Option<rustix::process::Pid>,
     /// The time of the last signal that asked the program to end and was returned.
     last: Option<Instant>,
@@ -45,8 +45,8 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Begins to handle signals, and the end of the process that [`note_parent`] stored, if
-    /// `stop_with_parent` is true.
+    /// Begins to handle signals. If `stop_with_parent` is true, the end of the process that [`note_parent`]
+    /// stored is handled too.
     pub(crate) fn listen(stop_with_parent: bool) -> Signals {
         Signals {
             interrupt: stream(SignalKind::interrupt()),
@@ -147,8 +147,8 @@ pub(crate) fn stop_until_continued() -> bool {
 }
 
 /// Returns when the process that started this process has ended. The system then gives this process another
-/// parent. This can be seen on all Unix systems. Linux can also send a signal, but this signal already comes
-/// when the thread that started this process ends.
+/// parent. This change can be seen on all Unix systems. Linux can also send a signal, but this signal already
+/// comes when the thread that started this process ends.
 async fn end_of(parent: &mut Option<rustix::process::Pid>) {
     let Some(started_by) = *parent else { return std::future::pending().await };
     while rustix::process::getppid() == Some(started_by) {
@@ -158,7 +158,8 @@ async fn end_of(parent: &mut Option<rustix::process::Pid>) {
     *parent = None;
 }
 
-/// Begins to handle a signal. Returns `None` for a signal that was ignored when the program started.
+/// Begins to handle a signal. Returns `None` if the signal was ignored when the program started (on Linux),
+/// or if it cannot be handled.
 fn stream(kind: SignalKind) -> Option<Stream> {
     let bit = u32::try_from(kind.as_raw_value() - 1).unwrap_or_default();
     if ignored() >> bit & 1 == 1 { None } else { signal(kind).ok() }

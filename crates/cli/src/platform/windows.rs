@@ -10,7 +10,8 @@ use std::time::Duration;
 use tokio::signal::windows::{CtrlBreak, CtrlC, CtrlClose, CtrlLogoff, CtrlShutdown};
 use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close, ctrl_logoff, ctrl_shutdown};
 
-/// Other programs may only read the file while it is open here (`FILE_SHARE_READ` of `CreateFile`).
+/// While this program has the file open, other programs can read it, but cannot write to it or remove it
+/// (`FILE_SHARE_READ` of `CreateFile`).
 const SHARED_FOR_READING: u32 = 1;
 
 /// `FILE_FLAG_DELETE_ON_CLOSE` of `CreateFile`.
@@ -36,7 +37,7 @@ impl Terminal {
     }
 }
 
-/// Returns false, because this system does not tell whether a pipe has bytes.
+/// Returns false, because it is not checked on this system if a pipe has bytes.
 pub(crate) fn has_input_within(_pipe: Option<&File>, _time: Duration) -> bool {
     false
 }
@@ -141,8 +142,8 @@ impl Signals {
     }
 }
 
-/// Makes a folder. The folder gets the permissions of the folder above it. This is usually a folder of the
-/// user, so other users cannot read the new folder.
+/// Makes a folder, and the folders above it, if they do not exist. A new folder gets the permissions of the
+/// folder above it, which is usually a folder of the user. So other users cannot read the new folder.
 pub(crate) fn make_private_folder(path: &Path) -> io::Result<()> {
     std::fs::create_dir_all(path)
 }
@@ -183,9 +184,9 @@ pub(super) fn unnamed(path: &Path) -> io::Result<File> {
     File::options().read(true).append(true).create_new(true).custom_flags(DELETE_ON_CLOSE).open(path)
 }
 
-/// Opens a file, to read it and to add to it. While the file is open, other programs can read it, but they
-/// can neither write to it nor replace it. If another program has opened the file for writing, returns an
-/// error.
+/// Opens a file, to read it and to add to it. A file that does not exist is created. While the file is open,
+/// other programs can read it, but they can neither write to it nor replace it. Returns an error if another
+/// program has opened the file for writing, or if `new` is true and the file exists.
 pub(super) fn append(path: &Path, _mode: u32, new: bool) -> io::Result<File> {
     let mut options = File::options();
     options.read(true).append(true).create(true).create_new(new).share_mode(SHARED_FOR_READING);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// The folders to which the names in a lock file are relative.
 pub(super) struct Folders {
     output: PathBuf,
-    /// The same folder as an absolute path.
+    /// The output folder as an absolute path.
     absolute: PathBuf,
     /// The tars of `--to-tar`, or the WARCs of `--to-warc`, and their names.
     containers: Option<Arc<Containers>>,
@@ -31,9 +31,9 @@ impl Folders {
     }
 
     /// Returns the name of a file relative to the output folder. With -o, the file may be outside of this
-    /// folder. Then the name begins with `..`, or it is an absolute path. `given` is the name that the user
-    /// or a list gave, or an empty text. `named` is the path of the file. If the download did not start, it
-    /// is the path that `given` leads to, or an empty text.
+    /// folder. In this case, the name begins with `..`, or it is an absolute path. `given` is the name that
+    /// the user or a list gave, or an empty text. `named` is the path of the file. If the download did not
+    /// start, `named` is the path that `given` leads to, or an empty text.
     pub(super) fn name_of(&self, entry: &Entry, given: &str, named: &str) -> String {
         let path = Path::new(&entry.path);
         let below = |path| self.below(path).unwrap_or(path);
@@ -41,14 +41,15 @@ impl Folders {
         let name_in = |output| self.names.as_ref().and_then(|names| names.file_at(path, output));
         let member = name_in(&self.output).or_else(|| name_in(&self.absolute));
         let name = match (member, entry.status) {
-            // No download started in this run. A tar stores the name that a file had when its download
-            // started. This name may differ from the name of the member, which is used if no tar has the
-            // file.
+            // The download of this file did not start in this run. A tar stores the name that a file had
+            // when its download started. This name may differ from the name of the member, which is used if
+            // no tar has the file.
             (Some(member), _) if named.is_empty() => {
                 let name = self.containers.as_ref().and_then(|all| all.name_of(path));
                 return name.unwrap_or_else(|| member.to_string_lossy().into_owned());
             }
-            // A download started. Its name may differ from the name in the container.
+            // The download of this file started, or the user or a list gave its name. This name may differ
+            // from the name in the container.
             (Some(_), _) => Path::new(named).strip_prefix(&self.output).unwrap_or(Path::new(named)),
             // The archive may have the file under another name or in another folder.
             (None, Some(Status::Skipped)) if !given.is_empty() => below(Path::new(named)),

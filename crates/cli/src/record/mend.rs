@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
 /// Makes the last line of a lock file whole. An incomplete line, which a power failure may leave, is removed.
-/// A missing line end is added. Returns the length of the file.
+/// A missing line end is added. Returns the new length of the file in bytes.
 pub(super) fn mend(file: &mut File, form: Form) -> io::Result<u64> {
     let length = file.metadata()?.len();
     let last = length.saturating_sub(1);

@@ -14,8 +14,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-/// About the most lines whose hashes are kept in memory while the lock file is read once. They take less than
-/// 200 MB. If a run adds more lines than this, its lines keep the order in which the jobs ended.
+/// While the lock file is read once, the hashes of at most about this many lines are kept in memory. They
+/// take less than 200 MB. If a run adds more lines than this, its lines keep the order in which the jobs
+/// ended.
 pub(super) const AT_ONCE: usize = 1_000_000;
 
 /// The highest number of failures of one URL that are kept. A list seldom has a URL more than twice, but URLs

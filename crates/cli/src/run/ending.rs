@@ -17,9 +17,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// If a run is stopped, the screen, the log and the JSON output get this much time to end. After a signal, a
-/// running command of `--on-complete` or `--on-error-run` gets this much time, too. Ctrl-C must work even if
-/// a terminal or a pipe accepts no bytes.
+/// If a run is stopped, the screen, the log and the JSON output get this much time to end. If the program
+/// ends soon ([`Shared::is_in_a_hurry`]), a running command of `--on-complete` or `--on-error-run` gets this
+/// much time, too. Ctrl-C must work even if a terminal or a pipe accepts no bytes.
 pub(super) const LAST_OUTPUT_LIMIT: Duration = Duration::from_secs(1);
 
 /// The time for writing the files of `--failed`, `--record` and `--archive`, and of the containers, if a run
@@ -124,8 +124,8 @@ pub(super) fn closing(summary: &Summary, output: &OutputSettings, shared: &Share
 /// Writes the last output on a separate thread, and waits until it is written. If the run was stopped, this
 /// function waits at most for `limit`. A signal during the wait starts this time again. During the wait,
 /// Ctrl-C ends the program immediately. There is one exception: if a mistake in a list stopped the run, only
-/// the second signal ends the program immediately. SIGTERM and SIGHUP always end the program immediately only
-/// as the second signal.
+/// the second signal ends the program immediately. SIGTERM and SIGHUP end the program immediately only as the
+/// second signal.
 pub(super) async fn write_last_output(
     write: impl FnOnce() + Send + 'static,
     limit: Duration,

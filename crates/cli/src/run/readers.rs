@@ -15,6 +15,7 @@ use crate::ui::messages::Messages;
 use crate::ui::prompt::Prompt;
 use crate::ui::screen::Screen;
 use crate::ui::{EventReader, json, log::Log, plan};
+use crate::words;
 use downhaul_engine::Session;
 use downhaul_engine::core::show::escaped;
 use std::sync::Arc;
@@ -98,14 +99,15 @@ pub(super) fn start_outputs(
         match opened {
             Ok(log) => {
                 let (events, shared) = (EventReader::new(&runtime, session.events()), shared.clone());
-                let path = path.clone();
+                let path = words::path(path);
                 outputs.push(thread::spawn(move || {
                     if let Err(why) = log.run(events, || shared.last_line_of_the_log()) {
-                        warn(&format!("not all of the log {} could be written: {why}", path.display()));
+                        let why = why.to_string();
+                        warn(&format!("not all of the log {path} could be written: {}", escaped(&why)));
                     }
                 }));
             }
-            Err(e) => warn(&format!("no log is written: {}: {e}", path.display())),
+            Err(e) => warn(&format!("no log is written: {}: {}", words::path(path), escaped(&e))),
         }
     }
     if output.progress == Shown::Json {

@@ -163,11 +163,11 @@ impl Shared {
         self.hide.swap(false, Ordering::Relaxed)
     }
 
-    /// Starts the task that stops the program at each Ctrl-Z, until it is continued. The screen removes the
-    /// bars and the question before that, unless the terminal accepts no bytes. Does nothing if nothing is
-    /// painted again and again, because the system itself then stops the program. With `TERM=dumb`, the
-    /// system stops the program even while a question is open. The shell must then restore the settings of
-    /// the terminal.
+    /// Starts the task that stops the program at each Ctrl-Z, until it is continued. Before the program is
+    /// stopped, the screen removes the bars and the question, unless the terminal accepts no bytes. For a
+    /// plan, with `--progress json`, and if the screen does not repaint its lines, this function does
+    /// nothing, because the system itself then stops the program. With `TERM=dumb`, the system stops the
+    /// program even while a question is open. The shell must then restore the settings of the terminal.
     pub(super) fn start_ctrl_z(shared: &Arc<Shared>, args: &Args, output: &OutputSettings) {
         if !output.repaints || output.progress == Shown::Json || args.plan().is_some() {
             return;
@@ -194,16 +194,17 @@ impl Shared {
         *self.ending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns true if the run was ended before every file of the input was tried. If only the program that
-    /// reads the events has ended, the run may have tried every file before that. If the retries of a file
-    /// were used up with `--on-error ask`, no further file was tried.
+    /// Returns true if a signal, the user, the end of the parent process or a mistake in a list ended the
+    /// run. Also returns true if files of the input were not tried for another reason: the program that reads
+    /// the events has ended, a limit of the run was reached, or the retries of a file were used up with
+    /// `--on-error ask`.
     pub(super) fn is_stopped(&self, summary: &Summary) -> bool {
         let total = self.total();
         let has_rest = total.more || summary.files < total.files;
         match self.ending() {
             Some(Exit::Success) => has_rest,
             Some(_) => true,
-            // A list that became unreadable has a rest too, but the run was not ended because of it.
+            // If a list became unreadable, the rest of its files was not tried, but this did not end the run.
             None => summary.stopped > 0 || (has_rest && self.failure().is_none()),
         }
     }
@@ -214,8 +215,8 @@ impl Shared {
 
     pub(super) fn last_line_of_the_log(&self) -> Option<&'static str> {
         match self.ending()? {
-            Exit::Chosen => Some("exited by the user"),
-            Exit::Interrupted => Some("exited by the user (Ctrl-C)"),
+            Exit::Chosen => Some("the user chose to exit"),
+            Exit::Interrupted => Some("the user ended the run (Ctrl-C)"),
             Exit::Terminated if self.signalled.load(Ordering::Relaxed) => Some("stopped by a signal"),
             Exit::Terminated => Some("stopped, because the program that started downhaul has ended"),
             _ => None,

@@ -9,8 +9,8 @@ use crate::printer;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The most lines that wait for the screen. The screen takes the waiting lines at each event, and about ten
-/// times a second without events. A person cannot read more lines in that time. So many lines of usual length
-/// take less than a megabyte of memory.
+/// times a second without events. A person cannot read more lines in that time. This many lines of usual
+/// length take less than a megabyte of memory.
 const MOST_LINES: usize = 4096;
 
 /// The lines that wait for the screen. A process has at most one screen.

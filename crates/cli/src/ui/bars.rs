@@ -57,8 +57,8 @@ impl Bars {
     pub(crate) fn sample(&mut self, at: Duration, samples: &[Progress]) {
         self.frame += 1;
         self.speeds.retain(|job, _| samples.iter().any(|sample| sample.job == *job));
-        // Only a job that receives bytes has a speed. A job has no speed while it waits, or while its bytes
-        // on the disk are checked.
+        // The speed of a job is measured only while the job receives bytes. It is not measured while the job
+        // waits, or while its bytes on the disk are checked.
         for sample in samples.iter().filter(|sample| sample.phase == Phase::Receiving) {
             self.speeds.entry(sample.job).or_default().sample(at, sample.bytes);
         }
@@ -246,8 +246,8 @@ impl Bars {
             left,
         ];
         let failures = format!("{failed} failed");
-        // The indexes of the parts that are left out. Each row is for a narrower screen than the row before
-        // it.
+        // The indexes of the parts that are left out. These lists are tried in this order, until the line is
+        // short enough.
         const LEFT_OUT: [&[usize]; 6] = [&[], &[1], &[1, 3], &[1, 2], &[1, 2, 3], &[0, 1, 2, 3]];
         let text = |left_out: &[usize], failures: &str| {
             let all = parts.iter().enumerate().filter(|(at, _)| !left_out.contains(at));
@@ -271,7 +271,7 @@ impl Bars {
     /// Returns the speed of the whole run, which is the sum of the speeds in the bars. If no job receives
     /// bytes, or if some of these speeds are unknown (as with many small files), the result is the average
     /// speed of the run over the last seconds, but at least the sum of the known speeds. Returns `None` if
-    /// all jobs wait, since no bytes arrive then.
+    /// all jobs wait, since no bytes arrive then, or if no speed is known yet.
     fn speed_of_all(&self, samples: &[Progress]) -> Option<f64> {
         let receiving: Vec<Option<f64>> = samples
             .iter()

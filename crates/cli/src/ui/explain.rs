@@ -7,7 +7,7 @@ use downhaul_engine::core::show::escaped;
 use downhaul_engine::{Explanation, FileStory, Limiter, Spent, Summary};
 use std::time::Duration;
 
-/// The number of entries that are shown from the beginning, and from the end, of a long list.
+/// The number of entries of a long list that are shown at its beginning, and also at its end.
 const ENDS: usize = 5;
 
 /// Returns the lines that are shown. Each of them ends with a line feed.

@@ -13,7 +13,7 @@ use downhaul_engine::core::event::{Line, Phase};
 use std::io;
 use std::time::{Duration, Instant, SystemTime};
 
-/// The time between two lines of progress. `docs/events.md` promises one second.
+/// The time between two lines about the progress of one job. `docs/events.md` promises one second.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Writes the events and the progress until the session is over. If the program that reads the output has

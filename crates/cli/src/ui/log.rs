@@ -60,6 +60,9 @@ impl Log {
 
     /// Writes events until the session is over. If the run ended early, `ending` returns the reason, which
     /// becomes the last line.
+    ///
+    /// # Errors
+    /// Returns the first error of a write.
     pub(crate) fn run(
         mut self,
         mut events: EventReader,

@@ -1,5 +1,5 @@
-//! Keeps a block of lines at the bottom of the terminal. It prints text above the block, and repaints the
-//! block in place.
+//! Returns the bytes that keep a block of lines at the bottom of the terminal, print text above the block,
+//! and repaint the block in place.
 //!
 //! No library is used, because about twenty lines of code are enough to move the cursor. The cursor must be
 //! moved correctly even if the terminal is resized, if the program is stopped, or if a shell writes its

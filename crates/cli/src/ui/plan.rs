@@ -19,14 +19,14 @@ use std::time::Duration;
 /// The number of rows that are shown without `--all`. Together with the sums, they fit on a common screen.
 const ROWS: u64 = 20;
 
-/// The number of failures that are shown after these rows, without `--all` and `-q`.
+/// The highest number of failures that are shown after these rows, without `--all` and `-q`.
 const FAILURES: usize = 20;
 
 /// The number of hosts that are shown. The hosts with the most bytes come first.
 const HOSTS: usize = 10;
 
-/// The number of rows that may wait for an earlier row with `--all`. If more of them wait, they are printed
-/// before that row.
+/// With `--all`, the number of rows that may wait for an earlier row. If more rows wait, the first of them is
+/// printed before the earlier row.
 const WAITING: usize = 10_000;
 
 /// The widths of the two columns before the name of the file, and of both columns with the blanks after them.
@@ -296,7 +296,7 @@ fn word(step: Step) -> &'static str {
     }
 }
 
-/// Returns the index of this source of sizes in [`Counts::sizes`].
+/// Returns the index in [`Counts::sizes`] of the number of files whose sizes are known in this way.
 fn index_of(from: SizeFrom) -> usize {
     match from {
         SizeFrom::List => 0,

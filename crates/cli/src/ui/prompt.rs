@@ -118,8 +118,8 @@ impl Prompt {
         lines
     }
 
-    /// Returns the failure and the question, if they were not returned before. This is for terminals whose
-    /// cursor cannot be moved, so that [`Self::lines`] cannot be painted again and again.
+    /// Returns the failure and the question, if they were not returned before. This function is for terminals
+    /// whose cursor cannot be moved, so that [`Self::lines`] cannot be painted again and again.
     pub(crate) fn unprinted(&mut self) -> Option<[String; 2]> {
         let (_, asked) = self.open.front().filter(|_| self.terminal.is_some() && !self.is_printed)?;
         self.is_printed = true;
@@ -168,8 +168,9 @@ impl Prompt {
         Some(Answered { job, choice, lines: [failure, QUESTION.into()], letter })
     }
 
-    /// Makes the terminal pass on single keys again after this program was stopped and continued, because
-    /// another program may have changed the settings of the terminal.
+    /// Prepares for input after this program was stopped and continued. If a question is open, makes the
+    /// terminal pass on single keys again, because another program may have changed the settings of the
+    /// terminal. After that, [`Self::unprinted`] returns the question again.
     pub(crate) fn resume(&mut self) {
         self.is_printed = false;
         if let (Some(terminal), false) = (&mut self.terminal, self.open.is_empty()) {

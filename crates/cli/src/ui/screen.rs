@@ -197,7 +197,8 @@ impl<'a> Screen<'a> {
         }
     }
 
-    /// Prints the question, unless it was printed before. Used if the cursor cannot be moved.
+    /// Prints the question, unless it was printed before. This function is for terminals whose cursor cannot
+    /// be moved.
     fn print_question(&mut self) {
         if let Some([failure, question]) = self.prompt.unprinted() {
             self.above.push(failure);

@@ -1,5 +1,5 @@
-//! Shows the output of `-vv`: each event that the engine traces, as one line on standard error. While there
-//! is a screen, the lines are printed above the bars ([`above`]).
+//! Shows the output of `-vv`: each event that the engine or the daemon traces, as one line on standard error.
+//! While there is a screen, the lines are printed above the bars ([`above`]).
 
 use super::above;
 use crate::args::Args;
@@ -17,7 +17,7 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
-/// Starts to show what the engine traces, if the arguments have `-vv`.
+/// Starts to show what the engine and the daemon trace, if the arguments have `-vv`.
 pub(crate) fn start(args: &Args) {
     if args.options.reporting.verbose > 1 {
         let paint = Paint(settings::output_settings(args, false).color);

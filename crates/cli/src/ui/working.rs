@@ -22,7 +22,8 @@ impl Working {
         Working { painter: is_shown.then(Painter::default), painted: Instant::now() }
     }
 
-    /// Paints the line, unless it was painted a moment ago. If `at_once` is true, paints it in any case.
+    /// Paints the line, unless it was painted or created less than [`EVERY`] ago. If `at_once` is true,
+    /// paints the line even then. If this program is in the background, paints nothing.
     pub(crate) fn show(&mut self, at_once: bool, text: impl FnOnce() -> String) {
         if !at_once && self.painted.elapsed() < EVERY {
             return;
@@ -34,7 +35,7 @@ impl Working {
         self.painted = Instant::now();
     }
 
-    /// Removes the line. This must be called before other text is printed.
+    /// Removes the line. This function must be called before other text is printed.
     pub(crate) fn clear(&mut self) {
         let text = self.painter.as_mut().map(Painter::clear).unwrap_or_default();
         if !text.is_empty() {

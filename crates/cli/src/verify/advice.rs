@@ -79,12 +79,13 @@ fn elsewhere(list: &Path, folder: Option<&Path>, missing: &[&Stated]) -> Option<
 fn without_digest(list: &Path, folder: Option<&Path>) -> String {
     let command = command("-i", list, folder);
     format!(
-        "Some of these files have no digest. To download all files again: {command} --if-exists overwrite\n"
+        "Files without a digest cannot be repaired. To download all files again: {command} --if-exists overwrite\n"
     )
 }
 
 /// Returns the folder in which the run saved all of the missing files, according to the lock file. Returns
-/// `None` if the files were looked for in this folder, or if the lock file does not state a single folder.
+/// `None` if the files were looked for in this folder, if this folder does not exist, or if the lock file
+/// does not state a single folder.
 fn other_folder<'w>(folder: Option<&Path>, missing: &[&'w Stated]) -> Option<&'w Path> {
     let first = missing.first()?.saved_in.as_deref()?;
     let are_there = missing.iter().all(|one| one.saved_in.as_deref() == Some(first));

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// Returns the path of a file that a list names. A run may have changed the name to make it safe, or to make
 /// it usable on Windows. In a list, a path may contain backslashes, and blanks may follow it. If no such file
-/// exists, or if the path is remote ([`is_remote`]), the result is the path in the list.
+/// exists, the result is the path in the list without these blanks. If the path is remote ([`is_remote`]),
+/// the result is the path in the list.
 pub(super) fn path_of(folder: &Path, listed: &str) -> PathBuf {
     if is_remote(listed) {
         return folder.join(listed);
@@ -25,7 +26,7 @@ pub(super) fn is_remote(path: &str) -> bool {
     cfg!(windows) && leaves_the_drives(path)
 }
 
-/// Returns true if Windows does not look up a path on a drive, as with `\\HOST\SHARE\FILE`.
+/// Returns true if Windows looks up a path elsewhere than on a drive, as with `\\HOST\SHARE\FILE`.
 fn leaves_the_drives(path: &str) -> bool {
     let path = path.replace('\\', "/");
     let is_drive = |rest: &str| matches!(rest.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic());

@@ -189,7 +189,7 @@ fn a_missing_cookie_file_and_a_missing_program_of_a_hook_are_reported_and_the_do
     let out = aria2c(&place, &["--load-cookies=nofile", "--enable-color=false", &url]);
     place.assert_exact(&out, "a", &content("a", 5000));
     assert!(stdout(&out).contains("[ERROR] Failed to load cookies from nofile"), "{}", stdout(&out));
-    // A file that may exist and cannot be read is a failure.
+    // If the file may exist but cannot be read, the run fails.
     std::os::unix::fs::symlink("loop", place.path().join("loop")).expect("a link");
     let out = aria2c(&place, &["--load-cookies=loop", "-o", "c", &url]);
     assert!(out.status != 0 && place.file("c").is_none(), "{}", out.stderr);
@@ -557,7 +557,7 @@ fn clients_of_other_machines_need_a_secret() {
     let place = Place::new();
     let port = format!("--rpc-listen-port={}", free_port());
     for (args, says) in [
-        (&["--rpc-listen-all"][..], "without --rpc-secret"),
+        (&["--rpc-listen-all"][..], "--rpc-listen-all needs --rpc-secret"),
         (&["--rpc-user=me", "--rpc-passwd=x"], "--rpc-secret"),
         (&["--rpc-listen-port=80"], "rpc-listen-port"),
     ] {

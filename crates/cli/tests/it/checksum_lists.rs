@@ -130,8 +130,8 @@ fn a_digest_without_a_name_belongs_to_the_only_file_or_to_the_file_in_the_name_o
     assert!(out.status == 3 && out.stderr.contains("but digest says"), "{}", out.stderr);
 }
 
-/// The first file of a folder is looked at before its response arrives, and the second one is not. A list
-/// that has only the name at the end of the redirect counts for both.
+/// Before the run requests the first file of a folder, it looks for this file on the disk. It does not do
+/// this for the second file. A list that has only the name at the end of the redirect counts for both files.
 #[test]
 fn a_list_may_have_the_name_at_the_end_of_a_redirect_for_files_with_given_names() {
     let server = Server::start();
@@ -156,7 +156,7 @@ fn a_list_may_have_the_name_at_the_end_of_a_redirect_for_files_with_given_names(
                 "{more:?}: {}",
                 out.stderr
             );
-            // If it is the wanted one, it is kept.
+            // If the existing file has the digest, it is kept.
             place.write("one", file());
             let out = place.run(&[&args[..], &["--if-exists", "update"]].concat());
             assert_eq!(out.status, status, "{more:?}: {}", out.stderr);
@@ -386,7 +386,7 @@ fn verify_finds_lists_of_every_name_and_form_in_a_folder() {
         ("Fedora-40-CHECKSUM", format!("# file: 100000 bytes\nSHA256 (file) = {SHA256}\n").into()),
         ("CHECKSUM", format!("file: SHA256 = {}\n", in_groups(SHA256, "               ")).into()),
         ("file.sha256", utf16(SHA256, true)),
-        // The next two are the outputs of `certutil -hashfile` and of `Get-FileHash > CHECKSUM` on Windows.
+        // The next two lists are outputs of `certutil -hashfile` and of `Get-FileHash > CHECKSUM` on Windows.
         ("sha256sum.txt", format!("SHA256 hash of file:\r\n{SHA256}\r\nCertUtil: done.\r\n").into()),
         (
             "CHECKSUM",

@@ -37,7 +37,8 @@ fn only_a_wrong_chunk_is_fetched_again() {
     assert!(refused_in_all > 0, "no chunk was wrong");
 }
 
-/// With one connection, the response has the whole part. With several, each response has a chunk of the part.
+/// With one connection, the response has the whole part. With several connections, each response has a chunk
+/// of the part.
 #[test]
 fn the_digests_of_ranges_are_compared_if_only_a_part_of_the_file_is_wanted() {
     let server = Server::start();

@@ -346,6 +346,10 @@ fn the_log_records_each_step() {
     let unopened = Place::new();
     let out = unopened.run(&[&urls[0], "--log", "no/such/folder/log"]);
     assert!(out.status == 0 && out.stderr.contains("warning: no log is written"), "{}", out.stderr);
+    // A control character in the path must not reach the terminal.
+    let out = unopened.run(&[&urls[0], "--log", "no/\u{1b}[31mred"]);
+    assert!(out.stderr.contains(r"no log is written: no/\u{1b}[31mred"), "{}", out.stderr);
+    assert!(!out.stderr.contains('\u{1b}'), "{:?}", out.stderr);
 }
 
 #[test]

@@ -208,6 +208,7 @@ fn a_secret_in_the_file_is_refused_and_not_shown() {
         "header = ['X-Api-Key: hunter2']\n",
         "[host.\"example.org\"]\nheaders = ['Private-Token: hunter2']\n",
         "[profile.x]\nheader = 'Proxy-Authorization: Basic hunter2'\n",
+        "[host.\"http://me:hunter2@example.org\"]\nconnections = 1\n",
         "checksum-file = 'https://example.org/SUMS?token=hunter2'\n",
         "checksum-file = 'https://me:hunter2@example.org/SUMS'\n",
         "header = 'Range: hunter2'\n",
@@ -364,6 +365,16 @@ fn init_writes_a_file_that_changes_nothing_and_never_replaces_one() {
     assert_eq!(place.file("downhaul/config.toml").as_deref(), Some(&b"retries = 9\n"[..]));
     let out = place.run(&["config", "init", "--config", "new/c.toml"]);
     assert!(out.status == 0 && place.file("new/c.toml") == Some(file), "{}", out.stderr);
+}
+
+#[test]
+fn init_ends_with_the_status_for_local_failures_if_the_file_cannot_be_written() {
+    let place = Place::new();
+    place.write("f", "mine");
+    // The folder of the configuration file cannot be made, because it would have the name of a file.
+    let out = place.run(&["config", "init", "--config", "f/c.toml"]);
+    assert!(out.status == 5 && out.stderr.contains("f/c.toml could not be written"), "{}", out.stderr);
+    assert_eq!(place.file("f").as_deref(), Some(&b"mine"[..]));
 }
 
 #[test]

@@ -166,6 +166,17 @@ fn cookie_files_are_read_and_written_for_the_next_run() {
 }
 
 #[test]
+fn a_cookie_whose_date_of_expiry_does_not_exist_is_kept_like_a_cookie_without_a_date() {
+    let (server, place) = (Server::start(), Place::new());
+    let set = ["a=1; Expires=Sat, 31 Feb 2099 07:28:00 GMT", "b=2; Expires=Sat, 28 Feb 2099 07:28:00 GMT"];
+    let out = place.run(&[&setting(&server, "f", &set), "--save-cookies", "saved.txt"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    let saved = fs::read_to_string(place.path().join("saved.txt")).expect("a file");
+    assert!(saved.contains("\t0\ta\t1\n") && saved.contains("\tb\t2\n"), "{saved}");
+    assert!(!saved.contains("\t0\tb\t2\n"), "{saved}");
+}
+
+#[test]
 fn cookie_files_that_cannot_be_used() {
     let server = Server::start();
     let url = server.url("well_behaved/1000/f");

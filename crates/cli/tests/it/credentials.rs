@@ -118,7 +118,7 @@ const READERS: [&str; 19] = [
     "cli/src/client/add.rs",
     // This file joins the parts of a body.
     "cli/src/asks.rs",
-    // The daemon compares its own secret with the one of a request. It stores the headers of a list with
+    // The daemon compares its own secret with the secret of a request. It stores the headers of a list with
     // their download, and they have the type of a secret again when they are read.
     "daemon/src/web/token.rs",
     "daemon/src/facts.rs",

@@ -125,7 +125,7 @@ fn a_file_beyond_the_size_limit_fails_and_the_others_continue() {
     let place = Place::new();
     let url = server.url("capped/8000000/file?rate=8000000");
     let small = server.url("well_behaved/1000/small");
-    // The shell counts in 512 or 1024 bytes, so the limit is 2 or 4 MB.
+    // The shell counts in blocks of 512 or 1024 bytes, so the limit is 2 or 4 MB.
     let out = limited(&place, "-f 4000", &[&url, &small]);
     assert_eq!(out.status, 5, "{}", out.stderr);
     assert!(out.stderr.contains("larger than this disk or a limit"), "{}", out.stderr);

@@ -32,7 +32,7 @@ struct DnsServer {
     seen: Arc<Mutex<Vec<Query>>>,
 }
 
-/// Returns an HTTP response, or `None` if the server never answers.
+/// A function that returns an HTTP response, or `None` if the server never answers.
 type Answer = fn(&Query) -> Option<Vec<u8>>;
 
 impl DnsServer {
@@ -145,7 +145,7 @@ fn here(query: &Query) -> Option<Vec<u8>> {
     http("200 OK", &dns(query, 0, if query.kind == A { &records } else { &records[..1] }))
 }
 
-/// Returns a name that most systems can resolve: that of this machine.
+/// Returns a name that most systems can resolve: the name of this machine, or `ip6-localhost`.
 fn known() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     if name.trim().is_empty() { "ip6-localhost".into() } else { name.trim().into() }
@@ -308,6 +308,10 @@ fn a_url_that_cannot_be_that_of_a_dns_server_is_a_usage_error() {
     for url in ["http://dns.test/", "dns.test", "https://me:hush@dns.test/", "https://dns.test/#a"] {
         let out = place.run(&["--doh", url, "http://files.test/f"]);
         assert_eq!(out.status, 2, "{}", out.stderr);
-        assert!(out.stderr.contains("it must be an https URL without a login"), "{}", out.stderr);
+        assert!(
+            out.stderr.contains("it must be an https URL without a login or a fragment"),
+            "{}",
+            out.stderr
+        );
     }
 }

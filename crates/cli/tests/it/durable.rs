@@ -30,7 +30,8 @@ fn files_that_a_damaged_container_lost_are_downloaded_again_also_if_the_archive_
         let args = [&to[..], &ARCHIVE].concat();
         let name = format!("out/{}", to[5].replace("{shard:03}", "000").replace("{number:03}", "000"));
         let part = format!("{name}.part");
-        // A length of 1100 ends within the first file. A length of 0 leaves no file either.
+        // With a length of 1100, the container ends within its first file. With a length of 1100 or 0, the
+        // container has no complete file.
         for length in [9000, 1100, 0] {
             let out = place.run(&args);
             assert_eq!(out.status, 0, "{}", out.stderr);

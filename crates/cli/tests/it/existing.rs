@@ -8,6 +8,7 @@ use downhaul_testkit::{content, sha256};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt;
 use std::thread;
 
 const SIZE: u64 = 3000;
@@ -228,7 +229,7 @@ fn a_file_with_the_digest_that_the_server_states_is_up_to_date_whatever_its_date
 }
 
 #[test]
-fn verify_require_needs_a_strong_digest_of_a_file_that_is_left_out_or_repaired() {
+fn verify_require_needs_a_strong_digest_of_a_file_that_is_left_out_or_repaired_or_up_to_date() {
     let (server, place) = (Server::start(), Place::new());
     let right = content("f", 1000);
     let (plain, stated) = (server.put("/f", right.clone()), server.url("checksum/1000/f"));
@@ -245,6 +246,15 @@ fn verify_require_needs_a_strong_digest_of_a_file_that_is_left_out_or_repaired()
     place.write("list.jsonl", format!(r#"{{"url":"{url}","md5":"b1946ac92492d2347c6235b4d2611184"}}"#));
     assert_eq!(place.run(&["repair", "list.jsonl"]).status, 0);
     assert_eq!(place.run(&["repair", "list.jsonl", "--verify", "require"]).status, 3);
+    let update = |more: &[&str]| place.run(&[&["-i", "list.jsonl", "--if-exists", "update"], more].concat());
+    let out = update(&[]);
+    assert!(out.status == 0 && out.stderr.contains("is up to date"), "{}", out.stderr);
+    let before = std::fs::metadata(place.path().join("g")).expect("it is there").ino();
+    let out = update(&["--verify", "require"]);
+    let says = "is not strong enough for --verify require";
+    assert!(out.status == 3 && out.stderr.contains(says), "{}", out.stderr);
+    let after = std::fs::metadata(place.path().join("g")).expect("it is there").ino();
+    assert_eq!(after, before, "the file is not replaced");
 }
 
 #[test]
@@ -283,7 +293,7 @@ fn a_much_smaller_response_does_not_replace_the_partial_file_of_an_earlier_run()
         let out = place.run(&[&server.url(&target), "--retries", "1"]);
         assert_ne!(out.status, 0, "{small}: {}", out.stderr);
         assert_eq!(place.file("f"), None, "{small}");
-        // Without a length, the run knows only at the end of the response how small it is.
+        // Without a length, the run knows only at the end of the response how small the file is.
         if has_length {
             assert!(before.is_some() && place.file("f.part") == before, "{small}: {:?}", place.files());
         }

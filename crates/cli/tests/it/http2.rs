@@ -311,8 +311,8 @@ fn a_post_is_not_sent_again_when_the_http2_connection_breaks() {
     assert!(out.stderr.contains("The server may have processed the request"), "{}", out.stderr);
 }
 
-/// A server that closes an HTTP/2 connection names the last request that it processes (RFC 9113, section
-/// 6.8).
+/// A server that closes an HTTP/2 connection names the last request that it processes, in a GOAWAY frame
+/// (RFC 9113, section 6.8).
 #[test]
 fn a_post_that_the_server_did_not_process_is_sent_again() {
     for sin in ["h2_gone_before", "h2_refused_stream"] {
@@ -322,8 +322,8 @@ fn a_post_that_the_server_did_not_process_is_sent_again() {
             "list",
             (0..20).map(|n| server.url(&format!("{sin}/1000/f{n}")) + "\n").collect::<String>(),
         );
-        // In a second frame of this kind, the server must not name a later request. So one request is sent at
-        // a time.
+        // A second GOAWAY frame must not name a later request than the first one. So one request is sent at a
+        // time.
         let out = place.run(&["-i", "list", "--http2", "--data", "x", "-j", "1", "-d", "out"]);
         assert_eq!(out.status, 0, "{sin}: {}", out.stderr);
         for n in 0..20 {

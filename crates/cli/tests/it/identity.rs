@@ -242,7 +242,7 @@ fn update_sends_the_recorded_etag_and_does_not_transfer_an_unchanged_file() {
     assert!(request.header("if-none-match").is_some() && request.method == "HEAD", "{request:?}");
     server.becomes(target, "well_behaved/1200/g");
     place.assert_exact(&run(), "f", &content("g", 1200));
-    // A file of unknown origin is compared by size and date.
+    // A file without a record is compared by size and date.
     place.write("f", content("f", 900));
     place.assert_exact(&run(), "f", &content("g", 1200));
 }

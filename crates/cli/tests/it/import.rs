@@ -60,6 +60,54 @@ fn options_beside_a_pasted_command_win() {
 }
 
 #[test]
+fn a_body_of_the_user_replaces_every_body_of_a_pasted_command() {
+    let server = Server::start();
+    let url = server.url("well_behaved/1000/f");
+    for (pasted, option, media_type) in [
+        ("-d theirs=1 --data-raw theirs=2", "--json", "application/json"),
+        ("--json '{\"theirs\":1}'", "--data", "application/x-www-form-urlencoded"),
+        ("-d theirs=1", "--data", "application/x-www-form-urlencoded"),
+    ] {
+        let place = Place::new();
+        let out = place.run(&[&format!("curl {pasted} {url}"), option, "[1]"]);
+        place.assert_exact(&out, "f", &content("f", 1000));
+        let sent = server.requests().pop().expect("a request");
+        assert_eq!((sent.method.as_str(), sent.body.as_slice()), ("POST", &b"[1]"[..]), "{pasted} {option}");
+        assert_eq!(sent.header("content-type"), Some(media_type), "{pasted} {option}");
+    }
+}
+
+#[test]
+fn an_option_of_the_user_replaces_pasted_options_that_it_excludes() {
+    let place = Place::new();
+    for (pasted, option, shown) in [
+        ("--oauth2-bearer hush", &["-u", "me:hush"][..], "-u me:..."),
+        ("-u me:hush", &["--bearer", "hush"], "--bearer ..."),
+        ("--http2-prior-knowledge", &["--http1"], "--http1"),
+        ("-6", &["-4"], "-4"),
+        ("--netrc-file theirs", &["--no-netrc"], "--no-netrc"),
+        ("-o theirs", &["--to-tar", "t-{shard:05}.tar"], "--to-tar 't-{shard:05}.tar'"),
+    ] {
+        let pasted = format!("curl {pasted} https://h.example/f");
+        for args in [&[pasted.as_str(), "--dry-run"][..], &["import", "curl", &pasted, "--dry-run"]] {
+            let out = place.run(&[args, option].concat());
+            assert_eq!(out.status, 0, "{args:?}: {}", out.stderr);
+            let command = format!("downhaul https://h.example/f {shown}\n");
+            assert_eq!(String::from_utf8_lossy(&out.stdout), command, "{args:?}");
+        }
+    }
+    // A run that left out either the body or the range would download something else. A run with a list that
+    // left out the name would save the file elsewhere.
+    for (pasted, option) in
+        [("-d a=1", ["--range", "0-9"]), ("-r 0-9", ["--data", "a=1"]), ("-o theirs", ["-i", "list"])]
+    {
+        let pasted = format!("curl {pasted} https://h.example/f");
+        let out = place.run(&[&[pasted.as_str(), "--dry-run"][..], &option].concat());
+        assert!(out.status == 2 && out.stderr.contains("cannot be used with"), "{pasted}: {}", out.stderr);
+    }
+}
+
+#[test]
 fn a_dry_run_shows_what_was_understood_without_secrets() {
     let place = Place::new();
     for (text, shown) in [

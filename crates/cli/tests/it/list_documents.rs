@@ -62,11 +62,12 @@ fn a_mistake_in_a_document_fails_the_file_that_has_it() {
             3,
             "sha-256",
         ),
+        ("datapackage.json", package(&format!("{{\"path\": \"a?2#sha256={wrong}\"}}")), 3, "sha-256"),
         (
             "datapackage.json",
             package("{\"name\": \"b\"}"),
             1,
-            "resource 2: it has neither `path`, `url` nor `data`",
+            "resource 2: it has no `path`, no `url` and no `data`",
         ),
         ("ro-crate-metadata.json", graph(&entity("../b", "")), 1, "../b"),
         (

@@ -96,6 +96,16 @@ fn a_json_array_is_a_list() {
 }
 
 #[test]
+fn a_comma_after_the_last_element_of_a_json_array_is_a_mistake() {
+    let server = Server::start();
+    let (place, a) = (Place::new(), put(&server, "a"));
+    place.write("list", format!("[\n\"{a}\",\n]\n"));
+    let out = place.run(&["-i", "list"]);
+    assert!(out.status == 2 && server.requests().is_empty(), "{}", out.stderr);
+    assert!(out.stderr.contains("line 3: a comma follows the last element of the array"), "{}", out.stderr);
+}
+
+#[test]
 fn no_file_is_lost_if_a_lock_file_became_an_array_in_one_line() {
     let server = Server::start();
     let (a, b) = (put(&server, "a"), put(&server, "b"));
@@ -240,21 +250,23 @@ fn a_packed_list_may_have_several_members_and_no_other_bytes_after_them() {
     let (place, both) = (Place::new(), [member("a"), member("b")].concat());
     place.write("list.gz", &both);
     assert_files(&place, &place.run(&["-i", "list.gz", "-d", "out"]), &[("a", "a"), ("b", "b")]);
-    for (rest, says) in [("junk\n", "bytes that are not gzip follow"), ("\u{1f}", "unexpected end of file")] {
+    for (rest, says) in
+        [("junk\n", "other bytes follow the gzip data of the list"), ("\u{1f}", "unexpected end of file")]
+    {
         let place = Place::new();
         place.write("list.gz", [&both, rest.as_bytes()].concat());
         let out = place.run(&["-i", "list.gz"]);
         assert!(out.status == 2 && out.stderr.contains(says), "{rest:?}: {}", out.stderr);
     }
-    // They are not a line that can be left out. The list is longer than the part that is read before the
-    // start.
+    // Bytes that are not gzip are not a line that can be left out. The list is longer than the part that is
+    // read before the start.
     let long = format!("{}\n", "#".repeat(100)).repeat(1000);
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
     gzip.write_all(long.as_bytes()).expect("packs");
     let place = Place::new();
     place.write("list.gz", [gzip.finish().expect("packs"), both, b"junk\n".to_vec()].concat());
     let out = place.run(&["-i", "list.gz", "--skip-bad-lines"]);
-    assert!(out.status == 2 && out.stderr.contains("bytes that are not gzip"), "{}", out.stderr);
+    assert!(out.status == 2 && out.stderr.contains("other bytes follow the gzip data"), "{}", out.stderr);
 }
 
 #[test]

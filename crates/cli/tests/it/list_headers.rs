@@ -142,7 +142,8 @@ fn a_refused_authorization_header_of_a_line_is_reported_as_such() {
     place.write("list", format!(r#"{{"url":"{url}","headers":{{"Authorization":"Bearer hush"}}}}"#));
     let out = place.run(&["-i", "list", "--retries", "0"]);
     assert_eq!(out.status, 1, "{}", out.stderr);
-    let says = "the server did not accept the Authorization header of this file";
+    let says =
+        "the server did not accept the Authorization header that the list or the options give for this file";
     assert!(out.stderr.contains(says), "{}", out.stderr);
     assert_hidden(&place, &out);
 }

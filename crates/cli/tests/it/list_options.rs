@@ -153,6 +153,27 @@ fn a_line_names_whose_login_it_needs() {
 }
 
 #[test]
+fn a_login_in_place_of_the_name_of_a_host_is_refused_and_shown_nowhere() {
+    let server = Server::start();
+    let a = put(&server, "a");
+    for login in ["me:hush@h", "http://me:hush@h", "https://h/hush", "me:hush"] {
+        let list = format!("{{\"url\":\"{a}\",\"credentials\":\"{login}\"}}\n");
+        for input in ["list", "-"] {
+            let place = Place::new();
+            place.write("list", &list);
+            let args = ["-i", input, "--failed", "failed", "-vv"];
+            let out = if input == "-" { place.run_with(&args, list.as_bytes()) } else { place.run(&args) };
+            let says = "`credentials`: it must be the name of a host, and not a login";
+            assert!(out.status != 0 && out.stderr.contains(says), "{login}: {}", out.stderr);
+            let failed = place.file("failed").unwrap_or_default();
+            let shown = format!("{}{}{}", out.stderr, place.log(), String::from_utf8_lossy(&failed));
+            assert!(!shown.contains("hush"), "{login}: {shown}");
+        }
+    }
+    assert!(server.requests().is_empty());
+}
+
+#[test]
 fn addresses_are_replaced_and_relative_to_the_base_in_every_form() {
     let server = Server::start();
     put(&server, "a");

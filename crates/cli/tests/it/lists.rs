@@ -114,7 +114,8 @@ fn every_bad_line_is_reported_at_once() {
     place.write("list", format!("{a}\r\n{bad}"));
     let out = place.run(&["-i", "list"]);
     assert_eq!(out.status, 2, "{}", out.stderr);
-    for says in ["line 2: ", "line 11: ", "sha-256 needs 64 hexadecimal digits", "... and 3 more"] {
+    for says in ["line 2: ", "line 11: ", "sha-256 needs 64 hexadecimal digits, or base64", "... and 3 more"]
+    {
         assert!(out.stderr.contains(says), "{says}: {}", out.stderr);
     }
     assert!(!out.stderr.contains("line 12: "), "{}", out.stderr);
@@ -199,7 +200,7 @@ fn a_fragment_without_a_digest_is_ignored_and_a_malformed_digest_is_an_error() {
     let before = server.requests().len();
     let both = format!("{url}#md5={MD5}");
     for (args, says) in [
-        (vec![format!("{url}#sha256=abc")], "sha-256 needs 64 hexadecimal digits"),
+        (vec![format!("{url}#sha256=abc")], "sha-256 needs 64 hexadecimal digits, or base64"),
         (vec![format!("{url}#sha3-256=00")], "sha3-256 is not supported"),
         (vec![both.clone(), "--checksum".into(), format!("md5:{}", wrong(MD5))], "two different md5 digests"),
     ] {
@@ -272,7 +273,7 @@ fn keys_of_json_lines_that_seem_to_have_a_digest_are_used_or_refused() {
     for says in [
         "line 1: `sha224` is not supported; use one of crc32",
         "line 2: `checksum`: the algorithm must be one of crc32",
-        "line 3: `hash`: it must have the form ALGORITHM:HEX",
+        "line 3: `hash`: it must have the form ALGORITHM:DIGEST",
     ] {
         assert!(out.stderr.contains(says), "{says}: {}", out.stderr);
     }

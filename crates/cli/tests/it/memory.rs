@@ -104,12 +104,12 @@ fn names_in_a_long_list_that_cannot_both_be_used_are_found_before_the_first_requ
         (
             "x",
             "x.part",
-            "would clash, because the partial file or the journal of one would have the name of the other: x.part",
+            "would clash, because the partial file or the journal of one file would have the name of the other file: x.part",
         ),
         (
             "x.part.journal",
             "x",
-            "would clash, because the partial file or the journal of one would have the name of the other: x",
+            "would clash, because the partial file or the journal of one file would have the name of the other file: x",
         ),
         ("x/y", "x", "would need a file and a folder of the same name: x"),
         ("x", "x/y", "would need a file and a folder of the same name: x/y"),

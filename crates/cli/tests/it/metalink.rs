@@ -50,7 +50,7 @@ fn assert_refused(server: &Server, document: &str, says: &[&str]) {
     assert!(server.requests().is_empty());
 }
 
-/// Asserts that only the file `f` was downloaded, and that the others failed for this reason.
+/// Asserts that only the file `f` was downloaded, and that the other files failed for this reason.
 #[track_caller]
 fn assert_one_file_failed(server: &Server, document: &str, says: &[&str]) {
     let before = server.requests().len();
@@ -183,7 +183,7 @@ fn a_file_without_a_usable_url_fails_by_name_and_the_others_are_fetched() {
     );
     let says = [
         "g: this file of the list cannot",
-        "line 3: its URL is neither http nor https",
+        "line 3: its URL is not a usable http or https URL",
         "line 11: it has no URL",
         "1 of 3 files",
     ];

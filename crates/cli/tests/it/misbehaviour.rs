@@ -594,7 +594,7 @@ fn a_refused_connection_is_an_error_with_the_address() {
 fn the_second_address_is_used_if_the_first_does_not_answer() {
     let server = Server::start();
     let place = Place::new();
-    // `localhost` is ::1 and 127.0.0.1. The server listens only on the latter.
+    // `localhost` is ::1 and 127.0.0.1. The server listens only on 127.0.0.1.
     let url = server.url("well_behaved/1000/file").replace("127.0.0.1", "localhost");
     let out = place.run(&[&url, "-o", "f", "--retries", "0"]);
     place.assert_exact(&out, "f", &content("file", 1000));

@@ -133,7 +133,7 @@ fn a_file_may_have_several_keys() {
 fn invalid_signatures_are_refused() {
     for (key, signature, says) in [
         ("author.asc", "file-another.asc", "the content is not what was signed"),
-        ("author.asc", "file-rsa.asc", "it was made with another key than"),
+        ("author.asc", "file-rsa.asc", "it was made with a key other than"),
         ("author.asc", "file-weak.asc", "its hash, SHA1, is too weak"),
         ("author.asc", "file-text.asc", "of a text, which ignores line ends"),
         ("author.asc", "file-brief.asc", "it has expired"),
@@ -191,7 +191,8 @@ fn signatures_are_verified_for_existing_files_and_standard_output() {
     place.write("f", "old");
     let out = place.run(&[&url, "-o", "f", "--signed-by", &key]);
     assert_untouched(&place, &out, "the content is not what was signed");
-    // A pipe cannot be read again, but a signed list suffices for it.
+    // Bytes that were written to standard output cannot be read again to verify a signature of the file. A
+    // signed list is enough.
     let out = place.run(&[&url, "-o", "-", "--signed-by", &key]);
     assert!(
         out.status == 3 && out.stdout.is_empty() && out.stderr.contains("an output that is written in order"),
@@ -250,7 +251,7 @@ fn signatures_of_lists_are_verified() {
     let (place, out) = over_old(&url, "author.asc", &["--verify", "find"]);
     assert_untouched(&place, &out, "the content is not what was signed");
     let (place, out) = over_old(&url, "rsa.asc", &["--verify", "find"]);
-    assert_untouched(&place, &out, "it was made with another key than");
+    assert_untouched(&place, &out, "it was made with a key other than");
 }
 
 #[test]
@@ -296,7 +297,7 @@ fn a_list_within_its_signature_is_used() {
         assert_untouched(&place, &out, says);
     }
     let (place, out) = run("rsa.asc", &message);
-    assert_untouched(&place, &out, "it was made with another key than");
+    assert_untouched(&place, &out, "it was made with a key other than");
 }
 
 #[test]
@@ -342,7 +343,7 @@ fn a_list_that_exists_only_within_its_signature_is_found() {
             "author.asc",
             "the content is not what was signed",
         ),
-        (message.clone(), "rsa.asc", "it was made with another key than"),
+        (message.clone(), "rsa.asc", "it was made with a key other than"),
     ] {
         let (_server, url) = serve(&[("SHA256SUMS.asc", beside)]);
         let (place, out) = over_old(&url, key, &["--verify", "find"]);

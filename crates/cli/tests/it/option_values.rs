@@ -55,7 +55,7 @@ fn an_option_that_is_given_twice_is_refused_or_the_last_one_is_used() {
     let says = "--columns can be given only once: write commas between the pairs";
     assert!(out.stderr.contains(says), "{}", out.stderr);
     assert_eq!(server.requests().len(), seen, "no request was sent");
-    // A script that appends options relies on the last one.
+    // A script that appends options relies on the last value of an option.
     let place = Place::new();
     let out = place.run(&[&url, "-A", "first", "-x", "2", "-A", "last", "-x", "1"]);
     place.assert_exact(&out, "f", &content("f", 1000));

@@ -19,8 +19,8 @@ use std::time::Duration;
 enum Does {
     /// Opens the tunnel that CONNECT requests.
     Tunnels,
-    /// Opens tunnels for requests with this value of `Proxy-Authorization`, and sends the challenge for
-    /// others.
+    /// Opens tunnels for requests with this value of `Proxy-Authorization` (the first field). Answers other
+    /// requests with this challenge (the second field).
     Wants(&'static str, &'static str),
     /// Sends these bytes after the head of a request, and closes the connection.
     Answers(Vec<u8>),
@@ -352,7 +352,7 @@ fn a_failure_of_a_forwarded_request_says_if_it_comes_from_the_proxy_or_from_the_
         assert!(says != EITHER || out.stderr.contains(&format!("{says}{}", proxy.url("http"))));
         if status.starts_with("401") && names_it {
             assert!(out.stderr.contains("--proxy-user"), "{}", out.stderr);
-            // The login for the server does not answer a refusal of the proxy.
+            // After a refusal of the proxy, the login for the server is not tried.
             assert!(code != "proxy.login" || proxy.seen().len() == 1, "{:?}", proxy.seen());
         }
     }
@@ -514,7 +514,7 @@ fn failures_of_socks_proxies_are_described() {
             "socks5h",
             vec![vec![5, 0xff]],
             "proxy.login",
-            "accepts logins only in a way that downhaul does not support",
+            "accepts none of the login methods that downhaul offers",
         ),
         ("socks5h", login, "proxy.login", "did not accept the user name and the password"),
         (

@@ -102,7 +102,7 @@ fn every_job_has_one_line_that_says_how_it_ended() {
     let refused = ends.iter().find(|end| end["extra"]["id"] == 3).expect("a failed file");
     assert_eq!(refused["error"]["http_status"], 404);
 
-    // The files that failed are not part of the set.
+    // `verify`, and a run with the record as its list, ignore the lines of files that failed.
     assert_eq!(place.run(&["verify", "all.jsonl"]).status, 0);
     let again = place.run(&["-i", "all.jsonl", "-d", "again"]);
     assert_eq!((again.status, place.file("again/there")), (0, Some(file())), "{}", again.stderr);
@@ -250,7 +250,8 @@ fn a_record_whose_name_ends_in_csv_is_a_table() {
         assert!(found, "{begins}\n{text}");
     }
 
-    // A second run has the same lines and the digests of the earlier run. The record is a list too.
+    // The record of a second run has the same lines, and the digests of the earlier run. The record is a list
+    // too.
     let out = place.run(&args);
     let after = String::from_utf8(place.file("all.csv").expect("a table")).expect("UTF-8");
     assert_eq!((out.status, after.lines().count()), (3, 5), "{after}");

@@ -34,7 +34,7 @@ fn a_terminal_without_a_movable_cursor_shows_each_question_once() {
     assert!(screen.trim_end().ends_with(QUESTION), "{screen}");
     terminal.press("r");
     terminal.wait_for("the second question", |text| text.matches(QUESTION).count() == 2);
-    // A message of another file does not stand in the line of the question.
+    // A message about another file does not stand in the line of the question.
     let screen = terminal.wait_for_text("✓ ./slow");
     assert!(screen.lines().any(|line| line.starts_with("✓ ./slow")), "{screen}");
     terminal.press("s");

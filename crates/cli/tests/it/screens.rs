@@ -191,9 +191,11 @@ fn there_is_no_question_after_a_break_with_progress() {
 #[test]
 fn the_answer_skip_fails_the_file_and_exit_or_the_end_of_input_ends_the_run() {
     let server = Server::start();
-    for (key, expected, says) in
-        [("s", 1, "ERROR - failed"), ("e", 4, "exited by the user"), ("\u{4}", 4, "exited by the user")]
-    {
+    for (key, expected, says) in [
+        ("s", 1, "ERROR - failed"),
+        ("e", 4, "the user chose to exit"),
+        ("\u{4}", 4, "the user chose to exit"),
+    ] {
         let place = Place::new();
         let mut terminal = Terminal::start(&place, 120, 24, &[&server.url("status/1/x?status=404")]);
         terminal.wait_for_text(QUESTION);
@@ -325,7 +327,7 @@ fn ctrl_c_stops_cleanly_and_leaves_only_a_partial_file() {
     assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
     assert!(!screen.contains('█'), "{screen}");
     assert_eq!(place.files(), ["x.part", "x.part.journal"], "what is there can be gone on with");
-    assert!(place.log().contains("exited by the user (Ctrl-C)"), "{}", place.log());
+    assert!(place.log().contains("the user ended the run (Ctrl-C)"), "{}", place.log());
 }
 
 #[test]

@@ -90,6 +90,27 @@ fn a_shard_that_is_done_is_not_run_again_and_another_list_is_refused() {
 }
 
 #[test]
+fn a_shard_is_done_only_for_the_headers_and_the_chunk_hashes_of_its_list() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url("well_behaved/1000/f");
+    let digest = sha256(&content("f", 1000));
+    let chunks = |length: u64| format!(r#""chunk_hashes":{{"length":{length},"sha256":["{digest}"]}}"#);
+    let headers = |header: &str| format!(r#""headers":["{header}"]"#);
+    for (folder, first, second) in
+        [("a", headers("X-A: bc"), headers("X-Ab: c")), ("b", chunks(1000), chunks(2000))]
+    {
+        let run = |keys: &str| {
+            place.write("list", format!("{{\"url\":\"{url}\",{keys}}}\n"));
+            place.run(&["-i", "list", "-d", folder, "--shard", "1/1"])
+        };
+        let out = run(&first);
+        assert_eq!(out.status, 0, "{}", out.stderr);
+        let out = run(&second);
+        assert!(out.status == 2 && out.stderr.contains("is for another list"), "{}", out.stderr);
+    }
+}
+
+#[test]
 fn a_shard_is_done_only_for_the_containers_that_its_run_wrote() {
     let (server, place) = (Server::start(), Place::new());
     listed(&place, &server, 4);

@@ -27,7 +27,7 @@ fn full_pipe() -> (PipeReader, PipeWriter) {
 fn after_a_signal_the_run_ends_within_two_seconds_and_reports_it() {
     let server = Server::start();
     for (which, status, says) in [
-        (Signal::INT, 130, "exited by the user (Ctrl-C)"),
+        (Signal::INT, 130, "the user ended the run (Ctrl-C)"),
         (Signal::TERM, 75, "stopped by a signal"),
         (Signal::HUP, 75, "stopped by a signal"),
     ] {
@@ -60,7 +60,7 @@ fn stopped_while_its_events_are_stuck(server: &Server, place: &Place) -> (PipeRe
     place.wait_for_bytes("x.part", SOME);
     let sent = Instant::now();
     send(Signal::INT, &child);
-    wait_until("the log names Ctrl-C", || place.log().contains("exited by the user (Ctrl-C)"));
+    wait_until("the log names Ctrl-C", || place.log().contains("the user ended the run (Ctrl-C)"));
     (unread, child, sent)
 }
 

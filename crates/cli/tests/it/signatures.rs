@@ -32,7 +32,7 @@ fn signatures_of_files_are_verified() {
     for (signature, says) in [
         (signer.sign(b"another file"), "the content is not what was signed"),
         (signer.sign(&file()).replace("timestamp:1", "timestamp:2"), "its comment is not what was signed"),
-        (Signer::new(2).sign(&file()), "made with another key than 0101010101010101"),
+        (Signer::new(2).sign(&file()), "made with a key other than 0101010101010101"),
         (signer.sign_as_of_old(&file()), "minisign's old form"),
         ("noise".into(), "not a minisign signature"),
     ] {

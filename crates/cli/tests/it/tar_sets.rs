@@ -4,10 +4,12 @@
 
 use crate::common::{Place, events, finish, wait_until};
 use crate::tars::{TO_TAR, assert_exact, assert_tidy, list, members, small};
+use downhaul_engine::core::name::{side_files, tagged_side_files};
 use downhaul_testkit::content;
 use downhaul_testkit::server::Server;
 use serde_json::{Value, json};
 use std::fs;
+use std::path::Path;
 
 /// Returns the tar of another program. It has these members, and no end.
 fn tar_of_another_program(members: &[(&str, &[u8])]) -> Vec<u8> {
@@ -45,7 +47,7 @@ fn unfinished_tars_of_other_programs_are_refused_and_not_changed() {
         assert!(place.file("out/set-000.tar.part") == Some(bytes), "the file was changed");
     }
     fs::remove_file(place.path().join("out/set-000.tar.part")).expect("removed");
-    // A complete tar whose descriptions are not those of downhaul has no place in the set.
+    // With a complete tar whose descriptions are not those of downhaul, the run fails.
     let complete = [tar_of_another_program(&described), vec![0; 1024]].concat();
     place.write("out/set-000.tar", &complete);
     let out = place.run(&TO_TAR);
@@ -366,4 +368,23 @@ fn sync_always_forces_the_name_of_a_new_tar_to_the_disk() {
         assert_eq!(trace.contains(&forced), is_forced, "{sync}: {trace}");
         fs::remove_dir_all(&folder).expect("removed");
     }
+}
+
+/// A run may be killed after a file was added to the tar, and before its partial file was removed.
+#[test]
+fn partial_files_of_a_file_in_the_tar_are_removed_even_if_its_name_is_very_long() {
+    let (server, place) = (Server::start(), Place::new());
+    let name = format!("{}.bin", "x".repeat(245));
+    list(&place, &server, &[(name.clone(), content("x", 1000))]);
+    let out = place.run(&TO_TAR);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    let staged = Path::new("out/.downhaul-tars/set-N.tar/parts").join(name);
+    for sides in [side_files(&staged), tagged_side_files(&staged, "0123abcd")] {
+        for side in [&sides.part, &sides.journal] {
+            place.write(side.to_str().expect("UTF-8"), "bytes of the killed run");
+        }
+    }
+    let out = place.run(&TO_TAR);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert_tidy(&place);
 }

@@ -64,7 +64,7 @@ fn a_certificate_like_the_given_one_with_another_key_is_not_trusted() {
     place.assert_failed(&out, 1, "the server's certificate");
     assert!(place.log().contains("tls.untrusted"), "{}", place.log());
     assert_plain(&out);
-    // A certificate that was not given is not trusted either.
+    // Without `--cacert`, the certificate is not trusted either.
     let out = place.run(&[&server.url("well_behaved/1000/f")]);
     place.assert_failed(&out, 1, "the server's certificate is not signed by a trusted authority");
     assert_plain(&out);
@@ -77,9 +77,9 @@ fn a_file_without_a_certificate_is_named_in_the_error() {
     place.write("cut.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n");
     place.write("noise.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     for (name, says) in [
-        ("text.pem", "the file holds no certificate in PEM form"),
+        ("text.pem", "the file contains no certificate in PEM form"),
         ("cut.pem", "the file is not in PEM form"),
-        ("noise.pem", "the file holds a malformed certificate"),
+        ("noise.pem", "the file contains a malformed certificate"),
         ("missing.pem", "No such file"),
     ] {
         let out = place.run(&["https://127.0.0.1:1/f", "--cacert", name]);

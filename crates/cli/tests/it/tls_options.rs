@@ -256,7 +256,8 @@ fn short_keys_need_insecure_and_certificates_of_x509_version_1_need_insecure_or_
             false => assert_has(&place, &out, "f", 1000),
         }
         assert_refused(&place, &run(&[]), "tls.", &[]);
-        // The server must have the pinned key. With TLS 1.3, the library cannot verify that for short keys.
+        // The server must prove that it has the pinned key. With TLS 1.3, the library cannot verify this
+        // proof for short keys.
         openssl(&place, "pkey -in s.key -pubout -outform DER -out s.der").expect("it was there");
         let right = pin_of(&place.file("keys/s.der").expect("a key"));
         assert_refused(&place, &run(&["--insecure", "--pinned-pubkey", &pin_of(b"other")]), "tls.pin", &[]);

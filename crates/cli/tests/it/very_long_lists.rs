@@ -20,10 +20,10 @@ fn bad_lines(number: usize) -> String {
     format!("ftp://127.0.0.1/{}\n", "x".repeat(500)).repeat(number)
 }
 
-/// The number of lines after the first ones.
+/// The number of bad lines after the first [`FIRST`] bad lines.
 const REST: usize = FIRST / 5;
 
-/// Returns a list whose last lines are checked after the first request. A line after the first ones has the
+/// Returns a list whose last lines are checked after the first request. A line between the bad lines has the
 /// name `b`.
 fn list(server: &Server, last: &str) -> String {
     let url = server.url("well_behaved/10/a");

@@ -10,8 +10,8 @@ use std::time::Duration;
 pub(super) struct Backoff {
     /// The number of failures in a row.
     failures: u32,
-    /// The number of failures in a row, where all failures during the same wait count as one failure.
-    /// Connections that were opened together are often refused together.
+    /// The number of failures in a row, without the failures during a wait. Connections that were opened
+    /// together are often refused together.
     waits: u32,
     /// The time when the wait ends.
     until: Duration,
@@ -35,14 +35,14 @@ impl Backoff {
         self.until
     }
 
-    /// Returns true if there were at least two failures without a success between them.
+    /// Returns true if there were at least two failures in a row, and no success after them.
     pub(super) fn is_repeated(&self) -> bool {
         self.failures > 1
     }
 
     /// Returns the wait after the last failure. The first wait is 0.1 s, each further wait in a row is twice
-    /// as long, and the longest one is 12.8 s. The first eight waits add up to about 25 s, because a host
-    /// that counts requests by the minute may accept none for about 20 s.
+    /// as long as the wait before it, and the longest wait is 12.8 s. The first eight waits add up to about
+    /// 25 s, because a host that counts requests by the minute may accept no request for about 20 s.
     fn pause(&self) -> Duration {
         Duration::from_millis(50 << self.waits.min(8))
     }

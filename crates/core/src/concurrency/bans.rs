@@ -71,10 +71,10 @@ struct Growth {
 struct Limit {
     most: usize,
     since: Duration,
-    /// True if the host refused more connections, if it banned the client twice in this run, or if an earlier
-    /// run found the limit.
+    /// True if the host refused a connection, if it banned the client twice in this run, or if an earlier run
+    /// found the limit.
     confirmed: bool,
-    /// The confirmed limit before this one.
+    /// The confirmed limit before this limit.
     earlier: Option<usize>,
 }
 
@@ -99,7 +99,7 @@ impl Bans {
     }
 
     /// Records that a connection was opened. `in_use` is the number of connections now. `further` is true if
-    /// the file of the new connection had another connection already.
+    /// the file of the new connection had another connection to the same source already.
     pub(super) fn on_opened(&mut self, now: Duration, in_use: usize, further: bool) {
         if in_use > self.most {
             if self.most_flowing > 0 {
@@ -164,8 +164,8 @@ impl Bans {
         self.ban.map_or(Duration::ZERO, |ban| ban.until.saturating_sub(now))
     }
 
-    /// Returns true if a failure of this kind may be a ban. `flowed` is true if bytes of the file had
-    /// arrived.
+    /// Returns true if a failure of this kind may be a ban, or belongs to a ban that has not ended. `flowed`
+    /// is true if bytes of the file had arrived.
     pub(super) fn is_likely(&self, now: Duration, kind: ErrorKind, flowed: bool) -> bool {
         let growth = self.growth.filter(|growth| now.saturating_sub(growth.at) <= ANSWER_WITHIN);
         // If the newest connection is the first one of its file, only a refusal counts as a ban, because a
@@ -184,8 +184,8 @@ impl Bans {
         self.limit.map(|limit| limit.most)
     }
 
-    /// Returns the limit for later runs. It is a confirmed limit that this run found, or a limit of an
-    /// earlier run, if that many connections of this run received bytes at one time without a ban.
+    /// Returns the limit for later runs: a confirmed limit that this run found. A limit of an earlier run is
+    /// returned only if that many connections of this run received bytes at one time without a ban.
     pub(super) fn learned(&self) -> Option<usize> {
         let is_found = |limit: &Limit| limit.since > Duration::ZERO || self.most_flowing >= limit.most;
         self.limit.filter(|limit| limit.confirmed && is_found(limit)).map(|limit| limit.most)

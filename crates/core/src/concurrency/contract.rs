@@ -44,8 +44,8 @@ pub enum Observation {
     },
     /// A connection received enough bytes to be useful.
     Works,
-    /// A connection ended early. This does not show that there are too many connections, so another one may
-    /// be opened soon.
+    /// A connection ended early. This does not show that there are too many connections, so a new connection
+    /// may be opened soon.
     Broken {
         /// The wait that the host asked for, or zero.
         wait: Duration,

@@ -34,8 +34,8 @@ pub(super) const FAR_TARGET: usize = 8;
 /// At the beginning, the number of files at once doubles up to this number, without measurements. It doubles
 /// when as many files have arrived as may be downloaded at once. If it starts at 4, it is 8 after 4 files,
 /// and 16 after 8 more files. The number is low enough that only a few files fail if the host refuses
-/// requests because there are too many. People usually set this number for aria2 (`-j16`), and curl uses 50
-/// by default (`--parallel-max`).
+/// requests because it gets too many. People usually set this number for aria2 (`-j16`), and curl uses 50 by
+/// default (`--parallel-max`).
 const FILES_QUICKLY: usize = 16;
 
 /// The number of steps that are kept for `--explain`. If there are more steps, steps in the middle are
@@ -73,15 +73,15 @@ pub struct Controller {
     pub(super) has_held: bool,
     /// The direction of the trial after the next hold.
     pub(super) next_trial: Direction,
-    /// True if the target started at [`FAR_TARGET`], or at a number of an earlier run that the first
-    /// measurement did not confirm, and fewer connections were never measured. Steps down then follow each
-    /// other without a hold.
+    /// True if fewer connections were never measured, and the target started at [`FAR_TARGET`] or at a number
+    /// of an earlier run that the first measurement did not confirm. Steps down then follow each other
+    /// without a hold.
     pub(super) steps_down: bool,
     /// The last target above which the whole download became slower, or 0 if there was no such target.
     pub(super) collapsed_above: usize,
     /// The level of an earlier run, until the first measurement shows if it is still right.
     pub(super) known: Option<Level>,
-    /// The target of the last hold or of the last successful trial. It is `None` before both.
+    /// The target of the last hold or of the last successful trial. It is `None` before the first of them.
     best: Option<Level>,
     backoff: Backoff,
     pub(super) queue: Queue,
@@ -154,8 +154,9 @@ impl Controller {
 
     /// Starts at the level that an earlier run found. A controller of files starts at this level at once. A
     /// controller of connections waits for the first bytes, which show if the host is as far away as it was
-    /// then. A number that is not above the usual first target is not used: a wrong number would make the
-    /// start slow, and the search finds a right number soon. Call this function before all others.
+    /// in the earlier run. A number that is not above the usual first target is not used: a wrong number
+    /// would make the start slow, and the search finds a right number soon. Call this function before all
+    /// other functions.
     pub fn start_at(&mut self, level: Level) {
         self.known = Some(level);
         if !self.usage.may_stop {
@@ -168,7 +169,7 @@ impl Controller {
         self.best
     }
 
-    /// Returns the number of connections that there should be.
+    /// Returns the target: the number of connections that the controller wants now.
     pub fn target(&self) -> usize {
         self.target
     }
@@ -178,7 +179,8 @@ impl Controller {
         self.usage.connections
     }
 
-    /// Returns the changes of the target, oldest first.
+    /// Returns the steps, oldest first: the changes of the target, and each [`StepReason::Collapse`], which
+    /// does not change the target. If there were more than 64 steps, some steps in the middle are missing.
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
@@ -196,13 +198,15 @@ impl Controller {
         Allowance { most, worth, replaces, surplus, not_before: self.backoff.not_before() }
     }
 
-    /// Records that a connection was opened. `first` is true if its file had no other connection.
+    /// Records that a connection was opened. `first` is true if its file had no other connection to the same
+    /// source. In a controller of files, `first` is always false.
     pub fn on_opened(&mut self, first: bool) {
         self.usage.connections += 1;
         self.usage.files += usize::from(first);
     }
 
-    /// Records that a connection was closed. `last` is true if its file has no other connection.
+    /// Records that a connection was closed. `last` is true if its file has no other connection to the same
+    /// source. In a controller of files, `last` is always false.
     pub fn on_closed(&mut self, last: bool) {
         self.usage.connections = self.usage.connections.saturating_sub(1);
         self.usage.files = self.usage.files.saturating_sub(usize::from(last));
@@ -356,7 +360,8 @@ impl Controller {
     }
 
     /// Records that the target is the best one so far. `settled` is true if no other target is tried for now.
-    /// With several files, nothing is recorded, because the number of files affects the comparison.
+    /// While the connections belong to several files, nothing is recorded, because the number of files
+    /// affects the comparison.
     pub(super) fn keep_best(&mut self, goodput: f64, settled: bool) {
         if self.usage.files < 2 {
             let goodput = settled.then_some(goodput);

@@ -1,5 +1,5 @@
-//! The limits of one host: how many connections are open to the host ([`Controller`]), how many files are
-//! requested from it in a second ([`RequestRate`]), and above how many connections it bans the client
+//! The limits of one host: how many connections may be open to the host ([`Controller`]), how many files may
+//! be requested from it in a second ([`RequestRate`]), and above how many connections it bans the client
 //! ([`Bans`]).
 //!
 //! Invariant: if several of these limits apply, the strictest one decides.
@@ -68,7 +68,8 @@ impl Host {
         self.controller.in_use()
     }
 
-    /// Returns the changes of the target, oldest first.
+    /// Returns the changes of the target, oldest first. If there were more than 64 changes, some changes in
+    /// the middle are missing.
     pub fn steps(&self) -> &[Step] {
         self.controller.steps()
     }
@@ -159,8 +160,8 @@ impl Host {
         self.controller.on(now, observation);
     }
 
-    /// Records a failed connection. If the failure needs a pause, this function returns how long the job
-    /// pauses and why. Otherwise it returns `None`.
+    /// Records a failed connection, unless `error` already has a pause or the file has another connection.
+    /// Returns how long the job pauses and why, or `None` if the failure needs no pause.
     pub fn on_failure(&mut self, now: Duration, error: &Error, lost: Lost) -> Option<Pause> {
         if error.pause.is_some() || !lost.last {
             return error.pause;

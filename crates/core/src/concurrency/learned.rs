@@ -63,8 +63,8 @@ impl Level {
         self.number > 0 && self.goodput.is_none_or(|goodput| goodput > 0.0 && goodput.is_finite())
     }
 
-    /// Returns true if this goodput is about the same as the goodput of the level ([`CONFIRMED`]), so that
-    /// the line is probably the same as when the level was found.
+    /// Returns true if `goodput` is about the same as the goodput of this level ([`CONFIRMED`]), so that the
+    /// line is probably the same as when the level was found.
     pub(super) fn is_confirmed_by(&self, goodput: f64) -> bool {
         self.goodput.is_some_and(|then| goodput >= then * CONFIRMED.0 && goodput <= then * CONFIRMED.1)
     }

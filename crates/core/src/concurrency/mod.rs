@@ -4,18 +4,19 @@
 //! A [`Controller`] decides the number of connections to a host, or the number of files that are downloaded
 //! at the same time (the number of files at once). A [`Host`] combines a controller of connections with a
 //! request rate and with the limits of hosts that ban clients. These types only calculate: no code here reads
-//! a clock, and each function that needs the time gets the time as an argument.
+//! a clock, and each function that needs the time gets it as an argument. All times are measured from the
+//! start of the session.
 //!
 //! # How the controller decides
 //!
 //! The *line* is the network between this machine and the host. A host is *far away* if at least 10 ms pass
 //! until the first byte of a response arrives, including the time to connect.
 //!
-//! The controller has a **target**: the number of connections that there should be now. While that many
-//! connections are open, the controller measures their **goodput**: the bytes that all of them together
-//! receive in a second. A measurement is used if it is long enough, compared with the time that the host
-//! needs for the first byte of a response (`window.rs`). Most decisions also wait until TCP's slow start is
-//! over. The controller is always in one of six phases (`phase.rs`):
+//! The controller has a **target**: the number of connections that it wants now. While that many connections
+//! are open, the controller measures their **goodput**: the bytes that all of them together receive in a
+//! second. A measurement is used if it is long enough, compared with the time that the host needs for the
+//! first byte of a response (`window.rs`). Most decisions also wait until TCP's slow start is over. The
+//! controller is always in one of six phases (`phase.rs`):
 //!
 //! - `SlowStart`: the first connection to a host that is far away is in TCP's slow start. If this connection
 //!   fills the line alone, `Hold` follows. Otherwise the target becomes 8, and `Ramp` follows.
@@ -27,7 +28,8 @@
 //! - `Recheck`: the old target is measured again, since the network may have changed during the trial.
 //!   Usually, `Hold` follows with the better one of the two targets.
 //! - `TryFewer`: the target was lowered. The new target stays if its goodput is at least 95 % of the goodput
-//!   before. If the goodput is lower, the old target returns. `Hold` usually follows in both cases.
+//!   before the first step down. If the goodput is lower, the old target returns. `Hold` usually follows in
+//!   both cases.
 //! - `Hold`: the target is the best one that was found. Another target is tried after 1 to 32 s, or earlier
 //!   if the goodput of two measurements in a row is below 90 % of its value at the start of the hold.
 //!
@@ -61,10 +63,11 @@
 //!
 //! A [`Level`] is a number of connections, or of files at once, that a run found to be the best, with its
 //! goodput. If the number in the level of an earlier run is above the usual first target, the number becomes
-//! the first target. The first measurement is then compared with the stored goodput. If both are about the
-//! same, the line is probably still the same, and a hold of 4 s follows. If they differ, or if no goodput is
-//! stored, the search begins with steps up and down, as it does for a far host. A level of a near host is not
-//! used if the host is far away now, and a level of a far host is not used if the host is near now.
+//! the first target. The first measurement is then compared with the stored goodput. If the two numbers
+//! are about equal, the line has probably not changed, and a hold of 4 s follows. If they differ, or if no
+//! goodput is stored, the search begins with steps up and down, as it does for a far host. A level of a near
+//! host is not used if the host is far away now, and a level of a far host is not used if the host is near
+//! now.
 //!
 //! # Bounds
 //!

@@ -45,7 +45,8 @@ const FROM_AFAR: usize = 4;
 /// After a trial of a larger target that gained too little, the smaller target is measured again. If its
 /// goodput is then more than this many times the goodput of the larger target, the host seems to become
 /// slower with many connections. More connections are tried once more, but not before the longest hold is
-/// over. If the same happens again at the same smaller target, more connections are never tried again.
+/// over, unless the goodput falls. If the same happens again at the same smaller target, more connections are
+/// never tried again.
 const COLLAPSE: f64 = 2.0;
 
 /// The length of the first hold, and the greatest length of a hold. The length doubles with each hold. After
@@ -105,7 +106,7 @@ pub(super) enum Phase {
     TryFewer {
         /// The earlier target.
         from: usize,
-        /// The goodput at the earlier target, in bytes a second.
+        /// The goodput before the first step down, in bytes a second.
         before: f64,
     },
     /// No other target is tried before `until`, unless the goodput falls.

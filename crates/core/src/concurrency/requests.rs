@@ -3,13 +3,13 @@
 //!
 //! The rate changes by additive increase and multiplicative decrease, in the way in which TCP connections
 //! find their share of a line (Chiu and Jain 1989). A refusal sets the rate to half of the rate at which the
-//! host served files recently, or to half of the present limit if that is lower. If a file is refused again
-//! while the host serves more files than it refuses, the reason is probably this file, so the rate does not
-//! change. Usually, each file that the host serves raises the rate a little. If the host serves files at the
-//! full rate, all increases within a second together add one request a second to the rate. A rate below one
-//! request a second doubles with each served file. If several refusals in a row lowered the rate, the host
-//! was probably not available for a while. Each served file then doubles the rate, up to the rate that the
-//! first of these refusals had set.
+//! host served files recently, or to half of the present limit, if the present limit is lower than this rate.
+//! If a file is refused again while the host serves more files than it refuses, the reason is probably this
+//! file, so the rate does not change. Usually, each file that the host serves raises the rate a little. If
+//! the host serves files at the full rate, all increases within a second together add one request a second to
+//! the rate. A rate below one request a second doubles with each served file. If several refusals in a row
+//! lowered the rate, the host was probably not available for a while. Each served file then doubles the rate,
+//! up to the rate that the first of these refusals had set.
 //!
 //! Invariant: there is no limit before the first refusal, unless an earlier run found one. The limit is never
 //! below [`SLOWEST`].
@@ -143,8 +143,8 @@ impl RequestRate {
     }
 
     /// Records that the host refused a request for a file. The request was sent at `sent`. `again` is true if
-    /// the previous request for this file was also refused in this way, and no byte of the file has arrived
-    /// since. Returns the time to wait before the file is requested again.
+    /// the previous request for this file was also refused while the host served other files, and no byte of
+    /// the file has arrived since. Returns the time to wait before the file is requested again.
     pub(super) fn on_refused(&mut self, now: Duration, sent: Duration, again: bool) -> Duration {
         let is_counted = self.lowered.is_none_or(|lowered| sent > lowered);
         let is_of_file = again && self.served > self.refused;

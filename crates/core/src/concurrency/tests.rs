@@ -7,8 +7,8 @@ use super::phase::Phase;
 use super::*;
 use std::time::Duration;
 
-/// Runs a controller on a line where `n` connections together get `goodput(n)` bytes a second. Returns its
-/// targets, in order.
+/// Runs a controller for `seconds` seconds on a line where `n` connections together get `goodput(n)` bytes a
+/// second. Returns its targets, in order.
 fn settle(controller: &mut Controller, seconds: u64, goodput: impl Fn(usize) -> f64) -> Vec<usize> {
     let mut targets = vec![controller.target()];
     let start = held_until(controller).max(controller.window.map_or(Duration::ZERO, |window| window.start()));
@@ -25,7 +25,7 @@ fn settle(controller: &mut Controller, seconds: u64, goodput: impl Fn(usize) -> 
     targets
 }
 
-/// Returns the end of the current hold, or zero.
+/// Returns the end of the current hold, or zero if there is no hold.
 fn held_until(controller: &Controller) -> Duration {
     if let Phase::Hold { until, .. } = controller.phase { until } else { Duration::ZERO }
 }
@@ -80,7 +80,7 @@ fn connections_are_added_while_congestion_avoidance_still_raises_the_goodput() {
 #[test]
 fn fewer_connections_stay_only_if_they_are_as_good() {
     // With six connections, the goodput is 8 % lower than with eight. A trial of fewer connections may lose
-    // only 5 %.
+    // at most 5 %.
     let mut controller = Controller::new(64);
     settle(&mut controller, 2, |n| 1e6 * n.min(8) as f64);
     let targets = settle(&mut controller, 100, |n| 1e8 * (1.0 - 0.04 * 8_usize.saturating_sub(n) as f64));

@@ -10,7 +10,8 @@ use std::time::Duration;
 /// shorter window would mainly measure changes of the queue.
 const LENGTH: Duration = Duration::from_millis(300);
 
-/// A window is also at least this many times as long as the time from a request to its first byte.
+/// A window is also at least this many times as long as the time from a request to the first byte of its
+/// response.
 const LATENCIES: f64 = 1.5;
 
 /// A gain that is nearly ideal is already visible in a window of this length. In a shorter one, delays of the
@@ -18,8 +19,9 @@ const LATENCIES: f64 = 1.5;
 const SHORTEST: Duration = Duration::from_millis(100);
 
 /// Before the first hold, windows in the phases `Ramp` and `Recheck` may be shorter than [`LENGTH`]: this
-/// many times the time from a request to its first byte, but at least [`SHORTEST`]. Slow start takes about
-/// eight round trips. If the host is near, these round trips pass quickly, and a trial costs little.
+/// many times the time from a request to the first byte of its response, but at least [`SHORTEST`]. Slow
+/// start takes about eight round trips. If the host is near, these round trips pass quickly, and a trial
+/// costs little.
 const RAMP_LATENCIES: u32 = 8;
 
 /// If the goodput grew by more than this factor between two windows, TCP is still in slow start. Such a

@@ -44,7 +44,7 @@ pub enum Schemes {
 }
 
 /// Returns the challenges in the values of all `WWW-Authenticate` (or `Proxy-Authenticate`) headers of a
-/// response, at most 32 of them.
+/// response. At most 32 challenges are returned.
 pub fn read<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Vec<Challenge> {
     let mut found = Vec::new();
     for value in values {

@@ -74,10 +74,11 @@ kinds! {
 pub struct Going<'a> {
     /// The URL of the request.
     pub to: &'a Url,
-    /// The URL of the file before any redirect. The user, a document or a server gave it. Redirects lead from
-    /// this URL to `to`.
+    /// The URL of the file before any redirect. The user, a document or a server gave it. Redirects may lead
+    /// from this URL to `to`.
     pub given: &'a Url,
-    /// True if the user gave the URL of the file. Otherwise a document or a server named it.
+    /// True if the user gave the URL of the file, or another URL of the same origin. Otherwise only a
+    /// document or a server named the URL of the file.
     pub by_person: bool,
     /// True if the URL of the file is one of the URLs of the job. It is false if a server offered the URL,
     /// for example as a mirror.

@@ -7,7 +7,7 @@ use super::Mistake;
 use crate::secret::{Login, Secret};
 use url::Host;
 
-/// The longest netrc file in bytes. Real files have some KiB.
+/// The longest netrc file that is read, in bytes. Real files have some KiB.
 pub const LONGEST: usize = 1024 * 1024;
 
 /// The logins of a netrc file.

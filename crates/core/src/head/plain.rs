@@ -52,7 +52,9 @@ pub fn is_plain(bytes: &[u8]) -> bool {
             0 => return false,
             14 if name.eq_ignore_ascii_case(b"content-length") => {
                 let digits = trimmed(value);
-                let is_number = (1..=19).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
+                // Every number of 18 digits is less than the largest length that is accepted. With 19 digits,
+                // some numbers are larger.
+                let is_number = (1..=18).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
                 if std::mem::replace(&mut has_length, true) || !is_number {
                     return false;
                 }

@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 
-/// Returns the valid form of a head, and the dropped lines.
+/// Returns the lines of a head in their valid form, and the notes about dropped lines.
 fn tidied(lines: &str) -> (String, Vec<String>) {
     let head = format!("HTTP/1.1 200 OK\r\n{lines}\r\n");
     assert_eq!(end(head.as_bytes(), 0), Some(head.len()));
@@ -160,6 +160,7 @@ fn a_common_head_is_plain_and_doubtful_ones_are_not() {
     for lines in [
         "Content-Length: 4\r\nContent-Length: 4\r\n",
         "Content-Length: 4,4\r\n",
+        "Content-Length: 9999999999999999999\r\n",
         "Content-Length:\r\n",
         "Transfer-Encoding: chunked\r\n",
         "no colon\r\n",

@@ -14,15 +14,15 @@ use sfv::{BareItem, Dictionary, Item, ListEntry, Parser};
 pub(super) struct Stated {
     /// Digests of the whole file.
     pub(super) whole: Vec<Expected>,
-    /// Digests of exactly the bytes of this body (206 only).
+    /// Digests of exactly the bytes of this body, if the response states a range.
     pub(super) range: Vec<Expected>,
     /// Notes about digests that were not used, with the reasons, in words for the user.
     pub(super) notes: Vec<String>,
 }
 
-/// Headers with one digest of the stored file. In a 206, such a digest may belong to the range or to the
-/// whole file, so these headers of a 206 are not read. `Content-MD5` is from RFC 2616, section 14.15,
-/// `X-Checksum-*` from artifact stores, and `x-amz-checksum-*` from S3.
+/// Headers with one digest of the stored file. If the response states a range, such a digest may belong to
+/// the range or to the whole file, so these headers are not read. `Content-MD5` is from RFC 2616, section
+/// 14.15, `X-Checksum-*` from artifact stores, and `x-amz-checksum-*` from S3.
 const SINGLE: [(&str, Algorithm, Form); 10] = [
     ("Content-MD5", Algorithm::Md5, Form::Base64),
     ("X-Checksum-MD5", Algorithm::Md5, Form::Hex),
@@ -42,8 +42,8 @@ enum Form {
     Base64,
 }
 
-/// Reads the digests of a response. `is_range` is true for a 206. `length` is the length of the body in
-/// bytes, if known.
+/// Reads the digests of a response. `is_range` is true if the response states a range, as a 206 does.
+/// `length` is the length of the body in bytes, if known.
 pub(super) fn read(is_range: bool, headers: &HeaderMap, length: Option<u64>) -> Stated {
     let mut stated = Stated::default();
     if !headers.keys().any(may_be_digest) {
@@ -83,7 +83,8 @@ pub struct Linked {
 }
 
 /// Reads `X-Linked-Etag: "SHA-256 in hexadecimal"` with `X-Linked-Size`, as Hugging Face's hub sends them
-/// with a redirect to the stored file. ETags in another form are not digests.
+/// with a redirect to the stored file. Returns `None` if one of these headers is missing, has another form,
+/// or occurs with several values.
 pub fn linked(headers: &HeaderMap) -> Option<Linked> {
     let only = |name: &str| {
         let mut values = headers.get_all(name).iter();

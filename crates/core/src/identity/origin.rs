@@ -86,9 +86,10 @@ impl fmt::Debug for Key {
 pub struct Hashes {
     /// The identifier of the key.
     key: [u8; 2],
-    /// The hash of the whole URL without its password and fragment.
+    /// The hash of the URL without its password and fragment, and of the whole variant.
     url: [u8; 8],
-    /// The hash of the same URL without its signature.
+    /// The hash of the same URL without its signature, and of the facts of the variant that choose the
+    /// content.
     file: [u8; 8],
 }
 
@@ -222,9 +223,9 @@ pub(crate) fn is_same_url(one: &Url, other: &Url) -> bool {
 
 /// Returns true if `shown` and `url` are equal except for their signatures. `shown` is the URL from which the
 /// response came in an earlier run, without its secrets. If `shown` hides secrets, the hidden secrets may
-/// differ from the secrets in `url`. The result is then true only if `shown` is the URL of the source itself,
-/// because the caller has compared the origins of the source and of the partial file before. `origin` is the
-/// origin of the source.
+/// differ from the secrets in `url`. In this case, the result is true only if `shown` is the URL of the
+/// source itself: the caller has already compared the origin of the source with the origin of the partial
+/// file. `origin` is the origin of the source.
 pub(crate) fn is_same_place(shown: &str, url: &Url, origin: Option<Origin>) -> bool {
     let Ok(before) = Url::parse(shown) else { return false };
     let Ok(now) = Url::parse(&show::url(url)) else { return false };
@@ -234,7 +235,8 @@ pub(crate) fn is_same_place(shown: &str, url: &Url, origin: Option<Origin>) -> b
 }
 
 /// Returns true if a URL has a signature, which may have expired. Such a URL has the parameters of a known
-/// kind of signature. Or it has a parameter for its time of expiry, and one for a signature or a hash.
+/// kind of signature. Or it has a parameter for its time of expiry, and a parameter for a signature or a
+/// hash.
 pub fn is_signed(url: &Url) -> bool {
     let Some(query) = url.query() else { return false };
     let has = |names: &[&str]| {

@@ -53,7 +53,7 @@ impl Further {
     }
 
     /// Reads the bytes that [`Further::list_to_bytes`] returned. Returns no records if the bytes have another
-    /// format.
+    /// format or cannot be decoded.
     pub fn list_from_bytes(bytes: &[u8]) -> Vec<Further> {
         match bytes.split_first() {
             Some((&FURTHER_FORMAT, rest)) => postcard::from_bytes(rest).unwrap_or_default(),
@@ -119,7 +119,7 @@ impl Record {
     }
 
     /// Returns conditions for a request. With them, the server says if its file has changed since it was
-    /// downloaded.
+    /// downloaded. If no validator is recorded, there are no conditions.
     pub fn conditions(&self) -> Conditions {
         match &self.validator {
             Validator::Etag(tag) => Conditions { etag: Some(tag.clone()), modified: None },
@@ -145,7 +145,7 @@ pub fn seconds(at: SystemTime) -> u64 {
 }
 
 /// Returns the seconds and nanoseconds since the Unix epoch. For a time before the epoch, the seconds are
-/// negative, and the nanoseconds count backwards.
+/// negative or 0, and the nanoseconds count backwards.
 pub(super) fn since_epoch(at: SystemTime) -> (i64, u32) {
     let pair = |since: Duration| (i64::try_from(since.as_secs()).unwrap_or(i64::MAX), since.subsec_nanos());
     match at.duration_since(SystemTime::UNIX_EPOCH) {

@@ -1,8 +1,8 @@
 //! The facts about a request, besides its URL, that decide which content the server sends.
 //!
 //! Invariant: a variant contains only keyed hashes, so nothing about a secret can be learned from it without
-//! the key. It is the same in every run with the same key, and does not depend on the order of headers with
-//! different names.
+//! the key. The variant of a request is the same in every run with the same key, and does not depend on the
+//! order of headers with different names.
 
 use super::Key;
 use crate::job::Job;

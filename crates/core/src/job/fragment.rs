@@ -20,7 +20,7 @@ const ALONE: [usize; 4] = [32, 64, 96, 128];
 const OF_A_COMMIT: usize = 40;
 
 /// Returns a note for a fragment that may be a SHA-1 digest, and `None` for any other fragment.
-pub(super) fn note(url: &Url) -> Option<String> {
+pub(crate) fn note(url: &Url) -> Option<String> {
     let fragment = url.fragment()?;
     let may_be = fragment.len() == OF_A_COMMIT && fragment.bytes().all(|byte| byte.is_ascii_hexdigit());
     let note =

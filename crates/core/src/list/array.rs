@@ -38,8 +38,8 @@ impl<R: BufRead> Array<R> {
     /// the array.
     fn read_element(&mut self) -> io::Result<Option<(u64, Vec<u8>)>> {
         let bad = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why);
-        // An element may follow the opening bracket, and may follow each comma.
-        let mut may_follow = false;
+        // An element may follow the opening bracket, and must follow each comma.
+        let (mut may_follow, mut must_follow) = (false, false);
         loop {
             match self.peek()? {
                 Some(byte) if byte.is_ascii_whitespace() => self.take(),
@@ -48,13 +48,16 @@ impl<R: BufRead> Array<R> {
                     self.take();
                 }
                 Some(b',') if self.is_begun && !may_follow => {
-                    may_follow = true;
+                    (may_follow, must_follow) = (true, true);
                     self.take();
+                }
+                Some(b']') if must_follow => {
+                    return Err(bad("a comma follows the last element of the array"));
                 }
                 Some(b']') if self.is_begun => return self.end().map(|()| None),
                 Some(b'{' | b'"') if may_follow => break,
                 None => return Err(bad("the end of the array is missing")),
-                Some(_) => return Err(bad("this is not an array of objects and URLs")),
+                Some(_) => return Err(bad("this is not an array of objects or URLs")),
             }
         }
         let (line, mut element, mut depth) = (self.line, Vec::new(), 0_usize);
@@ -115,8 +118,8 @@ impl<R: BufRead> Iterator for Array<R> {
             match self.read_element() {
                 Ok(Some((line, element))) => match job(&element, &self.addresses) {
                     Ok(None) => {}
-                    // A line of a lock file may replace an earlier line. An element cannot, because several
-                    // elements may be in one line.
+                    // A line of a lock file may replace an earlier line. An element never replaces an earlier
+                    // element, because several elements may be in one line.
                     Ok(Some(job)) => return Some((line, Ok(Box::new(Job { is_recorded: false, ..job })))),
                     Err(error) => return Some((line, Err(error))),
                 },
@@ -134,7 +137,8 @@ impl<R: BufRead> Iterator for Array<R> {
     }
 }
 
-/// Returns the job of an element. Returns `None` for a line of a lock file about a job that failed.
+/// Returns the job of an element. Returns `None` if the element is a line of a lock file about a job that
+/// failed.
 fn job(element: &[u8], addresses: &Addresses) -> Result<Option<Job>, Error> {
     match unique_keys::read(element) {
         Ok(Value::Object(keys)) if jsonl::has_failed(&keys) => Ok(None),
@@ -200,10 +204,11 @@ mod tests {
                 "[{\"url\":\"http://h/a\"}\n{\"url\":\"http://h/b\"}]",
                 2,
                 0,
-                "line 2: this is not an array of objects and URLs",
+                "line 2: this is not an array of objects or URLs",
             ),
             ("[\"http://h/a\"]\nx", 2, 0, "text follows"),
-            ("[,\"http://h/a\"]", 1, 0, "this is not an array of objects and URLs"),
+            ("[,\"http://h/a\"]", 1, 0, "this is not an array of objects or URLs"),
+            ("[\"http://h/a\" ,\n]", 2, 0, "line 2: a comma follows the last element of the array"),
             ("[\"http://h/a", 1, 0, "the end of the array is missing"),
         ] {
             let all = read(text);

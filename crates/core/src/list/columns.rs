@@ -13,7 +13,7 @@ pub(super) const SIZE: &str = "size";
 /// Keys of JSON lines, each with the names of columns that stand for the key. The names have the form that
 /// [`form`] returns. If a table has columns with several of these names, only the column whose name comes
 /// first here stands for the key. The columns with the other names are read like any column with an unknown
-/// name, but a column `urls` is then ignored, because a JSON line cannot have both `url` and `urls`.
+/// name. But a column `urls` among them is ignored, because a JSON line cannot have both `url` and `urls`.
 const NAMES: &[(&str, &[&str])] = &[
     (URL, &["url", "urls", "uri", "downloadurl", "fileurl", "link", "downloadlink", "downloadpath", "href"]),
     (OUT, &["out", "filename", "file", "path", "name"]),

@@ -5,8 +5,9 @@
 //! each request of the section, even if a header comes after the URL. The first name in a section is for the
 //! first URL, and so on. So a section is read as a whole.
 //!
-//! A note names the options that are ignored. An option that is not supported is an error if it may change
-//! which file is downloaded, or through which servers the file is downloaded.
+//! An option is ignored without a note if downhaul always does what the option requests, or if the option has
+//! no effect on a file. A note names the other options that are ignored. An option that is not supported is
+//! an error if it may change which file is downloaded, or through which servers the file is downloaded.
 
 use super::addresses::Addresses;
 use super::{AtLine, bad, folder};
@@ -248,7 +249,7 @@ impl Section {
             && let Some(first) = jobs.iter_mut().find_map(|(_, job)| job.as_mut().ok())
         {
             let shown = self.unused.join("`, `");
-            first.notes.push(format!("the options `{shown}` of curl in the list are ignored"));
+            first.notes.push(format!("ignored options of curl in the list: `{shown}`"));
         }
         jobs
     }

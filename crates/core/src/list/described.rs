@@ -56,7 +56,8 @@ pub fn begins(beginning: &str) -> bool {
 /// Returns the jobs of a data package or an RO-Crate.
 ///
 /// # Errors
-/// Returns `list.line` if the text is neither a data package nor an RO-Crate.
+/// Returns `list.line` if the text is not JSON, has a key twice in one object, or is neither a data package
+/// nor an RO-Crate.
 pub fn jobs(document: &[u8], addresses: &Addresses) -> Result<Vec<Result<Job, Error>>, Error> {
     let document = unique_keys::read(document).map_err(|e| bad(e.to_string()))?;
     let list = |key: &str| document.get(key).and_then(Value::as_array);
@@ -80,7 +81,7 @@ fn resource(number: u64, resource: &Value, addresses: &Addresses) -> Vec<Result<
         Some(path) if path.is_string() => std::slice::from_ref(path),
         // The resource contains its data, so there is no file to download.
         None if resource.get("data").is_some() => return Vec::new(),
-        None => return vec![wrong("it has neither `path`, `url` nor `data`")],
+        None => return vec![wrong("it has no `path`, no `url` and no `data`")],
         Some(_) => return vec![wrong("`path` must be a string or an array of strings")],
     };
     let is_single = paths.len() == 1;
@@ -159,7 +160,7 @@ fn at(address: &str, addresses: &Addresses) -> Result<Job, Error> {
             addresses.base().ok_or_else(|| Error::new(ErrorKind::UrlInvalid, shown(address), lacks))?;
         let invalid = |e: url::ParseError| Error::new(ErrorKind::UrlInvalid, shown(address), e.to_string());
         let url = parse_url(base.join(address).map_err(invalid)?.as_str())?;
-        named(Job::new(url), without_query(address), address.contains('?'))?
+        named(Job::with_digests(url)?, without_query(address), address.contains('?'))?
     };
     job.named_by = NamedBy::Document;
     Ok(job)
@@ -223,7 +224,7 @@ mod tests {
         let document = r#"{"name": "set", "resources": [
             {"name": "a", "path": "https://h/a.csv", "bytes": 3, "hash": "sha256:SHA256"},
             {"name": "b", "path": "data/b.csv", "hash": "MD5"},
-            {"name": "c", "path": ["c1.csv", "c2.csv"], "bytes": 9, "hash": "MD5"},
+            {"name": "c", "path": ["c1.csv#md5=MD5", "c2.csv"], "bytes": 9, "hash": "MD5"},
             {"name": "inline", "data": [1]}
         ]}"#;
         let document = document.replace("SHA256", &"ab".repeat(32)).replace("MD5", &"cd".repeat(16));
@@ -232,7 +233,7 @@ mod tests {
             [
                 ("https://h/a.csv".into(), String::new(), Some(3), 1),
                 ("https://h/set/data/b.csv".into(), "data/b.csv".into(), None, 1),
-                ("https://h/set/c1.csv".into(), "c1.csv".into(), None, 0),
+                ("https://h/set/c1.csv".into(), "c1.csv".into(), None, 1),
                 ("https://h/set/c2.csv".into(), "c2.csv".into(), None, 0),
             ]
         );

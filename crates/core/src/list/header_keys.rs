@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 ///
 /// # Errors
 /// Returns `list.line` if the value of a key has a wrong form, if a header is malformed, or if only downhaul
-/// itself may set it. Also returns `list.line` if a key such as `referer` is for a header that an earlier key
-/// has set.
+/// itself may set this header. Also returns `list.line` if a key such as `referer` is for a header that
+/// another key sets too.
 pub(super) fn take(keys: &mut Map<String, Value>, job: &mut Job) -> Result<(), Error> {
     let header = |key: &String| {
         Some((
@@ -26,7 +26,7 @@ pub(super) fn take(keys: &mut Map<String, Value>, job: &mut Job) -> Result<(), E
         ))
     };
     let mut headers: Vec<(String, Option<&str>)> = keys.keys().filter_map(header).collect();
-    // The keys for one header come last, so that a second value of the same header is noticed.
+    // Keys such as `referer` come last, so that a second value of their header is noticed.
     headers.sort_by_key(|(_, name)| name.is_some());
     for (key, name) in headers {
         let wrong = |why: String| Error::new(ErrorKind::ListLine, "", format!("`{key}`: {why}"));

@@ -20,8 +20,8 @@ use serde_json::{Map, Value};
 use url::Url;
 
 /// Keys whose value is a digest of any algorithm, or an object or an array with such digests. A value that is
-/// a text names the algorithm. Only the value of `checksum` may consist of digits alone. The number of its
-/// digits then tells the algorithm.
+/// a text names the algorithm. There is one exception: the text of `checksum` may be hexadecimal digits
+/// alone, whose number tells the algorithm.
 const ANY_ALGORITHM: [&str; 4] = ["checksum", "digest", "hash", "integrity"];
 
 /// Keys whose value may have several digests. The value is an object with a key for each algorithm, as PyPI

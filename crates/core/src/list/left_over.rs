@@ -1,7 +1,7 @@
 //! Reads and writes the keys by which a line of a list of `--failed` differs from other JSON lines.
 //!
-//! Invariant: a later run with the same options downloads the same URLs under the same names. So the line
-//! has the URLs and the given name after all options were applied, and the options are not applied to it
+//! Invariant: a later run with the same options downloads the same URLs under the same names. So the line has
+//! the URLs and the given name after all options were applied, and the options are not applied to the line
 //! again. If the server may state the name, the line has the facts from which the options make the name.
 
 use super::bad;
@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 /// A key that each line has, and the value of the key. Together, they show that `--failed` wrote the line.
 const LISTED_BY: (&str, &str) = ("listed_by", "--failed");
 
-/// The beginning of each line that is not a comment.
+/// The beginning of each line that `--failed` writes, except for comments.
 const BEGINNING: &str = "{\"listed_by\":\"--failed\",";
 
 /// The beginning of each comment that `--failed` writes.

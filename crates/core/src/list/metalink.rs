@@ -196,7 +196,10 @@ impl Metalink {
         }
         if let Some((_, text)) = &mut self.leaf {
             if text.len() + more.len() > LONGEST_TEXT {
-                return Err(bad(format!("a URL or a hash is longer than {} KiB", LONGEST_TEXT / 1024)));
+                return Err(bad(format!(
+                    "a URL, a hash or a size is longer than {} KiB",
+                    LONGEST_TEXT / 1024
+                )));
             }
             text.push_str(more);
         }

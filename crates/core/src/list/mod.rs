@@ -45,8 +45,9 @@ const EXPLICIT: &str = "@EXPLICIT";
 /// about jobs that failed.
 ///
 /// # Errors
-/// Returns `list.line`, `url.*` or `name.unsafe`. Returns `list.file` for a line of a lock file whose name
-/// cannot be used. The caller adds the number of the line.
+/// Returns `list.line`, `url.*` or `name.unsafe` if the line, one of its URLs or its name cannot be used. If
+/// the line is from a lock file and its name cannot be used, returns `list.file`. The caller adds the number
+/// of the line.
 pub fn line(bytes: &[u8]) -> Result<Option<Job>, Error> {
     Ok(line_with(bytes, &Addresses::default())?.map(|job| *job))
 }

@@ -5,9 +5,11 @@
 
 use super::{bad, bare, folder};
 use crate::error::Error;
+use crate::host_rules::HostPattern;
 use crate::job::{Destination, IfExists, Job, NamedBy};
 use crate::rate;
 use serde_json::{Map, Value};
+use std::net::Ipv6Addr;
 
 /// The highest number of connections for one file. `--connections` has the same limit.
 pub(super) const CONNECTIONS_MOST: u64 = 256;
@@ -59,11 +61,14 @@ pub(super) fn apply(options: Map<String, Value>, job: &mut Job) -> Result<(), Er
             }
             "priority" => job.priority = text.parse().map_err(|_| wrong("it must be a whole number"))?,
             _ => {
-                let is_name = !text.is_empty() && !text.contains(['@', '/']) || text.starts_with("http");
-                job.login_of = Some(text).filter(|_| is_name);
-                if job.login_of.is_none() {
+                // The name is shown in messages, and `--failed` writes it into its list. So any text that
+                // cannot be a name is refused without being shown, because it may be a login. In the netrc
+                // file, an IPv6 address may be without brackets.
+                let is_name = HostPattern::read(&text).is_ok() || text.parse::<Ipv6Addr>().is_ok();
+                if !is_name {
                     return Err(wrong("it must be the name of a host, and not a login"));
                 }
+                job.login_of = Some(text);
             }
         }
     }
@@ -132,11 +137,23 @@ mod tests {
             r#""if_exists":"replace""#,
             r#""priority":"high""#,
             r#""credentials":"me:hush@h""#,
+            r#""credentials":"http://me:hush@h""#,
+            r#""credentials":"https://h/hush""#,
+            r#""credentials":"https:/me:hush@h""#,
+            r#""credentials":"me:hush""#,
             r#""credentials":"""#,
             r#""dir":"../x""#,
         ] {
             let why = job(keys).expect_err(keys);
             assert!(!why.contains("hush"), "{why}");
+        }
+    }
+
+    #[test]
+    fn each_name_of_a_section_or_a_machine_names_a_login() {
+        for name in ["h", "h:8443", "*.example.org", "http://h:8080", "httpd", "10.0.0.1", "[::1]", "::1"] {
+            let job = job(&format!(r#""credentials":"{name}""#)).expect(name);
+            assert_eq!(job.login_of.as_deref(), Some(name));
         }
     }
 

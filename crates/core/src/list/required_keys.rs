@@ -12,8 +12,8 @@ use serde_json::{Map, Value};
 
 const SIZE: &str = "required_size";
 const CHUNKS: &str = "chunk_hashes";
-/// The key within `chunk_hashes` for the length of a chunk. The other key within `chunk_hashes` is the name
-/// of an algorithm.
+/// The key within `chunk_hashes` for the length of a chunk in bytes. The other key within `chunk_hashes` is
+/// the name of an algorithm.
 const LENGTH: &str = "length";
 
 /// Returns the keys `required_size` and `chunk_hashes` for a job that has these requirements.

@@ -6,9 +6,9 @@
 //! several URLs (`a;b`), the row has several jobs, and its cells with names, sizes and digests have one value
 //! for each job. The reports of the European Nucleotide Archive have this form.
 //!
-//! Invariant: every row with content gives jobs or an error, or it has no URL and is counted as such a row.
-//! Exceptions are comments, and rows of a lock file about a job that failed. If a lock file ends within a
-//! row, this is an error, because the missing rest of the row may have a digest.
+//! Invariant: every row with content gives jobs or an error, or it has no URL and is counted as a row without
+//! a URL. Exceptions are comments, and rows of a lock file about a job that failed. If a lock file ends
+//! within a row, this is an error, because the missing rest of the row may have a digest.
 
 use super::addresses::Addresses;
 use super::columns::{Column, Columns, OUT, SIZE, URL};
@@ -35,7 +35,8 @@ const VALUES: char = ';';
 const NAME_MOST: usize = 100;
 
 /// Returns the character that separates the cells of a table. It follows `sep=` at the beginning of the text,
-/// or it is found in the first row. Returns `None` if the text does not begin like a table with URLs.
+/// or it is found in the names of the columns. Returns `None` if the text begins neither with `sep=` nor like
+/// a table with URLs.
 pub fn separator(beginning: &str, columns: &Columns) -> Option<u8> {
     if let Some([separator]) =
         beginning.lines().next().and_then(|line| line.strip_prefix("sep=")).map(str::as_bytes)
@@ -119,7 +120,8 @@ impl Header {
         self.columns.get(column).is_some_and(|column| is_read(&column.key) || column.is_option)
     }
 
-    /// Returns the job of a row whose cells are JSON values. Returns `None` if the row has no URL.
+    /// Returns the job of a row whose cells are JSON values, or the error if these values cannot be used.
+    /// Returns `None` if the row has no URL.
     pub fn job(&self, cells: impl IntoIterator<Item = Value>) -> Option<Result<Job, Error>> {
         let (mut keys, mut options) = (Map::new(), Map::new());
         let cells = self.columns.iter().zip(cells);
@@ -181,8 +183,8 @@ impl Header {
         Ok(objects.map(job).collect())
     }
 
-    /// Returns the URLs of a cell. If one of the values in the cell is not a URL, the whole cell is one URL
-    /// that contains semicolons.
+    /// Returns the URLs of a cell. If one of the values in the cell is not an address, the whole cell is one
+    /// URL that contains semicolons.
     fn urls<'c>(&self, cell: &'c str) -> Vec<&'c str> {
         let values = values(cell);
         if self.addresses.are_addresses(&values) { values } else { vec![cell] }

@@ -13,7 +13,7 @@ use std::io::{self, BufRead, Read};
 /// usually has a few URLs.
 pub const LONGEST_LINE: usize = 1024 * 1024;
 
-/// The number of bytes that are read at a time. It is the usual capacity of a pipe on Linux.
+/// The highest number of bytes that are read at a time. It is the usual capacity of a pipe on Linux.
 const AT_ONCE: usize = 64 * 1024;
 
 /// The byte that stands for one half of a UTF-16 character whose other half is missing. This byte does not

@@ -68,10 +68,10 @@ impl Default for Naming {
 
 impl Naming {
     /// Returns the name of a job's file below the output folder. If a list or the user gave a name, returns
-    /// this name. Otherwise, the name follows from the response, which `remote` describes. If no response has
-    /// arrived, the name is [`Job::url_name`], or is made from the URL if that field is `None`. Returns
-    /// `None` if the job has no URL, if the user gave a path, or if the file goes to standard output, to a
-    /// pipe or to a writer of a program.
+    /// this name ([`Naming::given`]). Otherwise, the name follows from the response, which `remote`
+    /// describes. If no response has arrived, the name is [`Job::url_name`], or is made from the URL if that
+    /// field is `None`. Returns `None` if the job has no URL, if the user gave a path, or if the file goes to
+    /// standard output, to a pipe or to a writer of a program.
     pub fn name_for(&self, spec: &Job, remote: Option<&Remote>) -> Option<SafeName> {
         let given = spec.urls.first()?;
         match (&spec.destination, remote) {

@@ -72,7 +72,7 @@ struct Slice {
 /// The highest number of columns of a list that a message names.
 const COLUMNS_MOST: usize = 20;
 
-/// The highest number of characters in a [`Form`]. A name cannot be longer.
+/// The highest number that a [`Form`] may have. A name cannot have more characters.
 const PADDED_MOST: usize = super::LONGEST;
 
 impl Template {
@@ -255,7 +255,7 @@ fn folders(url: &Url) -> Vec<String> {
     all.into_iter().filter(|folder| !folder.is_empty()).map(|folder| text::segment(url, folder)).collect()
 }
 
-/// Reads a template. `{{` and `}}` stand for braces.
+/// Reads a template. `{{` and `}}` stand for braces. The error is a message for the user.
 impl FromStr for Template {
     type Err = String;
 

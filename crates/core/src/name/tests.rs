@@ -1,4 +1,4 @@
-//! Tests of names: examples, and properties that any text must have.
+//! Tests of names: examples, and properties of the names that are made from any text.
 
 use super::*;
 use crate::job::Job;

@@ -103,8 +103,8 @@ impl Adoption {
     }
 
     /// Forgets the unfinished file if the failure shows that it does not fit the server's file, and if it may
-    /// be replaced. Returns true if it was forgotten. The download must then start again. A wrong digest or
-    /// signature shows this only if bytes of the unfinished file are a part of the new file.
+    /// be replaced. A wrong digest or signature shows this only if bytes of the unfinished file are a part of
+    /// the new file. Returns true if the unfinished file was forgotten. The download must then start again.
     pub(super) fn give_up(&mut self, kind: ErrorKind) -> bool {
         let left = match kind {
             ErrorKind::ResumeDamaged => {

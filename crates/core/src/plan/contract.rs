@@ -338,7 +338,7 @@ pub struct Rules {
     pub max_time: Option<Duration>,
     /// The required verification.
     pub verify: Verify,
-    /// True if a lock file gets a line about the file. The line needs a digest.
+    /// True if a SHA-256 of the file is needed, for example for a line of a lock file.
     pub record: bool,
     /// Digests that the file must have. The plan adds the digests that the server states.
     pub expected: Vec<Expected>,

@@ -110,7 +110,8 @@ impl Identity {
     /// If bytes were joined without a validator, or if all bytes are from an earlier run, only the digest
     /// could show if they belong to one version of the file. So the wrong digest is reported as a changed
     /// file. Otherwise the bytes belong to one version, and they are damaged or the digest itself is wrong.
-    /// If another tool left some of the bytes, these bytes are the most likely reason.
+    /// If another tool left some of the bytes, these bytes are the most likely reason, so the error is always
+    /// `digest.mismatch`.
     pub(super) fn wrong_digest(&self, path: String, why: String, only_earlier: bool) -> Error {
         let is_unproven = self.joined_unproven || only_earlier;
         match is_unproven && !self.adoption.is_kept() {

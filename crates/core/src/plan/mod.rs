@@ -330,7 +330,7 @@ impl Plan {
         digest::distinct(self.verification.expected().iter().map(|one| one.digest.algorithm))
     }
 
-    /// Returns the conditions that the bytes of the file must satisfy, as far as they are known now.
+    /// Returns the requirements for the bytes of the file, as far as they are known now.
     pub fn demands(&self) -> Demands {
         self.verification.demands()
     }
@@ -424,7 +424,7 @@ impl Plan {
         self.paused.is_some() && halted && !self.transfer.is_active()
     }
 
-    /// Returns true if the job has failed, and a question to the user is open ([`Action::Ask`]).
+    /// Returns true if the job has failed, and a question to the user is open ([`EventKind::Question`]).
     pub fn is_asking(&self) -> bool {
         matches!(self.state, State::Asking { .. })
     }

@@ -27,7 +27,7 @@ pub(super) struct RemoteFile {
     pub(super) html: bool,
     /// True if the event `started` was sent since the download last started.
     pub(super) announced: bool,
-    /// The URL that sent the first accepted response of this run since the download last started.
+    /// The URL of the first accepted response of this run since the download last started.
     pub(super) answered: Option<Url>,
     /// The transcript of that response, if transcripts are kept.
     pub(super) transcript: Option<Arc<Transcript>>,
@@ -50,7 +50,8 @@ impl RemoteFile {
         }
     }
 
-    /// Returns the facts about the file in this response. `start` is the first entry of the journal for it.
+    /// Returns the facts about the file in this response. `start` is the first entry of the journal for this
+    /// file.
     pub(super) fn said(start: Start, remote: &Remote) -> RemoteFile {
         let left = RemoteFile::left(start);
         let (html, joinable) = (remote.is_html(), remote.can_resume);

@@ -45,9 +45,9 @@ impl Plan {
         }
     }
 
-    /// If a chunk can be verified now, requests that this chunk is read back. If the job is transferring,
-    /// every byte is written and every chunk is verified, requests the digests of the whole file and returns
-    /// true. Otherwise returns false.
+    /// If a chunk can be verified now, requests that this chunk is read back. If the job is transferring, and
+    /// if every byte is written and every chunk is verified, requests the digests of the whole file and
+    /// returns true. Otherwise returns false.
     pub(super) fn complete(&mut self) -> bool {
         let size = self.transfer.size();
         // Bytes of an earlier run are verified as soon as they have matched the journal.

@@ -88,7 +88,7 @@ impl Sources {
         Sources { all, current: 0, is_preferred: false }
     }
 
-    /// Returns the current source, which gets requests before the others.
+    /// Returns the current source, which gets requests before the other sources.
     pub(super) fn current(&self) -> usize {
         self.current
     }
@@ -129,8 +129,8 @@ impl Sources {
         next.is_some()
     }
 
-    /// Returns the source that may resume a partial file from this origin, if the current source may not, and
-    /// if that source had no turn in this run.
+    /// Returns a source that had no turn in this run and may resume a partial file from this origin. Returns
+    /// `None` if the current source may resume the partial file too, or if there is no such source.
     pub(super) fn other_that_may_resume(&self, origin: Option<Origin>) -> Option<usize> {
         let origin = origin?;
         let may = |one: usize| self.all[one].origin.may_resume(origin);

@@ -25,11 +25,12 @@ const CALLS_MOST: usize = 10_000;
 /// their answers are long.
 const LISTS_MOST: usize = 16;
 
-/// Carries out calls of one client.
+/// Carries out the calls of one request.
 pub struct Caller<'a> {
     daemon: &'a Daemon,
     token: &'a Token,
-    /// True if the token of a call was accepted. If the daemon has no secret, every token is accepted.
+    /// True if the token of a call was accepted. If the daemon has no secret, a call with any token or
+    /// without a token is accepted.
     pub accepted: bool,
     /// True if a call had a wrong token, or lacked a token that it needs.
     refused: bool,

@@ -4,7 +4,8 @@ use crate::fault::Fault;
 use crate::options::Options;
 use serde_json::Value;
 
-/// The parameters of a call, without the token.
+/// The parameters of a call, without the token. The first parameter has the position 0. The methods return a
+/// fault if a parameter has a wrong type, or if a required parameter is missing.
 pub struct Params(pub Vec<Value>);
 
 impl Params {

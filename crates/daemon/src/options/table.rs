@@ -29,10 +29,10 @@ pub enum Scope {
 pub enum Kind {
     /// `true` or `false`. An empty text means `true`.
     Bool,
-    /// A whole number, at least the first one and at most the second one.
+    /// A whole number. The fields are its lowest and its highest value.
     Number(u64, u64),
-    /// A number of bytes, at least the first one and at most the second one. `K` or `M` may follow the
-    /// number, which stand for 1024 and 1024 × 1024.
+    /// A number of bytes. The fields are its lowest and its highest value. `K` (1024) or `M` (1024 × 1024)
+    /// may follow the number.
     Size(u64, u64),
     /// A number that is at least 0 and may have a fraction.
     Real,

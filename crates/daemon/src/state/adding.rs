@@ -148,13 +148,13 @@ impl State {
         let own = item.options.of_downloads();
         let gid = own.get("gid").map_or_else(|| Ok(self.free_gid(new)), |text| self.chosen_gid(text, new));
         let state = if own.is_true("pause") { entry::State::Paused } else { entry::State::Waiting };
-        // The login of a proxy is not inherited together with another proxy.
+        // If the download names another proxy, it does not inherit the login of the daemon's proxy.
         let all = self.globals.all();
         let inherited = self.globals.inherited().outside(&all.outside(&own.above(all)));
         let mut options = own.without(&OF_ADDING).above(&inherited.without(&OF_ADDING));
         if let (Some(headers), Some(more)) = (own.get("header"), inherited.get("header")) {
             // As in aria2, the headers of a download are added to those of the daemon. A header of the
-            // download replaces one of the same name.
+            // download replaces the daemon's header of the same name.
             let name = |line: &str| line.split(':').next().unwrap_or_default().trim().to_ascii_lowercase();
             let is_other = |line: &&str| !headers.lines().any(|own| name(own) == name(line));
             let all: Vec<&str> = more.lines().filter(is_other).chain(headers.lines()).collect();

@@ -50,14 +50,17 @@ impl State {
     ///
     /// # Errors
     /// Returns a fault if one of the downloads neither waits nor is active, or if the change cannot be saved.
-    /// Then no download is paused.
+    /// In both cases, no download is paused.
     pub fn pause(&mut self, gids: &[Gid]) -> Changed<()> {
         let mut changed = Vec::new();
         for &gid in gids {
             let may_be =
                 |entry: &&Arc<Entry>| matches!(entry.state, entry::State::Active | entry::State::Waiting);
             let entry = Some(self.known(gid)?).filter(may_be);
-            let entry = entry.ok_or_else(|| over(format!("GID#{gid} cannot be paused now"), "paused"))?;
+            let entry = entry.ok_or_else(|| {
+                let fault = Fault::refused(format!("GID#{gid} cannot be paused now"));
+                fault.in_words("The download is paused already, or it has ended.")
+            })?;
             changed.push(self.with_progress(entry));
         }
         let active = changed.iter_mut().filter(|entry| entry.state == entry::State::Active);
@@ -194,8 +197,8 @@ impl State {
         }
         let all = self.options_of(before);
         let change = change.of_downloads().without(&OF_ADDING).changed_from(&all);
-        // A login of the old proxy is not sent to a new one, and the password of the old user is not used for
-        // a new one.
+        // The login of the old proxy is not sent to a new proxy, and the password of the old user is not used
+        // for a new user.
         let dropped = all.outside(&change.above(&all));
         after.options = after.options.outside(&dropped);
         after.options.extend(change);
@@ -301,4 +304,24 @@ pub(super) fn over(aria2: String, done: &str) -> Fault {
 pub(super) fn begins_again(before: &Entry, after: &Entry) -> bool {
     const LIVE: [&str; 1] = ["max-download-limit"];
     before.uris != after.uris || before.options.without(&LIVE) != after.options.without(&LIVE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::folders::Folders;
+    use crate::item::Item;
+    use crate::options::options;
+    use crate::store::Store;
+    use std::path::Path;
+
+    #[test]
+    fn a_download_that_is_paused_already_is_not_said_to_have_ended() {
+        let (store, folders) = (Store::in_memory().expect("a store"), Folders::everywhere(Path::new("/d")));
+        let mut state = State::load(store, folders, &options(&[]), &options(&[])).expect("a state");
+        let item = Item::new(vec!["http://h/a".into()], options(&[("pause", "true")]));
+        let (gid, _) = state.add(item, None, 1).expect("added");
+        let fault = state.pause(&[gid]).expect_err("it is paused already");
+        assert_eq!(fault.plain.as_deref(), Some("The download is paused already, or it has ended."));
+    }
 }

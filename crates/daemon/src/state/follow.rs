@@ -43,9 +43,9 @@ impl State {
         }
         let mut entries = self.entries_of(items, now)?;
         let others = self.rank(&mut entries, 0);
-        // Some of the files may fail at once. When too many downloads have ended, the daemon forgets the one
-        // with the lowest rank. The document gets a higher rank than these files, so it is not forgotten
-        // before them.
+        // Some of the files may fail at once. When too many downloads have ended, the daemon forgets the
+        // download with the lowest rank. The document gets a higher rank than these files, so it is not
+        // forgotten before them.
         let failed = entries.iter().filter(|entry| entry.state.is_over()).map(|entry| entry.rank);
         done.rank = failed.max().map_or(done.rank, |rank| rank + 1);
         entries.iter_mut().for_each(|entry| entry.following = Some(done.gid));

@@ -63,7 +63,8 @@ impl Globals {
     /// Returns the options after a change by a client.
     pub(super) fn changed(&self, change: &Options) -> Globals {
         let all = change.above(&self.all);
-        // The login of a proxy that clients have set is dropped too if the user gave this proxy.
+        // If a client replaces a proxy, the login that clients have set for this proxy is dropped, even if
+        // the command line or the configuration set the proxy.
         let dropped = self.all.outside(&all);
         Globals {
             given: self.given.clone(),

@@ -1,9 +1,9 @@
 //! Removes downloads, with or without their files.
 //!
 //! Invariant: a file is deleted only if its download was removed with its files, no job writes the file any
-//! more, and the file is below an allowed folder. A finished file is deleted only if it is still the one that
-//! the download saved. There is one exception: a partial file from before a change of its download is also
-//! deleted when the download becomes complete.
+//! more, and the file is below an allowed folder. There is one exception: if a client changed a download, the
+//! partial file that the download had before the change is also deleted when the download becomes complete. A
+//! finished file is deleted only if it is still the file that the download saved.
 
 use super::changes::over;
 use super::{Changed, Effect, Notice, State};
@@ -50,7 +50,7 @@ impl State {
     /// epoch.
     ///
     /// # Errors
-    /// Returns a fault if the download has ended, or if the change cannot be saved.
+    /// Returns a fault if the download does not exist or has ended, or if the change cannot be saved.
     pub fn remove(&mut self, gid: Gid, now: u64) -> Changed<()> {
         let entry = Some(self.known(gid)?.clone()).filter(|entry| !entry.state.is_over());
         let entry =
@@ -73,7 +73,8 @@ impl State {
     /// reason is returned.
     ///
     /// # Errors
-    /// Returns a fault if the files may not be deleted, or if the change cannot be saved.
+    /// Returns a fault if the download does not exist, if the files may not be deleted, or if the change
+    /// cannot be saved.
     pub fn remove_with_files(&mut self, gid: Gid) -> Changed<Option<String>> {
         let entry = self.known(gid)?.clone();
         let stays = self.why_it_stays(&entry);
@@ -178,8 +179,8 @@ impl State {
     /// Forgets downloads that are over.
     ///
     /// # Errors
-    /// Returns a fault if one of the downloads is not over, or if the change cannot be saved. In
-    /// both cases, no download is forgotten.
+    /// Returns a fault if one of the downloads does not exist or is not over, or if the change cannot be
+    /// saved. In all these cases, no download is forgotten.
     pub fn forget(&mut self, gids: &[Gid]) -> Changed<()> {
         for &gid in gids {
             if !self.known(gid)?.state.is_over() {

@@ -50,7 +50,7 @@ pub(super) struct Beginning {
 impl State {
     /// Returns the job of the next download that may begin, and the options of its network ([`network`]). If
     /// the job of a download cannot be made, the download fails, and the next download is tried. Also returns
-    /// the effects that must follow.
+    /// the effects that must follow. `now` is the time in milliseconds since the Unix epoch.
     pub fn next(&mut self, now: u64) -> (Option<(Job, Options)>, Vec<Effect>) {
         let mut effects = Vec::new();
         while !self.stopping && self.may_begin() {
@@ -104,7 +104,8 @@ impl State {
         self.runs.values().map(|run| self.network_of(&run.made)).collect()
     }
 
-    /// Records that the download that [`State::next`] returned cannot begin, because of `fault`.
+    /// Records that the download that [`State::next`] returned cannot begin, because of `fault`. Returns the
+    /// effects that must follow. `now` is the time in milliseconds since the Unix epoch.
     pub fn refused(&mut self, fault: Fault, now: u64) -> Vec<Effect> {
         let beginning = self.beginning.take();
         let entry = beginning.and_then(|one| self.queue.get(one.made.gid).cloned());
@@ -129,7 +130,8 @@ impl State {
         Some(effect)
     }
 
-    /// Applies an event of the library, and returns the effects that must follow.
+    /// Applies an event of the library, and returns the effects that must follow. `now` is the time in
+    /// milliseconds since the Unix epoch.
     pub fn on_event(&mut self, event: &Event, now: u64) -> Vec<Effect> {
         let Some(job) = event.job else { return Vec::new() };
         let Some(run) = self.runs.get_mut(&job) else { return Vec::new() };

@@ -55,7 +55,7 @@ fn one<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, &'stat
     match (values.next(), values.next()) {
         // A value that is not ASCII is not a known host or origin.
         (value, None) => Ok(value.map(|value| value.to_str().unwrap_or("?"))),
-        _ => Err("Host, Origin and Sec-Fetch-Site may be sent only once."),
+        _ => Err("A request may have each of Host, Origin and Sec-Fetch-Site only once."),
     }
 }
 

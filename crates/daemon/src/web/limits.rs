@@ -25,7 +25,8 @@ const STRANGERS_MOST: usize = 64;
 /// take 2 MiB of memory.
 pub(super) const SMALL_BODY: u64 = 64 * 1024;
 
-/// The highest number of long bodies that are received at once.
+/// The highest number of long bodies that are received at once from clients that have not sent the secret in
+/// a header.
 const LONG_BODIES_MOST: usize = 16;
 
 /// The limits that all requests share. A place is a permit of one of the semaphores.
@@ -64,7 +65,8 @@ impl Limits {
         self.strangers.clone().try_acquire_owned().ok()
     }
 
-    /// Waits for a place to receive a long body. Returns `None` if none becomes free in the time `within`.
+    /// Waits for a place to receive a long body. Returns `None` if no place becomes free in the time
+    /// `within`.
     pub(super) async fn long_body(&self, within: Duration) -> Option<SemaphorePermit<'_>> {
         // The semaphore is never closed.
         tokio::time::timeout(within, self.long_bodies.acquire()).await.ok()?.ok()

@@ -127,7 +127,7 @@ fn refusal(path: &str, status: StatusCode, why: &'static str) -> Response {
     }
 }
 
-/// Refuses requests that must not be answered, and adds the headers that every answer has.
+/// Refuses requests that [`guard::check`] does not allow, and adds headers to each answer.
 async fn guarded(State(web): State<Web>, request: Request, next: Next) -> Response {
     let origin = request.headers().get(header::ORIGIN).cloned();
     let (mut response, origin) = match guard::check(&web.allowed, request.uri(), request.headers()) {
@@ -167,7 +167,8 @@ async fn post_json(State(web): State<Web>, body: Bytes) -> Response {
     slowed_down(&web, caller.was_refused(), response).await
 }
 
-/// Returns the response. If a call had a wrong token, the response is delayed or replaced.
+/// Returns the response. If `was_refused` is true because a call lacked the right token, the response is
+/// delayed or replaced.
 async fn slowed_down(web: &Web, was_refused: bool, response: Response) -> Response {
     match web.limits.slow_down(was_refused).await {
         true => response,
@@ -227,8 +228,8 @@ fn respond(status: u16, content_type: &'static str, body: String) -> Response {
     (status, [(header::CONTENT_TYPE, content_type)], body).into_response()
 }
 
-/// Returns true if a text is the name of a function in JavaScript, such as `jQuery.callbacks.f1`. Any other
-/// text could be a program.
+/// Returns true if a text is the name of a function in JavaScript, such as `jQuery.callbacks.f1`, and has at
+/// most [`CALLBACK_MOST`] bytes. Any other text could be a program.
 fn is_callback(name: &str) -> bool {
     let is_part = |part: &str| {
         part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$'))

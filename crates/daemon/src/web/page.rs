@@ -1,8 +1,8 @@
 //! Serves the page of the daemon. The files of the page are in `crates/daemon/page`. They are served
 //! unchanged, without a build step, so they are easy to read and to check.
 //!
-//! Invariant: the page is served to clients without the secret, so it contains no data about downloads. It
-//! sends requests only to the daemon.
+//! Invariant: clients get the page even if they do not send the secret, so the page contains no data about
+//! downloads. It sends requests only to the daemon.
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};
@@ -10,7 +10,8 @@ use axum::routing::get;
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
 
 /// The policy of the page: it may run its own scripts, use its own styles, and send requests to the daemon.
-/// No other page may show it in a frame, because such a page could lead a user to click on its buttons.
+/// No other page may show it in a frame, because the other page could lead a user to click on the buttons of
+/// this page.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                       img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

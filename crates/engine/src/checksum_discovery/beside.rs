@@ -2,13 +2,14 @@
 //!
 //! Lists are requested one after the other, strong ones before weak ones, until a list names the file and a
 //! strong digest of the file is known. If a signature is required, a signed list must name the file too.
-//! Without the requests for signatures, this needs at most ten requests for each folder in a run, one for
-//! each release in the folder, and three for each file that no strong list of the folder names. A file with a
-//! given name is looked up again with its response, so such a file needs six. These numbers do not include
-//! the requests that are repeated after a failure.
+//! Without the requests for signatures, the search needs at most ten requests for each folder in a run, one
+//! for each release in the folder, and three for each file that no strong list of the folder names. A file
+//! with a given name is looked up again with its response, so such a file needs six. These numbers do not
+//! include the requests that are repeated after a failure, or because the lists were forgotten
+//! ([`LISTS_MOST`]).
 //!
 //! Invariant: a list with weak digests is requested only if no earlier list named the file, or if a signature
-//! is required and no earlier list was signed.
+//! is required and no earlier signed list named the file.
 
 use super::{Beside, ChecksumDiscovery, OfFolder, has, last_segment, with_ending};
 use crate::fetch_text;

@@ -1,4 +1,4 @@
-//! Remembers a value that is fetched when a job first needs it. A failure is remembered for a short time.
+//! Remembers a value that is fetched when a job first needs it. A failure is remembered for a limited time.
 //!
 //! Invariant: the value is never fetched for two jobs at the same time. A wrong signature is never forgotten.
 
@@ -31,8 +31,8 @@ impl<T> Default for Fetched<T> {
 }
 
 impl<T: Clone> Fetched<T> {
-    /// Returns the value. If it is not known, `fetch` fetches it, unless an attempt failed a short time ago.
-    /// If another job is just fetching the value, waits for the result of that job.
+    /// Returns the value. If it is not known, `fetch` fetches it, unless a failure is still remembered. If
+    /// another job is fetching the value, waits for the result of that job.
     ///
     /// # Errors
     /// Returns the error of `fetch`, or of an earlier attempt.

@@ -3,8 +3,9 @@
 //!
 //! Invariant: [`Logins::ready`] returns a login only for a protection space that accepted the same login
 //! before. A nonce of such a space is never used twice with the same count. The store
-//! ([`Store`](super::Store)) sends a login without a challenge in two more cases: if the login is in a URL,
-//! or with `--auth basic`.
+//! ([`Store`](super::Store)) sends a login without a challenge in two more cases: if the login is in a URL
+//! (but not with `--auth digest`), and, with `--auth basic`, if the request goes to the origin of the given
+//! URL.
 
 use super::hash::hash;
 use downhaul_core::credentials::challenge::{self, Challenge};
@@ -17,9 +18,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use url::Url;
 
-/// The highest number of protection spaces that are remembered. There may be as many entries for refusals and
-/// for nonces without a space. If a space is no longer remembered, the next request to it is sent twice: the
-/// first response has only the challenge.
+/// The highest number of protection spaces that are remembered. It is also the highest number of remembered
+/// refusals, and of remembered nonces that belong to no space. If a space is no longer remembered, the next
+/// request to it is sent twice: the first response has only the challenge.
 const SPACES_MOST: usize = 256;
 
 /// If an origin refused a login this many times in a row, the login is not sent to this origin again. Many

@@ -67,8 +67,8 @@ pub(crate) enum After {
     Done,
     /// The request is sent once more, with this permit.
     Again(Box<Permit>),
-    /// The server requires a login (status 401), and did not accept the login or the other secret that was
-    /// sent, or no login can be sent to it. The text tells the user the reason.
+    /// The server requires a login (status 401), and did not accept the secret that was sent, or no login can
+    /// be sent to it. The text tells the user the reason.
     Refused(String),
 }
 
@@ -176,8 +176,8 @@ impl Store {
             return After::Refused(match kind {
                 SecretKind::Bearer => "the server did not accept the token of --bearer".into(),
                 SecretKind::JobHeader => {
-                    "the server did not accept the Authorization header of this file, which is one of its headers \
-                     or comes from its credentials"
+                    "the server did not accept the Authorization header that the list or the options give for \
+                     this file"
                         .into()
                 }
                 kind => format!("the server did not accept the Authorization header of {}", kind.name()),
@@ -220,8 +220,8 @@ impl Store {
     }
 
     /// Returns true if a redirect led to another origin, and the request may send a user name and a password
-    /// from the netrc file there. Only one such request is sent to a server at a time. Usually the password
-    /// is needed only once, because the server then sends a cookie that is valid for all its files.
+    /// from the netrc file to that origin. Only one such request is sent to a server at a time. Usually the
+    /// password is needed only once, because the server then sends a cookie that is valid for all its files.
     pub(crate) fn logs_in_elsewhere(&self, asking: Asking) -> bool {
         let is_netrc = |candidate: &Candidate| candidate.kind == SecretKind::Netrc;
         !asking.given.going(asking.url).is_at_home() && self.candidate(asking).as_ref().is_some_and(is_netrc)

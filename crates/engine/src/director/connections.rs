@@ -87,7 +87,7 @@ impl Connections {
         })
     }
 
-    /// Applies a change to a host, if the host is known, and traces a change of its number of connections.
+    /// Applies a change to a host, if the host is known, and traces a change of its target.
     pub(super) fn at_host<T>(&mut self, name: &str, change: impl FnOnce(&mut Host) -> T) -> Option<T> {
         let host = self.hosts.get_mut(name)?;
         let before = host.steps().last().copied();

@@ -142,7 +142,7 @@ impl Director {
         }
     }
 
-    /// Ends all jobs in progress, and all jobs of the queue. A job whose file is just getting its final name
+    /// Ends all jobs in progress, and all jobs of the queue. A job whose file is getting its final name
     /// still finishes.
     pub(super) fn stop_all(&mut self) {
         self.queue.stop();

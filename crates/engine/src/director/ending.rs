@@ -41,7 +41,7 @@ pub struct Summary {
     /// The number of files that were not complete when the run was stopped, or were not started because of a
     /// limit of the run or a failure.
     pub stopped: u64,
-    /// The number of these stopped files whose jobs had not started.
+    /// The number of files in `stopped` whose jobs had not started.
     pub unstarted: u64,
     /// The number of bytes of unfinished files that the next run can use. The partial file of an earlier run
     /// counts only if this run started its job.

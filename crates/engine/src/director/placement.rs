@@ -110,8 +110,8 @@ struct Opened {
 impl PlacementTask {
     /// Returns true if the task takes no longer than a few calls of the system.
     pub(super) fn is_quick(&self) -> bool {
-        // An existing file may be read to compute its digests, and a partial file may be examined. Both may
-        // take a long time.
+        // An existing file may be read to compute its digests or those of its chunks, and a partial file may
+        // be examined. Both may take a long time.
         let may_compare = match self.if_exists() {
             _ if self.resume() == Resume::Adopt => true,
             IfExists::Update | IfExists::Check => true,
@@ -119,7 +119,8 @@ impl PlacementTask {
             _ => false,
         };
         let compares = may_compare && self.remote.as_ref().is_some_and(|remote| !remote.digests.is_empty());
-        let reads = self.chosen.is_none() && (!self.spec.expected.is_empty() || compares);
+        let is_given = !self.spec.expected.is_empty() || self.spec.chunks.is_some();
+        let reads = self.chosen.is_none() && (is_given || compares);
         // Opening a pipe may wait for its reader.
         let waits = matches!(self.spec.destination, Destination::Stream(_));
         self.is_small() && !reads && !waits && self.closing.is_empty()
@@ -173,7 +174,7 @@ impl PlacementTask {
     fn open(&self, known: &Known) -> Result<Opened, Error> {
         let opened = self.open_at(self.chosen_path(self.begin.is_none())?, known)?;
         // Another run may have completed the file, and closed its partial file, directly before this run
-        // opened a new one. If the file is still there, the path is chosen again. The new partial file is
+        // opened a new one. If a file is at the path now, the path is chosen again. The new partial file is
         // removed.
         if opened.was_free && opened.found.is_none() && self.disk.look(&opened.path)?.is_some() {
             self.places.on_file(&opened.path);
@@ -183,9 +184,10 @@ impl PlacementTask {
         Ok(opened)
     }
 
-    /// Returns the path that was chosen before. Returns `None` if it must be chosen again: another program
-    /// may have saved a file there since its folder was read, which matters for a file with a journal. With
-    /// `looks`, any file at the path matters, because another run may have completed it.
+    /// Returns the path that was chosen before. Returns `None` if there is no such path, or if a path must be
+    /// chosen again. For a file with a journal, it is chosen again if a file has appeared at the path since
+    /// its folder was read. If `looks` is true, it is chosen again if any file is at the path, because
+    /// another run may have completed that file.
     fn chosen_path(&self, looks: bool) -> Result<Option<PathBuf>, Error> {
         match &self.chosen {
             Some(path) if looks && self.disk.look(path)?.is_some() => {

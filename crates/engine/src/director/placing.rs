@@ -216,10 +216,11 @@ struct LookTask {
 }
 
 impl LookTask {
-    /// Returns true if the work is quick, which is so unless an existing file may be read to compute its
-    /// digests.
+    /// Returns false if the work may read an existing file to compute its digests, or the digests of its
+    /// chunks. All other work is quick.
     fn is_quick(&self) -> bool {
-        self.spec.expected.is_empty() && self.remote.as_ref().is_none_or(|remote| remote.digests.is_empty())
+        let is_given = !self.spec.expected.is_empty() || self.spec.chunks.is_some();
+        !is_given && self.remote.as_ref().is_none_or(|remote| remote.digests.is_empty())
     }
 
     /// Returns true if the server does not name the file. Otherwise, the response may change the name, and a
@@ -235,7 +236,8 @@ impl LookTask {
         self.remote.is_some() || has_strong || !known.is_empty() || !known.is_unlisted
     }
 
-    /// Returns true if this error may be due to a name that only the response adds.
+    /// Returns true if this error may have occurred because a list has the file under a name that only the
+    /// response adds.
     fn may_be_due_to_name(&self, error: &Error) -> bool {
         let is_missing = match error.kind {
             ErrorKind::DigestMissing | ErrorKind::DigestUnlisted => true,
@@ -283,5 +285,71 @@ impl LookTask {
             place => place,
         };
         Ok(Looked { path, place, is_final })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::Disk;
+    use crate::disk::file::ReadOnlyFiles;
+    use crate::space::Space;
+    use downhaul_core::dedup::Dedup;
+    use downhaul_core::digest::Algorithm;
+    use downhaul_core::job::ChunkHashes;
+    use std::path::Path;
+    use tokio::sync::mpsc;
+    use url::Url;
+
+    /// Returns whether the task that looks at the path of a file counts as quick, and whether the task that
+    /// opens its partial file does.
+    fn are_quick(spec: Job) -> (bool, bool) {
+        let (job, spec, settings) = (JobId::new(1), Arc::new(spec), Arc::new(Settings::default()));
+        let disk: Arc<dyn Disk> = Arc::new(ReadOnlyFiles);
+        let places = Arc::new(Places::new(settings.clone(), disk.clone()));
+        let duplicates = Arc::new(Duplicates::new(Dedup::Off, Path::new(""), disk.clone()));
+        let look = LookTask {
+            job,
+            spec: spec.clone(),
+            identity: Identity::default(),
+            demands: Demands::default(),
+            remote: None,
+            seeks_facts: false,
+            settings: settings.clone(),
+            places: places.clone(),
+            duplicates: duplicates.clone(),
+        };
+        let place = PlacementTask {
+            job,
+            spec,
+            identity: Identity::default(),
+            demands: Demands::default(),
+            algorithms: Vec::new(),
+            size: None,
+            stated: None,
+            chosen: None,
+            remote: None,
+            begin: Some(Begin { journal: None, keep: false }),
+            whole: None,
+            is_preview: false,
+            lock_waits: 0,
+            settings,
+            places,
+            disk,
+            duplicates,
+            space: Arc::new(Space::new(false)),
+            closing: Arc::default(),
+            reports: mpsc::unbounded_channel().0,
+        };
+        (look.is_quick(), place.is_quick())
+    }
+
+    #[test]
+    fn a_task_that_may_compare_the_chunks_of_an_existing_file_does_not_count_as_quick() {
+        let mut spec = Job::new(Url::parse("https://h.example/f").expect("a URL"));
+        assert_eq!(are_quick(spec.clone()), (true, true));
+        let (algorithm, digests, from) = (Algorithm::Sha256, Vec::new(), "a list".into());
+        spec.chunks = Some(ChunkHashes { length: 1, algorithm, digests, from });
+        assert_eq!(are_quick(spec), (false, false));
     }
 }

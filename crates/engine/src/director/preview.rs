@@ -155,8 +155,8 @@ impl Director {
         }
     }
 
-    /// Removes a job that would be downloaded. The name of its file stays reserved, and the disk space for
-    /// the file stays counted.
+    /// Removes a job that would be downloaded. The name of its file stays reserved if another job may have
+    /// the same name. The disk space for the file stays counted.
     fn forget_planned(&mut self, id: JobId) {
         let Some(running) = self.running.get_mut(&id) else { return };
         if let Some(file) = running.file_mut() {

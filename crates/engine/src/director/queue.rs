@@ -121,12 +121,12 @@ impl Queue {
         self.waiting.first_key_value().filter(|_| self.has_next()).map(|((_, id), job)| (*id, &**job))
     }
 
-    /// Returns the number of jobs in the queue that are not paused one by one.
+    /// Returns the number of jobs in the queue. Jobs that were paused one by one do not count.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Removes the first job that is not paused one by one, and returns it.
+    /// Removes the first job of the queue, and returns it. Leaves out jobs that were paused one by one.
     pub(super) fn pop(&mut self) -> Option<(JobId, Box<Job>)> {
         self.waiting.pop_first().map(|((_, id), job)| (id, job))
     }

@@ -1,7 +1,7 @@
 //! Handles the reports of workers and of blocking tasks.
 //!
-//! Invariant: a report about a job that has ended changes nothing, with one exception. A partial file that
-//! was opened after the end of its job is closed, and is removed if the job was removed together with it.
+//! Invariant: a report about a job that has ended concerns only the partial file of the job. If this file was
+//! opened after the end of the job, it is closed, and is removed if the job was removed together with it.
 
 use super::Director;
 use super::job_facts::name_of;

@@ -40,7 +40,7 @@ pub(super) struct Running {
     pub(super) limits: Limits,
     /// True if the partial file is deleted when the job ends unfinished, even if a later run could resume it.
     pub(super) discard: bool,
-    /// True if the job could use another connection and could not open one.
+    /// True if the job could use a first or a further connection, and could not open it.
     pub(super) wants_more: bool,
     pub(super) sources: Vec<Arc<dyn Source>>,
     /// The workers. Unless a partial file is continued, the first worker starts before there is a partial
@@ -95,11 +95,11 @@ pub(super) enum Stage {
 /// Facts that are known before there is a partial file.
 #[derive(Default)]
 pub(super) struct Placing {
-    /// The facts about the file from checksum lists and signatures, once they have arrived.
+    /// The facts about the file from checksum lists, signatures and documents, once they have arrived.
     pub(super) known: Option<Known>,
     /// The final path, if it was already chosen.
     pub(super) path: Option<PathBuf>,
-    /// True once the partial file is being opened.
+    /// True while the partial file is being opened.
     pub(super) is_opening: bool,
     /// The size of the server's file in bytes, if a response about the existing file has stated it.
     pub(super) size: Option<u64>,
@@ -121,11 +121,12 @@ pub(super) struct OpenFile {
     pub(super) verifier: Option<Verifier>,
     /// The task that compares the bytes of an earlier run with the journal.
     pub(super) checker: Option<AbortHandle>,
-    /// The modification time of the file in the last accepted response.
+    /// The modification time of the file in the last accepted response that states one.
     pub(super) modified: Option<SystemTime>,
     /// The signature of the file itself, if there is one. It is not the signature of a checksum list.
     pub(super) signature: Option<Arc<Signature>>,
-    /// The time when the first response for this partial file was accepted.
+    /// The time when the first response for this partial file was accepted. If the threads for small files
+    /// received this response, the time when it arrived.
     pub(super) came: Option<Duration>,
 }
 
@@ -236,7 +237,7 @@ impl Running {
     }
 
     /// Returns the facts about the file from checksum lists, signatures and documents, if they have arrived.
-    /// After the partial file was opened, no facts are returned.
+    /// After the partial file was opened, the result has no facts, because they are not needed any more.
     pub(super) fn known(&self) -> Option<Known> {
         match &self.stage {
             Stage::Placing(placing) => placing.known.clone(),

@@ -124,8 +124,8 @@ impl Director {
     }
 
     /// Returns true if the active jobs would reach the limit of `--max-total` according to the sizes in the
-    /// list. Then no job starts until the responses show how many bytes the active jobs still need. The limit
-    /// itself does not count sizes from a list, because some of the files may exist already.
+    /// list. If so, no job starts until the responses show how many bytes the active jobs still need. The
+    /// limit itself does not count sizes from a list, because some of the files may exist already.
     fn may_reach_max_total(&self) -> bool {
         let Some(most) = self.settings.limits.max_total else { return false };
         let expected = |one: &Running| match one.plan.size() {

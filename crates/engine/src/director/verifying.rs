@@ -1,5 +1,5 @@
-//! Verifies written bytes (those of an earlier run, chunks, whole files, signatures), and gives a file its
-//! final name.
+//! Verifies written bytes: compares them with the journal of an earlier run, and with the digests of chunks
+//! and of the whole file, and verifies signatures. Also gives a file its final name.
 //!
 //! Invariant: each state of the partial file has a number. Each check of claims or of a chunk, and each
 //! discard, has the number of the current state. Its result has the same number, so that the plan can ignore
@@ -201,7 +201,8 @@ fn made_from(
 }
 
 /// Returns the options for publishing a file of this size. `from` has the origin of the file, and the
-/// validator that this origin stated. `modified` is the modification time in the last accepted response.
+/// validator that this origin stated. `modified` is the modification time in the last accepted response that
+/// states one.
 pub(crate) fn publishing(
     settings: &Settings,
     spec: &Job,

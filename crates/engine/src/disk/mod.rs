@@ -91,8 +91,7 @@ pub trait Disk: Send + std::marker::Sync {
         false
     }
 
-    /// Returns the name of the tool that left the file at this path unfinished, if a control file of that
-    /// tool is beside the file.
+    /// Returns the name of the tool that left this file unfinished, if its control file is beside the file.
     fn unfinished_by(&self, _path: &Path) -> Option<&'static str> {
         None
     }
@@ -245,7 +244,8 @@ pub struct Attach {
 /// The bytes that a run can continue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// The partial file is a copy of the file under the final name, with this length in bytes.
+    /// The partial file is a copy of the file under the final name. An interrupted repair may have changed
+    /// the copy. The number is the length of the copy in bytes.
     Whole(u64),
     /// An earlier run left a journal with this content.
     Journal(Vec<u8>),
@@ -260,7 +260,7 @@ pub struct Beginning<'a> {
     pub journal: Option<&'a [u8]>,
     /// True if the bytes that the file already has are kept.
     pub keep: bool,
-    /// The final size, if known.
+    /// The final size in bytes, if it is known.
     pub size: Option<u64>,
     /// The digests to compute, if bytes cannot be read back later.
     pub algorithms: &'a [Algorithm],
@@ -281,17 +281,17 @@ pub trait Part: Send + std::marker::Sync {
 
     /// Writes `data` from `offset` on. Only the first write of a byte in this generation is used, so bytes
     /// that were written before are not changed. Returns true if all of `data` was written and none of it had
-    /// been written before. An output that is written in order always returns true. `end` is the end of the
-    /// writer's segment. Bytes beyond it are not written to a file. The value 0 means that the writer was
-    /// dropped and must not write any more.
+    /// been written before. An output that is written in order always returns true. `end` is the offset at
+    /// which the writer's segment ends. Bytes beyond it are not written to a file. The value 0 means that the
+    /// writer was dropped and must not write any more.
     ///
     /// # Errors
-    /// Returns `disk.failed` if the writer was dropped, or if the file was started again or has its final
-    /// name. An output that is written in order returns `output.started` in these cases, and also after a
-    /// write that failed. It returns `output.closed` if its reader is gone, and `output.binary` if binary
-    /// data would be written to a terminal. Returns `resume.damaged` if the bytes differ from those at the
-    /// end of an adopted file. Otherwise returns the error of the system. Any part of `data` may have been
-    /// written then.
+    /// Returns `disk.failed` if the writer was dropped, or if the file was started again, was removed or has
+    /// its final name. An output that is written in order returns `output.started` in these cases, and also
+    /// after a write that failed. It returns `output.closed` if its reader is gone, and `output.binary` if
+    /// binary data would be written to a terminal. Returns `resume.damaged` if the bytes differ from those at
+    /// the end of an adopted file. Otherwise returns the error of the system. After an error, any part of
+    /// `data` may have been written.
     fn write_at(
         &self,
         generation: Generation,
@@ -303,14 +303,14 @@ pub trait Part: Send + std::marker::Sync {
     /// Adds entries to the journal, if there is one.
     ///
     /// # Errors
-    /// Returns an error if the file was started again or has its final name, or the error of the system.
+    /// Returns an error of the system, or an error if the file was started again, removed or renamed.
     fn append_to_journal(&self, generation: Generation, entries: &[u8]) -> Result<(), Error>;
 
     /// Marks these bytes as not written, so that the next write replaces them. Returns false if bytes cannot
     /// be taken back.
     ///
     /// # Errors
-    /// Returns an error if the file was started again or has its final name.
+    /// Returns an error if the file was started again, was removed or has its final name.
     fn void(&self, generation: Generation, range: Range<u64>) -> Result<bool, Error>;
 
     /// Replaces the journal in one step.
@@ -319,8 +319,8 @@ pub trait Part: Send + std::marker::Sync {
     /// Returns the error of the system.
     fn rewrite_journal(&self, journal: &[u8]) -> Result<(), Error>;
 
-    /// Reads bytes back. Returns how many were read. If these are fewer than the buffer holds, no further
-    /// bytes can be read back.
+    /// Reads bytes back, from `offset` on. Returns how many were read. If these are fewer than the buffer
+    /// holds, no further bytes can be read back.
     ///
     /// # Errors
     /// Returns the error of the system.
@@ -340,10 +340,10 @@ pub trait Part: Send + std::marker::Sync {
     /// Gives the file its final name, in one step.
     ///
     /// # Errors
-    /// Returns `file.exists` if an existing file must not be replaced, `resume.damaged` if the new file does
-    /// not continue the existing one ([`Publishing::continues`]), and `disk.failed` if another program
-    /// changed the partial file. An output that is written in order returns `output.started` if the number of
-    /// its bytes is not [`Publishing::size`]. Otherwise returns the error of the system.
+    /// Returns `file.exists` if an existing file must not be replaced, `resume.damaged` or `resume.refused`
+    /// if the new file cannot be shown to continue it ([`Publishing::continues`]), and `disk.failed` if
+    /// another program changed the partial file. An output that is written in order returns `output.started`
+    /// if the number of its bytes is not [`Publishing::size`]. Otherwise returns the error of the system.
     fn publish(&self, target: &Path, how: Publishing) -> Result<(), Error>;
 
     /// Removes the file and its journal, as far as possible.

@@ -67,7 +67,7 @@ pub(super) fn create_nameless(folder: &Path) -> io::Result<File> {
     }
 }
 
-/// Gives a file without a name its name, unless there is a file at the path.
+/// Gives a file without a name its name. Returns an error if there is a file at the path already.
 pub(super) fn give_name(file: &File, path: &Path) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
@@ -303,7 +303,7 @@ pub(super) fn write_all_at(file: &File, mut offset: u64, data: &[Bytes]) -> io::
     Ok(())
 }
 
-/// Renames a file, unless there is one at `to`.
+/// Renames a file. Returns the error `AlreadyExists` if there is a file at `to`.
 pub(super) fn rename_if_free(from: &Path, to: &Path) -> io::Result<()> {
     #[cfg(any(target_os = "linux", target_os = "macos"))]
     {
@@ -321,7 +321,7 @@ pub(super) fn rename_if_free(from: &Path, to: &Path) -> io::Result<()> {
         }
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Err(e),
         // The file system has no hard links either (FAT). So this code first checks that the path is free,
-        // and then renames the file. Another program may create a file in between.
+        // and then renames the file. Another program may create a file between these two steps.
         Err(_) if std::fs::symlink_metadata(to).is_ok() => Err(io::ErrorKind::AlreadyExists.into()),
         Err(_) => super::file::rename(from, to),
     }

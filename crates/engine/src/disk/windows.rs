@@ -1,8 +1,8 @@
 //! Makes the calls to the disk that differ between systems, for Windows.
 //!
 //! std opens files so that other programs may read, write, rename and delete them while they are open. The
-//! features that std does not offer are missing here: extended attributes, files without a name, the free
-//! space, and reserved space.
+//! features that std does not offer are missing here: extended attributes, files without a name, shared
+//! blocks, the free space, and reserved space.
 
 use bytes::Bytes;
 use downhaul_core::name::refused_by_windows;
@@ -126,7 +126,7 @@ pub(super) fn read_at(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result
     file.seek_read(buffer, offset)
 }
 
-/// Returns how many bytes of the disk a file occupies.
+/// Returns the length of a file, because std does not report how many bytes of the disk the file occupies.
 pub(super) fn occupied(meta: &Metadata) -> u64 {
     meta.len()
 }
@@ -215,7 +215,7 @@ pub(super) fn write_all_at(file: &File, mut offset: u64, data: &[Bytes]) -> io::
     Ok(())
 }
 
-/// Renames a file, unless there is one at `to`.
+/// Renames a file. Fails if there is a file at `to` already.
 pub(super) fn rename_if_free(from: &Path, to: &Path) -> io::Result<()> {
     match std::fs::hard_link(from, to) {
         Ok(()) => {

@@ -2,8 +2,8 @@
 //!
 //! Invariant: except with `skip`, an existing file counts as the wanted one only because of a given digest,
 //! signature or chunk hashes, a record in an extended attribute, or a comparison with the file on the server.
-//! With `skip`, an existing file is kept, unless files are verified in this run and it does not match a given
-//! digest, signature, size or chunk hashes, or a strong digest is required and none is known.
+//! With `skip`, an existing file is kept, continued or repaired, unless a required strong digest is unknown,
+//! or this run verifies files and the file does not match a given digest, signature, size or chunk hashes.
 
 use super::matching::{Verified, digest_missing, is_other_content, stays, stays_verified};
 use super::{Places, Wanted};
@@ -24,7 +24,7 @@ const ONLY_GET: &str = "only a file that a plain GET downloads can be compared w
 impl Places {
     /// Returns what to do with a path. The path may be free, the existing file may be kept, or the response
     /// to a request must decide. With [`Resume::Adopt`] and [`Resume::AdoptMarked`], an unfinished file is
-    /// continued. It is replaced when the new file is complete.
+    /// continued in a partial file. The unfinished file is replaced when the partial file is complete.
     pub(super) fn look(&self, path: PathBuf, wanted: &Wanted<'_>) -> Result<(PathBuf, Place), Error> {
         let there = match self.was_free(&path, wanted.identity) {
             true => None,
@@ -99,14 +99,14 @@ impl Places {
     }
 
     /// Decides if an existing file is complete (`--continue`). A complete file has a record of a finished
-    /// download, matches a given digest or signature, or has the size of the server's file and seems to lack
-    /// no bytes. For a file with such a record or size, `--if-exists` decides as it does without
-    /// `--continue`, but `overwrite` decides as `update` does. Returns `None` if the file is continued, or if
-    /// it is replaced. If there is no response yet and one is needed, returns [`Place::Ask`].
+    /// download, matches a given digest, signature or chunk hashes, or has the size of the server's file and
+    /// seems to lack no bytes. For a file with such a record or size, `--if-exists` decides as it does
+    /// without `--continue`, but `overwrite` decides as `update` does. Returns `None` if the file is
+    /// continued or replaced. If there is no response yet and one is needed, returns [`Place::Ask`].
     ///
     /// # Errors
-    /// Returns the errors of `--if-exists check` if the existing file is complete. Returns the error of the
-    /// disk if the file cannot be read.
+    /// Returns the errors of [`Places::check`] or [`Places::update`] if one of these functions decides.
+    /// Returns the error of the disk if the file cannot be read.
     fn continued(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
         let (size, is_finished) = (there.file.size, there.file.is_finished());
         if size == 0 || (!is_finished && self.disk.unfinished_by(path).is_some()) {
@@ -159,9 +159,9 @@ impl Places {
         }
     }
 
-    /// Keeps the existing file if it matches what is known without a response, or if nothing is known
-    /// (`--if-exists skip`). If a strong digest is required and none is known, the file is compared with the
-    /// digests in the response. If there is no response yet, returns [`Place::Ask`].
+    /// Keeps the existing file if it matches what is known without a response, if nothing is known, or if
+    /// nothing is verified in this run (`--if-exists skip`). If a strong digest is required and none is
+    /// known, the file is compared with the digests in the response. Before it, returns [`Place::Ask`].
     ///
     /// # Errors
     /// Returns `digest.missing` if a strong digest is required and none is known. Returns `digest.mismatch`
@@ -188,10 +188,11 @@ impl Places {
     /// comparison, returns [`Place::Ask`].
     ///
     /// # Errors
-    /// Returns `file.exists` if the existing file is a different one, or if the files cannot be compared.
-    /// Returns `digest.missing` if a strong digest is required and none is known. Returns `digest.mismatch`
-    /// or `signature.wrong` if the file does not match. Returns `content.*` if the file is a web page or a
-    /// pointer in place of data. Returns the error of the disk if the file cannot be read.
+    /// Returns `file.exists` if the existing file is a different file, if another tool has not finished it,
+    /// or if it cannot be compared with the server's file. Returns `digest.missing` if a strong digest is
+    /// required and none is known. Returns `digest.mismatch` or `signature.wrong` if the file does not match.
+    /// Returns `content.*` if the file is a web page or a pointer in place of data. Returns the error of the
+    /// disk if the file cannot be read.
     fn check(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Place, Error> {
         let exists = |why: String| Err(Error::new(ErrorKind::FileExists, path.to_string_lossy(), why));
         let verified = self.verify_given(path, there, wanted)?;
@@ -253,21 +254,22 @@ impl Places {
 
     /// Keeps the existing file if it matches a given digest, signature or chunk hashes, or if the server's
     /// file is the same. Returns `None` if the file must be fetched, because the existing file is different,
-    /// or because nothing shows that both are the same. An equal size alone is not enough. If there is no
-    /// response yet, this may return [`Place::Ask`].
+    /// because nothing shows that both are the same (an equal size alone is not enough), or because a
+    /// required strong digest is unknown. May return [`Place::Ask`] if there is no response yet.
     ///
     /// # Errors
     /// Returns `content.*` if the file seems to be up to date, and is a web page or a pointer in place of
     /// data. Returns the error of the disk if the file cannot be read.
     fn update(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
+        let is_weak = self.lacks_digest(wanted, &[]);
         match self.verify_given(path, there, wanted) {
-            Ok(Some(verified)) => return Ok(Some(verified.stays(path, there, "is up to date"))),
+            Ok(Some(verified)) if !is_weak => return Ok(Some(verified.stays(path, there, "is up to date"))),
             // The existing file does not match, but the server may have a newer file that matches the given
             // digest.
             Err(error) if is_other_content(error.kind) => return Ok(None),
             other => other?,
         };
-        if self.lacks_digest(wanted, &[]) || self.disk.unfinished_by(path).is_some() {
+        if is_weak || self.disk.unfinished_by(path).is_some() {
             return Ok(None);
         }
         let up_to_date = |digests| Some(stays_verified(path, there, "is up to date", digests));
@@ -312,8 +314,7 @@ impl Places {
         if let identity::Recognised::Ours(record) = there.file.recognise(&wanted.identity.origins)
             && record.validator != Validator::Unknown
         {
-            // The request contained this validator. A server that ignores conditions states the same
-            // validator again if its file is the same.
+            // If the file is the same, the server states the same validator again, with any request.
             return record.validator == remote.validator;
         }
         // HTTP dates have whole seconds.
@@ -342,7 +343,7 @@ impl Places {
         wanted: &Wanted<'_>,
         remote: &Remote,
     ) -> Option<&'static str> {
-        // A server often computes the response to another request than a plain GET.
+        // A server often computes the response to a request that is not a plain GET.
         if wanted.spec.sends.is_some() {
             return Some(ONLY_GET);
         }
@@ -350,7 +351,7 @@ impl Places {
         let named_by_url = self.paths.wished(wanted.spec).as_deref() == Some(path);
         if there.file.record.is_none() && !named_by_url && self.is_one_of_several(wanted.spec) {
             return Some(
-                "the files of several URLs may have this name, and nothing shows which of them this file is",
+                "the files of several URLs may have this name, and nothing shows from which of these URLs this file came",
             );
         }
         // Two users often get different files of the same size.
@@ -361,10 +362,9 @@ impl Places {
             return (here != server).then_some("the server's file has another entity tag");
         }
         let seconds = |at: Option<SystemTime>| at.map(identity::seconds);
-        let is_same_date =
-            remote.modified.is_some() && seconds(remote.modified) == seconds(there.file.modified);
+        let same_date = remote.modified.is_some() && seconds(remote.modified) == seconds(there.file.modified);
         let is_same_version = record.validator != Validator::Unknown && record.validator == remote.validator;
-        (!is_same_date && !is_same_version).then_some(
+        (!same_date && !is_same_version).then_some(
             "it was downloaded with another login or signature, and nothing shows that the server's file is the same",
         )
     }

@@ -1,5 +1,5 @@
-//! Remembers which names a folder contained when the first file of the run was placed there. Reading a folder
-//! once replaces three checks for each file.
+//! Remembers which names a folder contained when the run read the folder. Reading a folder once replaces
+//! three checks for each file.
 //!
 //! Invariant: a path that is reported as free was free when its folder was read, and no job has found another
 //! run or a file at the path since then. If a file appears there later, publishing the new file fails, unless
@@ -28,8 +28,9 @@ const TAG_MOST: usize = 17;
 /// list.
 const FOLDERS_MOST: usize = 256;
 
-/// After this many numbers that are not in use, no higher number is looked for in containers. The files that
-/// were in progress when a run was stopped have such numbers, and `-j auto` downloads up to 64 at a time.
+/// After this many numbers in a row that are not in use, no higher number is looked for in containers. The
+/// files that were in progress when a run was stopped have such numbers, and `-j auto` downloads up to 64
+/// files at a time.
 const GAP_MOST: u32 = 64;
 
 pub(super) struct Folders {
@@ -90,8 +91,8 @@ impl Folders {
             return true;
         }
         let name = name.to_string_lossy();
-        // The partial file and the journal of a file with such a long name have other names, which are not
-        // checked here.
+        // If a name is too long for a tag and an ending, the partial file and the journal have other names,
+        // which are not checked here.
         name.len() + TAG_MOST + NEW_JOURNAL.len() < LONGEST && !names.contains(&self.hash(&name))
     }
 
@@ -135,15 +136,19 @@ impl Folders {
     /// because this may read the folder.
     pub(super) fn numbers_of_tagged(&self, base: &Path, identity: &Identity) -> Vec<u32> {
         let (Some(folder), Some(name)) = (base.parent(), base.file_name()) else { return Vec::new() };
-        if self.disk.is_free(base, identity).is_some() {
-            return Vec::new();
-        }
         let seen = self.seen_in(folder);
         if seen.tagged.is_empty() {
             return Vec::new();
         }
         let key = self.hash(&format!("{}.{}", name.to_string_lossy(), identity.tag()));
         seen.tagged.get(&key).cloned().unwrap_or_default()
+    }
+
+    /// Returns true if there were partial files with a tag when the folder of a path was read. This reads
+    /// nothing from the disk.
+    pub(super) fn has_tagged(&self, path: &Path) -> bool {
+        let folder = path.parent().and_then(|folder| self.seen().get(folder.as_os_str()).cloned());
+        folder.is_some_and(|seen| !seen.tagged.is_empty())
     }
 
     /// Reads the folder of a path, if it was not read yet. Blocks the thread.
@@ -209,7 +214,8 @@ impl Folders {
 }
 
 /// Returns this name, and if it is the name of a partial file or a journal, also the names of the files to
-/// which the partial file or the journal may belong: the name without the ending, and without a tag too.
+/// which the partial file or the journal may belong: the name without the ending, and the name without the
+/// tag and the ending.
 fn files_of(name: &str) -> impl Iterator<Item = &str> {
     let file = name.strip_suffix(PART).or_else(|| name.strip_suffix(JOURNAL));
     let untagged = file.and_then(|file| file.rsplit_once('.')).map(|(file, _)| file);

@@ -90,7 +90,7 @@ impl JobPaths {
     }
 
     /// Returns a hash of what a job downloads. If two jobs have the same hash and the same name, only the
-    /// first one downloads the file.
+    /// first job downloads the file.
     fn what(&self, spec: &Job) -> u64 {
         let urls: Vec<&str> = spec.urls.iter().map(url::Url::as_str).collect();
         let digests: Vec<String> = spec.expected.iter().map(|one| one.digest.to_string()).collect();

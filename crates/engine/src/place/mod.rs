@@ -63,7 +63,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) identity: &'a Identity,
     /// The facts from the server, if there was a response.
     pub(crate) remote: Option<&'a Remote>,
-    /// The facts from checksum lists and signatures.
+    /// The facts from checksum lists, signatures and documents.
     pub(crate) known: &'a Known,
 }
 
@@ -195,8 +195,9 @@ impl Places {
     }
 
     /// Returns the path that was reserved for a job. Returns `None` if the response or the options may give
-    /// the file another path, if the path is not known to be free, or if there is a note for the user about
-    /// the name. Reads nothing from the disk.
+    /// the file another path, if the path is not known to be free, if a killed run left a partial file of
+    /// this job under another number, or if there is a note for the user about the name. If the folder was
+    /// read before, this reads nothing from the disk.
     pub(crate) fn reserved_and_free(&self, wanted: &Wanted<'_>) -> Option<PathBuf> {
         let Wanted { job, spec, remote, identity, .. } = wanted;
         let reserved = self.paths.taken.of(*job)?;
@@ -206,10 +207,15 @@ impl Places {
             is_reserved.then_some(())?;
         }
         let may_rename = self.settings.if_exists_of(spec) == IfExists::Rename;
-        (!may_rename && self.was_free(&reserved, identity)).then_some(reserved)
+        let is_free = !may_rename && self.was_free(&reserved, identity);
+        let has_left = || {
+            let wished = self.paths.wished(spec).filter(|_| self.folders.has_tagged(&reserved));
+            wished.is_some_and(|wished| !self.tagged(wanted, &wished).is_empty())
+        };
+        (is_free && !has_left()).then_some(reserved)
     }
 
-    /// Returns the path that the file of a job gets. Reserves it, if it is another path than the one that was
+    /// Returns the path that the file of a job gets. Reserves this path, if it differs from the path that was
     /// reserved when the job was queued.
     fn path_for(&self, wanted: &Wanted<'_>) -> Result<PathBuf, Error> {
         let Wanted { job, spec, remote, .. } = wanted;
@@ -220,8 +226,9 @@ impl Places {
             .and_then(|remote| self.paths.named(spec, Some(remote)));
         let by_url = self.settings.naming.name_of_url(spec).map(|name| self.paths.at(spec, &name));
         let base = said.filter(|said| Some(said) != by_url.as_ref());
-        if spec.destination == Destination::Server {
-            self.remove_useless(wanted, base.as_ref().or(by_url.as_ref()).unwrap_or(&wished));
+        // An earlier run may have been killed after it gave the file another number.
+        for path in self.tagged(wanted, base.as_ref().unwrap_or(&wished)) {
+            self.disk.tidy(&path, wanted.identity);
         }
         if self.settings.if_exists_of(spec) == IfExists::Rename {
             let base = base.unwrap_or(wished);
@@ -234,8 +241,8 @@ impl Places {
         {
             return Ok(reserved);
         }
-        // With `--if-exists error`, an existing file fails the job, unless it is from another URL and the run
-        // has several files.
+        // With `--if-exists error`, an existing file fails the job. There is one exception: the server gave
+        // the name, the existing file is from another URL, and the run has several files.
         let fails = self.settings.if_exists_of(spec) == IfExists::Error;
         if let Some(own) = self.own(wanted, base.as_ref().or(by_url.as_ref()).unwrap_or(&wished))? {
             return Ok(own);
@@ -283,12 +290,11 @@ impl Places {
         self.was_free(path, wanted.identity)
     }
 
-    /// Removes the partial files of this job that cannot be resumed, whatever number their names have. An
-    /// earlier run may have been killed after it gave the file another number.
-    fn remove_useless(&self, wanted: &Wanted<'_>, base: &Path) {
-        for n in self.folders.numbers_of_tagged(base, wanted.identity) {
-            self.disk.tidy(&numbered(base, n, self.settings.naming.numbers), wanted.identity);
-        }
+    /// Returns the paths for which an earlier run left a partial file with the tag of this job. They have the
+    /// name of `base`, with any number or without one.
+    fn tagged(&self, wanted: &Wanted<'_>, base: &Path) -> Vec<PathBuf> {
+        let numbers = self.folders.numbers_of_tagged(base, wanted.identity);
+        numbers.into_iter().map(|n| numbered(base, n, self.settings.naming.numbers)).collect()
     }
 
     /// Returns the path at which an earlier run saved the finished or unfinished file of this job. The name
@@ -359,8 +365,8 @@ impl Places {
     }
 
     /// Returns true if there is a partial file that this job may continue. With [`Resume::Adopt`] and
-    /// [`Resume::Repair`], this is not examined, and true is returned. With [`Resume::AdoptMarked`], the
-    /// same is true for a file with a control file of aria2.
+    /// [`Resume::Repair`], this is not examined, and true is returned. With [`Resume::AdoptMarked`], true is
+    /// also returned for a file with a control file of aria2.
     fn has_left(&self, path: &Path, spec: &Job, identity: &Identity) -> bool {
         match self.settings.resume_of(spec) {
             Resume::Forget => false,

@@ -1,4 +1,4 @@
-//! [`RunNames`]: finds the names that the files of a run get before the first response, without running it.
+//! [`RunNames`]: finds the names that the files of a run get before the first response, without a session.
 
 use super::job_paths::JobPaths;
 use super::taken::Reserved;

@@ -5,8 +5,8 @@
 //! on the order of the input. If servers give the same name, the numbers depend on the order of the
 //! responses. No file has the path of a folder that another file needs. If the name of the later one of these
 //! two files may change, the name of this file or of its folder gets a number. The paths of a job that has
-//! ended are free again with [`releases_names`](downhaul_core::settings::Settings::releases_names). The first
-//! path of such a job is also free again if no other job of the list can have it.
+//! ended are free again with [`releases_names`](downhaul_core::settings::Settings::releases_names). Without
+//! this setting, only its first path is free again, if no other job of the list can have it.
 
 use super::hashes::Hashes;
 use downhaul_core::event::JobId;
@@ -56,8 +56,8 @@ struct Names {
     /// above it are here too. The number of a folder counts the files at reserved paths and the folders of
     /// this map that are directly in it.
     folders: HashMap<u64, u32>,
-    /// The number in the name of each download whose name got one. The key is a pair: the hash of its path
-    /// without the number, and the hash of the download.
+    /// The number in the name of each download whose name got a number. The key is a pair: the hash of its
+    /// path without the number, and the hash of the download.
     numbered: HashMap<(u64, u64), u32>,
     /// The keys in `numbered` of jobs that have not ended.
     number_of: HashMap<JobId, (u64, u64)>,
@@ -66,13 +66,13 @@ struct Names {
     /// The paths of jobs that have not ended. The first path of each job was reserved when the job was
     /// queued.
     by: HashMap<JobId, Vec<PathBuf>>,
-    /// The jobs whose first paths are forgotten when they end.
+    /// The jobs whose first paths are forgotten when the jobs end.
     forgotten: HashSet<JobId>,
     /// True if the path of a job that ended was forgotten. The jobs of [`ReservedPaths::forget`] do not
     /// count.
     has_forgotten: bool,
-    /// True if there was a reserved path, or a folder of one, whose name has one of the [`ENDINGS`]. Only
-    /// such a path can be equal to the path of a side file.
+    /// True if there was a reserved path, or a folder of a reserved path, whose name has one of the
+    /// [`ENDINGS`]. Only such a path can be equal to the path of a side file.
     has_endings: bool,
     last: LastFolder,
 }
@@ -110,8 +110,8 @@ impl ReservedPaths {
         taken
     }
 
-    /// Reserves a path for a job. `what` is a hash of what the job downloads. If the path is not free, and
-    /// `may_change` is true, the name gets the next free number.
+    /// Reserves a path for a job, unless an earlier job downloads the same file. `what` is a hash of what the
+    /// job downloads. If the path is not free, and `may_change` is true, the name gets the next free number.
     pub(super) fn reserve(&self, job: JobId, wished: &Path, what: u64, may_change: bool) -> Reserved {
         let mut names = self.names();
         let has_folders = self.has_folders(&mut names, wished);
@@ -279,7 +279,7 @@ impl ReservedPaths {
         }
     }
 
-    /// Returns true if no folder of a path is a file of this run, or a side file of one.
+    /// Returns true if no folder of a path has the path of a file of this run, or of its side files.
     fn has_folders(&self, names: &mut Names, path: &Path) -> bool {
         for folder in path.ancestors().skip(1) {
             let hash = self.look_up(names, folder);
@@ -293,7 +293,7 @@ impl ReservedPaths {
         true
     }
 
-    /// Makes this folder the one that was looked up last, and returns the hash of its key.
+    /// Records that this folder was looked up last, and returns the hash of its key.
     fn look_up(&self, names: &mut Names, folder: &Path) -> u64 {
         if names.last.key.is_empty() || names.last.path.as_os_str() != folder.as_os_str() {
             let key = self.full_key(folder);
@@ -384,7 +384,7 @@ fn has_ending(key: &str) -> bool {
     ENDINGS.iter().any(|ending| key.ends_with(ending))
 }
 
-/// Returns a name such as `name (1).ext` for 1, and the name itself for 0.
+/// Returns `base` with the number `n` in its name, such as `name (1).ext`. For 0, returns `base` itself.
 pub(super) fn numbered(base: &Path, n: u32, form: NumberForm) -> PathBuf {
     if n == 0 {
         return base.to_path_buf();
@@ -545,7 +545,7 @@ mod tests {
         let (one, two, path) = (JobId::new(1), JobId::new(2), Path::new("a"));
         assert_eq!(taken.reserve(one, path, 11, false), Reserved::Path);
         taken.forget(one);
-        // The path of the server was being chosen when the job was removed.
+        // The job was removed while a path with the server's name for the file was being chosen.
         assert!(taken.take(one, Path::new("b")));
         assert_eq!(taken.reserve(two, path, 11, false), Reserved::Path);
         assert!(taken.take(two, Path::new("b")) && !taken.has_several());

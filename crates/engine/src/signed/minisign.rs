@@ -22,7 +22,7 @@ pub(super) fn read(key: &Key, text: &[u8], at: &str) -> Result<Signature, Error>
     let wrong = |why: &str| Error::new(ErrorKind::SignatureWrong, at, why);
     let signature = Signature::read(text).map_err(wrong)?;
     if !key.made(&signature) {
-        return Err(wrong(&format!("it was made with another key than {key}")));
+        return Err(wrong(&format!("it was made with a key other than {key}")));
     }
     Ok(signature)
 }
@@ -75,8 +75,8 @@ fn check(key: &Key, signature: &Signature, signed: &[u8], at: &str) -> Result<()
 mod tests {
     use super::*;
 
-    /// Signatures of the content `test` by minisign, in both forms. The key is the one that the author of
-    /// minisign uses in examples.
+    /// Signatures of the content `test` by minisign, in both forms. The author of minisign uses this key in
+    /// examples.
     const KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
     const NEW: &str = "untrusted comment: signature from minisign secret key\n\
         RUQf6LRCGA9i559r3g7V1qNyJDApGip8MfqcadIgT9CuhV3EMhHoN1mGTkUidF/z7SrlQgXdy8ofjb7bNJJylDOocrCo8KLzZwo=\n\

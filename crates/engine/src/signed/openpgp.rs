@@ -43,7 +43,7 @@ use std::io::{BufReader, Read};
 /// The first line of a text that contains its signature (RFC 9580, section 7).
 const MESSAGE: &str = "-----BEGIN PGP SIGNED MESSAGE-----";
 
-/// The line that ends such a text. The signature begins with this line.
+/// The line after the signed content of such a text. The signature begins with this line.
 const SIGNATURE: &str = "-----BEGIN PGP SIGNATURE-----";
 
 /// The highest number of signatures that are considered in one file. Releases of distributions have about
@@ -140,9 +140,9 @@ impl Certificates {
 
     fn weigh(&self, packet: packet::Signature, now: Timestamp) -> Result<Signature, Refused> {
         let mut refused =
-            Refused { known: false, why: "it was made with another key than those given".into() };
+            Refused { known: false, why: "it was made with a key other than those given".into() };
         if let [one] = self.0.as_slice() {
-            refused.why = format!("it was made with another key than {}", name(&one.primary_key));
+            refused.why = format!("it was made with a key other than {}", name(&one.primary_key));
         }
         for certificate in &self.0 {
             match signer(certificate, &packet, now) {
@@ -272,7 +272,7 @@ fn merge(certificate: &mut SignedPublicKey, other: SignedPublicKey) {
     }
 }
 
-/// Returns the key of a certificate that made this signature, or the reason why the signature is refused.
+/// Returns the certificate's key that made this signature, or the reason why the signature is refused.
 /// Returns `None` if none of the certificate's keys made it.
 fn signer(
     certificate: &SignedPublicKey,
@@ -291,8 +291,8 @@ fn signer(
         let flags = primary(certificate, made, now)?;
         match subkey {
             Some(subkey) => self::subkey(certificate, subkey, made, now),
-            // If a certificate does not state the purpose of a key, the key may sign (RFC 4880, section
-            // 5.2.3.21).
+            // If a certificate does not state the purpose of its primary key, this key may sign (RFC 4880,
+            // section 5.2.3.21).
             None if flags.is_none_or(|flags| flags.sign()) => {
                 Ok(Signer::Primary(certificate.primary_key.clone()))
             }

@@ -92,9 +92,9 @@ pub trait Source: Send + Sync {
     /// Returns why there is no usable response. The kind of the error decides what the plan does.
     fn open(&self, request: Request) -> BoxFuture<'_, Result<Opened, Error>>;
 
-    /// Returns a round-trip time of the connections to the server of the last response: the last one that TCP
-    /// measured while bytes arrived. Returns `None` if the system or the protocol does not report this time.
-    /// If the time is longer than the shortest one that was measured, packets wait in queues of the network.
+    /// Returns the round-trip time that TCP measured last, while bytes arrived, on a connection to the server
+    /// of the last response. Returns `None` if the system or the protocol does not report this time. If the
+    /// time is longer than the shortest time that was measured, packets wait in queues of the network.
     fn round_trip(&self) -> Option<Duration> {
         None
     }
@@ -151,7 +151,7 @@ impl Request {
         Request { about: Some(conditions), ..Request::EVERYTHING }
     }
 
-    /// Returns true if the whole file is requested.
+    /// Returns true if no range is requested. This includes a request for the facts only.
     pub fn is_for_everything(&self) -> bool {
         self.from == 0 && self.to.is_none()
     }
@@ -236,8 +236,8 @@ pub enum GivenBy {
     User,
     /// A document, such as a list that was fetched from a URL, named the URL as one of the URLs of the job.
     /// Only these secrets are sent to the URL: headers of the job itself, a user name and a password in the
-    /// URL, secrets for its host (from a netrc file, an option or a rule for hosts), and cookies that servers
-    /// set during the run.
+    /// URL, secrets for its host (from a rule for hosts or, if the URL is https, from a netrc file or an
+    /// option), and cookies that servers set during the run.
     Document,
     /// A server named the URL, for example as a mirror. Only a user name and a password in the URL, and
     /// cookies that servers set during the run, are sent to the URL.

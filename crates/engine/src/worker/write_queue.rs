@@ -1,7 +1,7 @@
-//! Runs the writes of one worker one after the other, on a thread that may block.
+//! Runs the writes of one worker, except the quick ones, one after the other on a thread that may block.
 //!
-//! Invariant: at most one thread runs the writes of a worker. The thread ends when no write is left, and the
-//! next write starts another one.
+//! Invariant: at most one thread runs the writes of a queue. The thread ends when no write is left, and the
+//! next write starts another thread.
 
 use std::collections::VecDeque;
 use std::panic::{self, AssertUnwindSafe};
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 type Write = Box<dyn FnOnce() + Send>;
 
-/// The writes of a worker that have not begun. The worker limits the number of these writes.
+/// The writes that have not begun. The worker limits the number of these writes.
 #[derive(Default)]
 pub(super) struct WriteQueue(Mutex<State>);
 

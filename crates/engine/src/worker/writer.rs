@@ -1,7 +1,8 @@
 //! Collects the bytes of a connection into batches, passes the batches to the thread that writes them, and
 //! reports the written bytes.
 //!
-//! Invariant: the batches of a worker are written one after the other, in the order in which they arrived.
+//! Invariant: the batches of a worker are reported in the order in which they arrived. They are written one
+//! after the other in this order, but the next write may begin before a quick write ([`QUICK`]) has ended.
 //! Bytes are reported and recorded only after they were written to the partial file. After
 //! [`Writer::hold_back`], nothing is reported before [`Writer::release`], unless the output cannot take bytes
 //! back.
@@ -246,7 +247,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Reports the batches whose write has ended. Does not wait for the others.
+    /// Reports the written batches in order, up to the first batch whose write has not ended. Does not wait.
     fn collect(&mut self, report: &impl Fn(Input)) -> Result<(), Error> {
         while let Some(writing) = self.writing.front_mut() {
             let wrote = match writing.try_recv() {

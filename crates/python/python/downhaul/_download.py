@@ -355,7 +355,8 @@ def download(
     true. To stop early, leave the loop, or call `close()`. A later call with the same arguments continues the
     unfinished downloads.
 
-    Raises TypeError, ValueError, OSError or `DownloadError` if an option cannot be used.
+    Raises TypeError, ValueError, OSError or `DownloadError` if an argument cannot be used, and KeyError if a
+    table has no column with URLs or no column of a name in `columns`.
     """
     run = _Run(_input.jobs(urls, columns), _input.count(urls), to, progress, options)
     return Downloads(run, raise_on_error)

@@ -60,7 +60,7 @@ class File:
     number: int = 0
     """The number of the item in the input, from 1."""
     item: Any = None
-    """The item of the input: a text, or a dictionary with all its keys, even unknown ones. None in
+    """The item of the input, such as a text, or a dictionary with all its keys, even unknown ones. None in
     the rows of `Session.files`."""
 
     def raise_for_error(self) -> File:
@@ -70,7 +70,8 @@ class File:
         return self
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns a dictionary of plain values, for a table or for JSON. It leaves out `item`."""
+        """Returns a dictionary of plain values, for a table or for JSON. It leaves out `item`
+        and the place of the error (`error.at`)."""
         return {
             "number": self.number,
             "url": self.url,

@@ -186,7 +186,7 @@ def _value(name: str, value: Any) -> Any:
     if name == "size":
         return _within(name, value, 0, 2**63)
     if name == "priority":
-        return _within(name, value, -(2**31), 2**31)
+        return priority(value)
     return _checked(name, value, str, "a text")
 
 
@@ -236,13 +236,15 @@ def _within(name: str, value: Any, least: int, end: int) -> int:
         also = ' or "auto"' if name == "parallel" else ""
         raise TypeError(f"{name} must be a whole number{also}, and not {type(value).__name__}") from None
     if not least <= number < end:
-        raise ValueError(f"{name} must not be {value}")
+        raise ValueError(f"{name} must be from {least} to {end - 1}, and not {value}")
     return number
 
 
 def _seconds(name: str, value: Any) -> float:
     try:
         seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
+    except OverflowError:
+        raise ValueError(f"{name} must be a number of seconds that a float can represent") from None
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number of seconds or a timedelta") from None
     if not seconds > 0:
@@ -252,18 +254,30 @@ def _seconds(name: str, value: Any) -> float:
 
 def parse_size(value: Any, name: str = "the size") -> int:
     """Returns a number of bytes. In a text, `k`, `M`, `G` and `T` are units of 1024."""
+    needs = f'{name} must be a number of bytes, or a text such as "2M"'
+    number: Any = value
     if isinstance(value, str):
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", value, re.IGNORECASE)
         if match is None:
-            raise ValueError(f'{name} must be a number of bytes, or a text such as "2M"')
-        size = int(float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " "))
-    elif isinstance(value, (int, float)) or hasattr(value, "__index__"):
-        size = int(value)
-    else:
-        raise TypeError(f'{name} must be a number of bytes, or a text such as "2M"')
+            raise ValueError(needs)
+        number = float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " ")
+    elif not isinstance(value, (int, float)) and not hasattr(value, "__index__"):
+        raise TypeError(needs)
+    try:
+        size = int(number)
+    except (OverflowError, ValueError):
+        # The value is infinite, has too many digits, or is not a number (NaN).
+        raise ValueError(needs) from None
     if size < 1:
         raise ValueError(f"{name} must be at least 1 byte; None means no limit")
+    if size >= 2**64:
+        raise ValueError(f"{name} must be less than 16 EiB (2**64 bytes); None means no limit")
     return size
+
+
+def priority(value: Any) -> int:
+    """Returns the priority of a file. Raises TypeError or ValueError for a value that cannot be used."""
+    return _within("priority", value, -(2**31), 2**31)
 
 
 def _checksum_file(value: Any) -> tuple[str, bytes | None]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from . import _input
+from . import _input, _options
 from ._downhaul import Core, JobHandle
 from ._file import File, file, units
 from ._options import JobOptions, Options, StrPath, core_job_options, core_options, parse_size
@@ -26,6 +26,10 @@ _AT_ONCE = 256
 
 # The number of seconds that a stopped session may take to put its partial files in order.
 _STOP = 2.0
+
+# The longest timeout in seconds, about 30 years. A longer timeout has the same effect, and Python cannot pass
+# a very large whole number to the library.
+_LONGEST = 1e9
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,7 @@ class Job:
     def set_priority(self, priority: int) -> None:
         """Sets the priority. Of the downloads that wait, those with the highest priority start next. The
         default is 0."""
-        self._handle.set_priority(priority)
+        self._handle.set_priority(_options.priority(priority))
 
     def set_limit_rate(self, limit_rate: Size | None) -> None:
         """Limits the bytes a second of this download. None removes the limit."""
@@ -270,4 +274,5 @@ def _rate(limit_rate: Size | None) -> int | None:
 
 
 def _not_negative(timeout: float | None) -> float | None:
-    return None if timeout is None else max(0.0, timeout)
+    """Returns a timeout that the library can use."""
+    return None if timeout is None else max(0.0, min(timeout, _LONGEST))

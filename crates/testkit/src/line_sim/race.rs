@@ -26,6 +26,7 @@ const BATCHES_TOGETHER: f64 = 12.0 * 1024.0 * 1024.0;
 /// The sizes that the plan uses for files on a disk.
 const SIZES: Sizes = Sizes::FILE;
 
+/// The download of one file. All times are in seconds.
 pub(super) struct Race {
     line: Line,
     choice: Choice,
@@ -123,7 +124,7 @@ impl Race {
                 _ if self.typical == 0.0 || self.now < self.not_before => 0,
                 Choice::Fixed(count) => count.saturating_sub(self.connections.len()),
                 // The first response on a further connection shows if the host serves ranges. Until then, a
-                // connection is opened only if no other one waits for its response.
+                // connection is opened only if no other connection waits for its response.
                 _ if !self.ranges_work && self.connections.len() > receiving => 0,
                 Choice::Auto | Choice::From(_) => {
                     let allowance = self.controller.allowance(AUTO_MOST, false);
@@ -174,7 +175,8 @@ impl Race {
     }
 
     /// Returns how many bytes one more connection requests. `count` is the number of connections, including
-    /// those that may be opened now. Returns `None` if there is nothing to request.
+    /// those that may be opened now. If no bytes are free, shortens the segment of another connection.
+    /// Returns `None` if there is nothing to request.
     fn next_segment(&mut self, count: usize) -> Option<f64> {
         let (shortest, longest) = SEGMENT_SECONDS;
         let seconds = (self.latency * SEGMENT_ROUND_TRIPS).clamp(shortest, longest);

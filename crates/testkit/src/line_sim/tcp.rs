@@ -137,7 +137,7 @@ impl Tcp {
         let since = now - self.lost_at;
         let cubic = CUBIC.0 * (since - self.back).powi(3) + self.before;
         let reno = self.threshold + 0.53 * since / round_trip;
-        // The window grows by at most half in a round trip.
+        // In a step, the window grows by at most half of the packets that were sent.
         let fastest = self.window * (1.0 + 0.5 * (self.sent / SEGMENT / self.window).min(1.0));
         self.window = cubic.max(reno).clamp(self.window, fastest);
     }

@@ -35,8 +35,8 @@ pub fn drive_plan(seed: u64) -> Ended {
 /// true, the job knows the digest of the right file.
 ///
 /// # Panics
-/// Panics if the plan breaks its invariant, publishes bytes that are not the file of one mirror (the right
-/// one, if its digest is known), or does not end.
+/// Panics if the plan breaks its invariant, publishes bytes that are not the file of one mirror (or not the
+/// right file, if `has_digest` is true), or does not end.
 pub fn drive_mirrors(seed: u64, has_digest: bool) -> Ended {
     let (world, rules) = World::mirrors(seed, has_digest);
     let mut sim = Sim::new(seed, world, &rules, true);
@@ -72,7 +72,7 @@ impl Sim {
         }
     }
 
-    /// Returns true once in `times` times on average, for something that does not happen in a calm world.
+    /// Returns true in one of `times` calls on average. In a calm world, always returns false.
     pub(super) fn happens(&mut self, times: u8) -> bool {
         !self.is_calm && self.world.rng.u8(0..times) == 0
     }

@@ -26,7 +26,8 @@ pub(super) struct Exchange<'a> {
     pub(super) over: &'a AtomicBool,
     /// The number of open connections, including this one.
     pub(super) open: usize,
-    /// The bytes that this connection may send without a pause, and the time when this number was computed.
+    /// The number of bytes that this connection may send without a pause, and the time when this number was
+    /// computed.
     pub(super) bucket: &'a mut (f64, Instant),
     /// The counters of scripts, for all connections.
     pub(super) counted: &'a Mutex<Counted>,
@@ -157,7 +158,7 @@ impl Exchange<'_> {
         self.request.range().is_some_and(|(first, _)| first > 0)
     }
 
-    /// Sleeps for this time, or until the server stops.
+    /// Sleeps for this time, rounded down to a multiple of 20 ms, or until the server stops.
     pub(super) fn sleep(&self, time: Duration) {
         let steps = time.as_millis() / 20;
         for _ in 0..steps {

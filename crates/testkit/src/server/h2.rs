@@ -38,8 +38,8 @@ pub(super) const SINS: &[&str] = &[
 /// must wait.
 const STREAMS: u32 = 6;
 
-/// Returns true if the client uses HTTP/2. The first bytes of the client, or the protocols in its TLS
-/// handshake, show this.
+/// Returns true if the client wants HTTP/2. The first bytes of the client, or the protocols that it offers in
+/// the TLS handshake, show this.
 pub(super) fn is_wanted(stream: &TcpStream, tls: bool) -> bool {
     let mut start = [0; 16 * 1024];
     let begun = Instant::now();

@@ -133,13 +133,14 @@ impl Server {
         self.address.port()
     }
 
-    /// Returns the URL of a path: `SIN/SIZE/NAME`.
+    /// Returns the URL of a path that is given without its first slash, such as `SIN/SIZE/NAME`.
     pub fn url(&self, path: &str) -> String {
         let scheme = if self.world.tls.is_some() { "https" } else { "http" };
         format!("{scheme}://{}/{path}", self.address)
     }
 
-    /// Puts a file at a path (such as `/d/SHA256SUMS`) and returns its URL.
+    /// Puts a file at a path (such as `/d/SHA256SUMS`) and returns its URL. The file is served only over
+    /// HTTP/1.1.
     pub fn put(&self, path: &str, bytes: impl Into<Vec<u8>>) -> String {
         self.world.put.lock().expect("no panic").insert(path.into(), bytes.into());
         self.url(path.trim_start_matches('/'))
@@ -167,7 +168,7 @@ impl Server {
         self.world.counted.lock().expect("no panic").bans
     }
 
-    /// Returns the number of TLS handshakes, and the number of handshakes that resumed a session.
+    /// Returns the number of complete TLS handshakes, and how many of them resumed a session.
     pub fn handshakes(&self) -> (usize, usize) {
         let count = |of: &AtomicUsize| of.load(Ordering::Relaxed);
         (count(&self.world.handshakes), count(&self.world.resumed))

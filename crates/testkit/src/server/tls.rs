@@ -15,8 +15,8 @@ pub struct Authority {
 }
 
 /// Returns a self-signed certificate in PEM form, and the TLS settings of a server that uses it. The
-/// certificate claims to be an authority, as certificates of `openssl req -x509` do. Without `names`, the
-/// certificate has a common name, and no subject alternative names. Only the flaw `Expired` has an effect.
+/// certificate claims to be an authority, as certificates of `openssl req -x509` do. It has the common name,
+/// and `names` as its subject alternative names. Only the flaw `Expired` has an effect.
 pub fn self_signed(common_name: &str, names: &[&str], flaw: Flaw) -> (String, Arc<ServerConfig>) {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     let mut params = CertificateParams::new(names).expect("good names");
@@ -53,7 +53,8 @@ fn config_with(
 /// The flaw of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flaw {
-    /// The certificate has no flaw. A certificate that an authority issues is for 127.0.0.1 and localhost.
+    /// The certificate has no flaw. If an authority issues it and no names are given, it is for 127.0.0.1 and
+    /// localhost.
     None,
     /// The certificate expired in 2001.
     Expired,

@@ -11,7 +11,7 @@ use downhaul_engine::core::list::form::Stated;
 use downhaul_engine::core::name::{Folders, Template};
 use std::path::PathBuf;
 
-/// The options for names and folders.
+/// The options for the lists to read, and for how the files are named and saved.
 #[derive(Debug, Clone, Group)]
 #[command(next_help_heading = "Output")]
 pub struct Output {
@@ -53,8 +53,8 @@ pub struct Output {
 
     /// Save each file below the last N folders of its URL
     ///
-    /// N can also be all or host. With host, each file is saved below a folder with the name of the host, and
-    /// below all folders of its URL.
+    /// N can also be all or host. With all, each file is saved below all folders of its URL. With host, these
+    /// folders are below a folder with the name of the host (and its port, unless it is the default port).
     #[arg(long, value_name = "N", default_value = "0", value_parser = values::folders, hide_short_help = true)]
     pub folders: Folders,
 
@@ -161,8 +161,8 @@ pub struct Lists {
 
     /// Resolve relative addresses in lists against URL
     ///
-    /// Every address without a scheme is then relative. For a data package or an RO-Crate that is fetched
-    /// from a URL, that URL is the default.
+    /// With this option, every address without a scheme is relative. For a data package or an RO-Crate that
+    /// is fetched from a URL, that URL is the default.
     #[arg(long, value_name = "URL", value_parser = values::url, hide_short_help = true)]
     pub base: Option<Url>,
 
@@ -224,9 +224,9 @@ pub struct Existing {
 
     /// Store files with the same digest only once
     ///
-    /// If a strong digest of a file (such as a SHA-256) is given, for example by the list, and this run or
-    /// the archive has a file with that digest, the new file is made from that file without a download. Other
-    /// files are compared by their SHA-256 after their download.
+    /// A strong digest of a file (such as a SHA-256) may be known before the download, for example from the
+    /// list. If this run or the archive has a file with this digest, the new file is made from that file
+    /// without a download. Other files are compared by their SHA-256 after their download.
     #[arg(long, value_name = "HOW", default_value = "off", hide_short_help = true)]
     pub dedup: Dedup,
 }

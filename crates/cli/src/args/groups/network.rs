@@ -20,11 +20,11 @@ pub struct Http {
     #[arg(short = 'H', long = "header", alias = "headers", value_name = "HEADER", value_parser = values::header_option)]
     pub headers: Vec<Header>,
 
-    /// Send this header to HOST only, for example after a redirect
+    /// Send HEADER to HOST only, whether a given URL, a redirect or a document leads there
     ///
-    /// HOST is a name (for the default port) or has the form NAME:PORT. The header is sent if a given URL, a
-    /// redirect, or a document such as a Metalink file or a fetched list leads to HOST. Over http, the header
-    /// is sent only to http URLs that you gave and to their redirects.
+    /// HOST is a name (for the default port) or has the form NAME:PORT. A document is, for example, a
+    /// Metalink file or a list that is fetched from a URL. Over http, the header is sent only to http URLs
+    /// that you gave and to their redirects.
     #[arg(long, num_args = 2, value_names = ["HOST", "HEADER"], value_parser = values::secret, hide_short_help = true)]
     pub header_for: Vec<Secret>,
 

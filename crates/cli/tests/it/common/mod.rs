@@ -49,9 +49,9 @@ impl Place {
         }
     }
 
-    /// Returns a place in memory, if the system has a folder for that. While a run waits for the disk, it
-    /// opens no further connections, and other tests use the disk at the same time. So a test that counts
-    /// connections uses such a place.
+    /// Returns a place in memory, or on the disk if the system has no folder in memory. While a run waits for
+    /// the disk, it opens no further connections, and other tests use the disk at the same time. So a test
+    /// that counts connections uses a place in memory.
     pub fn in_memory() -> Place {
         let memory = Path::new("/dev/shm");
         if !memory.is_dir() {

@@ -188,7 +188,7 @@ fn the_good_entries_of_a_document_are_downloaded_and_the_bad_ones_fail() {
     let out = place.run(&["add", "-i", "d.meta4"]);
     let added = String::from_utf8_lossy(&out.stdout);
     assert_eq!((out.status, added.lines().count()), (1, 3), "{added}{}", out.stderr);
-    assert!(out.stderr.contains("its URL is neither http nor https (f)"), "{}", out.stderr);
+    assert!(out.stderr.contains("its URL is not a usable http or https URL (f)"), "{}", out.stderr);
     place.write("e.meta4", with_bad_entries("five", &url));
     let out = place.run(&["aria2c", "-d", "files", "e.meta4"]);
     assert_eq!(out.status, 1, "{}", out.stderr);

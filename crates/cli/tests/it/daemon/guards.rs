@@ -49,6 +49,16 @@ fn pages_of_others_get_no_answer_and_extensions_do() {
     }
 }
 
+#[test]
+fn a_request_with_two_origins_is_refused_with_the_reason() {
+    let place = Place::new();
+    let daemon = Daemon::start(&place);
+    let own = format!("Origin: http://127.0.0.1:{}\r\n", daemon.port);
+    let answer = daemon.post("/jsonrpc", &format!("{own}{own}"), VERSION);
+    let why = "A request may have each of Host, Origin and Sec-Fetch-Site only once.";
+    assert!(answer.status == 403 && answer.body.contains(why), "{} {}", answer.status, answer.body);
+}
+
 /// Returns the status of an answer without waiting for the end of the connection.
 fn first_line(daemon: &Daemon, request: &str) -> u16 {
     use std::io::{BufRead, BufReader, Write};

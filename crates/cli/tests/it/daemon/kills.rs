@@ -30,8 +30,8 @@ struct Told {
 }
 
 impl Told {
-    /// Checks that no download is lost, that none is unknown, and that each download that is reported as
-    /// complete is complete.
+    /// Checks that no download is lost, that clients were told of each download, and that each download that
+    /// is reported as complete is complete.
     fn check(&mut self, daemon: &Daemon, place: &Place) {
         let keys = json!(["gid", "status"]);
         let list = |method: &str, params: Value| {

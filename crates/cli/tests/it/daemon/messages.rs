@@ -35,6 +35,41 @@ fn a_folder_that_leads_elsewhere_is_refused_with_its_path_and_a_fitting_code() {
 }
 
 #[test]
+fn a_folder_that_cannot_be_used_is_not_said_to_be_outside_of_the_allowed_folders() {
+    let place = Place::new();
+    let daemon = Daemon::start(&place);
+    std::os::unix::fs::symlink("/no/such/folder", place.path().join("files/nowhere")).expect("a link");
+    for (dir, says) in [
+        ("sub/../other", "/files/sub/../other cannot be used, because its path has `..`."),
+        ("nowhere", "or a link in its path has no target."),
+    ] {
+        let why = daemon.refused("aria2.addUri", json!([["http://127.0.0.1:1/a"], { "dir": dir }]));
+        assert!(why.contains(says) && !why.contains("-d FOLDER"), "{why}");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_folder_whose_path_is_not_unicode_is_refused_at_the_start_and_for_a_download() {
+    use crate::common::finish;
+    use std::os::unix::ffi::OsStrExt;
+    let place = Place::new();
+    let strange = place.path().join("files").join(std::ffi::OsStr::from_bytes(b"x\xff"));
+    std::fs::create_dir_all(&strange).expect("a folder");
+    std::os::unix::fs::symlink(&strange, place.path().join("files/link")).expect("a link");
+    let out = place.run(&["daemon", "-d", "files/link", "--listen", "127.0.0.1:0"]);
+    assert!(out.status == 2 && out.stderr.contains("its path is not valid Unicode"), "{}", out.stderr);
+    let daemon = Daemon::start(&place);
+    let why = daemon.refused("aria2.addUri", json!([["http://127.0.0.1:1/a"], { "dir": "link" }]));
+    assert!(why.contains("/files/link cannot be used") && why.contains("not valid Unicode"), "{why}");
+    // `aria2c` saves no file into a folder whose name is almost that of the working folder.
+    let here = place.command(&["aria2c", "http://127.0.0.1:1/a"]).current_dir(&strange).spawn();
+    let out = finish(here.expect("the program starts"));
+    let shown = format!("{}{}", out.stderr, String::from_utf8_lossy(&out.stdout));
+    assert!(out.status == 1 && shown.contains("its path is not valid Unicode"), "{shown}");
+}
+
+#[test]
 fn arguments_that_cannot_be_used_are_explained() {
     let place = Place::new();
     let _daemon = Daemon::start(&place);

@@ -31,8 +31,8 @@ fn the_number_of_connections_of_a_file_has_a_limit() {
         server.most_open()
     };
     let sixteen = json!({ "split": "16", "max-connection-per-server": "16" });
-    // The server notices a moment later that a connection was closed in the middle of a response, and another
-    // one may be open by then.
+    // The server notices a moment later that a connection was closed in the middle of a response. A new
+    // connection may be open by then.
     for most in [most_open(&[], sixteen), most_open(&[], json!({}))] {
         assert!((10..=32).contains(&most), "{most} connections");
     }

@@ -210,7 +210,7 @@ fn only_loopback(world: &World) {
         .filter_map(|line| line.split_whitespace().nth(1))
         .filter(|local| local.ends_with(&port))
         .collect();
-    // Other systems than Linux have no such table.
+    // Only Linux has this table.
     assert_eq!(addresses.is_empty(), table.is_empty(), "the daemon listens: {table}");
     assert!(addresses.iter().all(|address| address.starts_with("0100007F")), "{addresses:?}");
 }
@@ -281,7 +281,7 @@ fn guesses_do_not_shut_out_others(world: &World) {
             stream
         })
         .collect();
-    // If enough guesses wait, further ones are refused at once, and take no place.
+    // If enough guesses wait, further guesses are refused at once, and take no place.
     assert!(poll(SOON, || (first_status(&world.closed, guess).1 == 429).then_some(())).is_some());
     let call = r#"{"id":1,"method":"aria2.getVersion","params":["token:guess"]}"#;
     assert_eq!(world.closed.post("/jsonrpc", "", call).status, 429);
@@ -297,7 +297,7 @@ fn strangers_are_bounded(world: &World) {
     let count = |status: u16| all.iter().filter(|(_, found)| *found == status).count();
     assert_eq!((count(101), count(429)), (64, 6));
     all.clear();
-    // Their places are free again.
+    // The places of the closed connections are free again.
     assert!(poll(SOON, || (first_status(&world.closed, &upgrade).1 == 101).then_some(())).is_some());
 }
 

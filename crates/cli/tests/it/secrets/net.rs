@@ -27,7 +27,7 @@ pub const ABOVE: &str = "https://lab.example";
 pub const BESIDE: &str = "https://other.lab.example";
 /// The same name with the dot of the root, which is another origin.
 pub const DOTTED: &str = "https://files.lab.example.";
-/// A host that has nothing to do with the others.
+/// A host whose name has nothing in common with the other names.
 pub const ELSEWHERE: &str = "https://else.test";
 
 const ORIGINS: [&str; 8] = [HOME, PLAIN, PORT, BELOW, ABOVE, BESIDE, DOTTED, ELSEWHERE];

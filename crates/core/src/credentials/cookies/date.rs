@@ -7,7 +7,7 @@ const MONTHS: [&str; 12] =
     ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 
 /// Reads the date of an `Expires` attribute, and returns the seconds since 1970. Returns `None` if the text
-/// is not a date, and 0 for a date before 1970.
+/// is not a date or if its year is before 1601, and 0 for a date from 1601 to 1969.
 pub(super) fn parse(text: &str) -> Option<Time> {
     let is_delimiter = |c: char| !(c.is_ascii_alphanumeric() || c == ':' || !c.is_ascii());
     let (mut time, mut day, mut month, mut year) = (None, None, None, None);
@@ -36,13 +36,12 @@ pub(super) fn parse(text: &str) -> Option<Time> {
         year => year,
     };
     let ((hour, minute, second), day, month) = (time?, day?, month?);
-    let is_date = (1..=31).contains(&day) && year >= 1601 && hour < 24 && minute < 60 && second < 60;
-    is_date.then(|| {
-        let [year, month, day, hour, minute, second] =
-            [year, month, day, hour, minute, second].map(i64::from);
-        let date = Date { year, month, day, hour, minute, second };
-        u64::try_from(date.seconds_since_1970()).unwrap_or(0)
-    })
+    let [year, month, day, hour, minute, second] = [year, month, day, hour, minute, second].map(i64::from);
+    let date = Date { year, month, day, hour, minute, second };
+    let seconds = date.seconds_since_1970();
+    // For a date or a time that does not exist, such as 31 February, these seconds belong to another date.
+    let exists = year >= 1601 && Date::at(seconds) == date;
+    exists.then(|| u64::try_from(seconds).unwrap_or(0))
 }
 
 /// Reads a number of `least` to `most` digits at the beginning of a token. Other characters may follow the
@@ -85,6 +84,12 @@ mod tests {
             ("Thu, 29 Feb 2024 12:00:00 GMT", Some(1_709_208_000)),
             ("Fri, 31 Dec 9999 23:59:59 GMT", Some(253_402_300_799)),
             ("0", None),
+            ("Tue, 31 Feb 2015 07:28:00 GMT", None),
+            ("Wed, 29 Feb 2023 12:00:00 GMT", None),
+            ("Wed, 00 Oct 2015 07:28:00 GMT", None),
+            ("Wed, 32 Oct 2015 07:28:00 GMT", None),
+            ("Wed, 21 Oct 2015 07:60:00 GMT", None),
+            ("Wed, 21 Oct 2015 07:28:60 GMT", None),
             ("Wed, 21 Oct 2015", None),
             ("Wed, 21 Oct 2015 25:00:00 GMT", None),
             ("\u{e4}\u{e4}\u{e4} 21 Oct 2015 07:28:00", Some(1_445_412_480)),

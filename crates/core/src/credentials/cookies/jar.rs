@@ -54,8 +54,9 @@ impl Jar {
         self.0.push(cookie);
     }
 
-    /// Adds the cookie that a server at `url` sets. A cookie from a URL that is not https is ignored if a
-    /// secure cookie of the same name is for some of the same URLs (RFC 6265bis, section 5.7).
+    /// Adds the cookie that a server at `url` sets. `header` is the value of `Set-Cookie`. If it has no valid
+    /// cookie, nothing changes. A cookie from a URL that is not https is ignored if a secure cookie of the
+    /// same name is for some of the same URLs (RFC 6265bis, section 5.7).
     pub fn set(&mut self, header: &[u8], url: &Url, now: Time) {
         let Some(cookie) = super::set_cookie::parse(header, url, now) else { return };
         let hides = |one: &Cookie| {

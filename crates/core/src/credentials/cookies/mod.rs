@@ -82,7 +82,7 @@ impl Cookie {
 pub struct Cookies(Arc<Mutex<Jar>>);
 
 impl Cookies {
-    /// Returns a store with these cookies.
+    /// Returns a store with those of these cookies that have not expired at the time `now`.
     pub fn new(cookies: impl IntoIterator<Item = Cookie>, now: Time) -> Cookies {
         let mut jar = Jar::default();
         cookies.into_iter().for_each(|cookie| jar.insert(cookie, now));

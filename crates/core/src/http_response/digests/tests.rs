@@ -14,7 +14,7 @@ fn head(lines: &[&str]) -> HeaderMap {
     headers
 }
 
-/// Returns the digests that are used, as `HEADER algorithm`, and the number of notes.
+/// Returns the digests of the whole file that are used, as `HEADER algorithm`, and the number of notes.
 fn used(status: u16, lines: &[&str]) -> (Vec<String>, usize) {
     let stated = read(status == 206, &head(lines), Some(19));
     let name = |one: &Expected| format!("{} {}", one.from, one.digest.algorithm.name());

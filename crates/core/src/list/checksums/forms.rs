@@ -54,7 +54,7 @@ pub(super) fn reversed(line: &str, list: &str) -> Option<Entry> {
 
 /// Reads hexadecimal digits as a digest. The number of digits gives the algorithm. `list` is the name of the
 /// list. If it is a name such as `B3SUMS`, 64 digits are BLAKE3. If it is a name such as `B2SUMS`, 128 digits
-/// are BLAKE2b. In other lists, they are SHA-256 and SHA-512.
+/// are BLAKE2b. In other lists, 64 digits are SHA-256, and 128 digits are SHA-512.
 pub(super) fn hexadecimal(digits: &str, list: &str) -> Option<Digest> {
     let list = base(list).to_ascii_lowercase();
     let says = |names: &[&str]| names.iter().any(|name| list.contains(name));
@@ -96,7 +96,7 @@ fn bsd<'l>(line: &'l str, list: &str) -> Option<(&'l str, Digest)> {
     (!name.is_empty()).then_some((name, digest))
 }
 
-/// Reads `sha256:HEX NAME`, also with `=` or `-` instead of the colon, and `SHA256 = HEX` without a name.
+/// Reads `sha256:HEX NAME`, `sha256=HEX NAME` and `sha256-BASE64 NAME`, and `SHA256 = HEX` without a name.
 fn with_algorithm(line: &str) -> Option<(&str, Digest)> {
     if let Ok(digest) = Digest::from_pair(line) {
         return Some(("", digest));

@@ -68,7 +68,7 @@ impl Block {
     }
 
     /// Adds groups of digits. A text such as `SHA256 =` may come before them. Returns false, and adds
-    /// nothing, if the text does not have this form.
+    /// nothing, if the text does not have this form, or if the digest would have too many digits.
     fn takes_tagged(&mut self, text: &str) -> bool {
         let Some((tag, groups)) = text.split_once('=') else { return self.takes_groups(text) };
         let tag = tag.trim();

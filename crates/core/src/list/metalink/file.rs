@@ -134,6 +134,9 @@ impl File {
             }
             Err(why) => self.note(format!("{why}; that digest was ignored")),
         }
+        if let Some(note) = fragment::note(&url) {
+            self.note(note);
+        }
         self.urls.push((rank, url));
     }
 
@@ -152,7 +155,8 @@ impl File {
     }
 
     /// Ends a set of chunk hashes. If a file has several sets, the first one with a strong algorithm is used.
-    /// If all sets have SHA-1, the first set is used. A set with a malformed hash is not used.
+    /// If all sets have SHA-1, the first set is used. A set that is empty or has a malformed hash is not
+    /// used.
     pub(super) fn close_pieces(&mut self) {
         if std::mem::take(&mut self.open_is_wrong) {
             // If one hash is malformed, it is not certain which chunks the other hashes of the set belong to.
@@ -184,8 +188,8 @@ impl File {
         if self.urls.is_empty() {
             let why = match self.urls_seen {
                 0 => "it has no URL".into(),
-                1 => "its URL is neither http nor https".into(),
-                n => format!("none of its {n} URLs is http or https"),
+                1 => "its URL is not a usable http or https URL".into(),
+                n => format!("none of its {n} URLs is a usable http or https URL"),
             };
             return Err(Error::new(ErrorKind::ListFile, beginning(&self.name), why));
         }

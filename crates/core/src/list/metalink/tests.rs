@@ -126,10 +126,10 @@ fn after_an_invalid_file_the_next_file_is_read() {
         (format!("<file>{url}</file>"), "it is empty"),
         (format!("<file name='{}'>{url}</file>", "a/".repeat(3000) + "a"), "longer than 4096 bytes"),
         ("<file name='a'/>".into(), "it has no URL (a)"),
-        ("<file name='a'><url>ftp://h/</url></file>".into(), "its URL is neither http nor https (a)"),
+        ("<file name='a'><url>ftp://h/</url></file>".into(), "its URL is not a usable http or https URL (a)"),
         (
             "<file name='a'><url>ftp://h/</url><url>x</url></file>".into(),
-            "none of its 2 URLs is http or https",
+            "none of its 2 URLs is a usable http or https URL",
         ),
     ] {
         let read = read(&four(&format!("{file}<file name='b'>{url}</file>")));
@@ -159,6 +159,7 @@ fn unusable_elements_of_a_file_become_notes_and_the_rest_is_used() {
         ),
         (format!("{good}<size>five</size>"), 1, &["its size in the Metalink file is not a number"]),
         (format!("{good}<url>http://m/#sha256=0</url>"), 1, &["that digest was ignored"]),
+        (format!("{good}<url>http://m/#{}</url>", "ab".repeat(20)), 1, &["may be the hash of a commit"]),
         (good.repeat(65), 64, &["more than 64 hashes"]),
         (format!("{good}{}", url.repeat(MOST_URLS)), 1, &["more than 1000 URLs"]),
     ] {

@@ -64,11 +64,11 @@ pub(super) struct Situation {
     pub(super) received: u64,
     /// True if the failure happened while the path was chosen or the partial file was opened.
     pub(super) placing: bool,
-    /// True if the digest of the files of so many mirrors was wrong that the digest itself is probably wrong.
-    /// Another mirror then cannot help.
+    /// True if so many mirrors sent a file that does not match the digest that the digest itself is probably
+    /// wrong. Another mirror then cannot help.
     pub(super) is_digest_doubtful: bool,
-    /// True if the partial file came from the current source, and this source was therefore asked before a
-    /// source that comes first in the list.
+    /// True if the partial file came from the current source, and this source was therefore used before the
+    /// source whose turn it was.
     pub(super) is_preferred: bool,
     /// True if workers deliver bytes or will do so.
     pub(super) transferring: bool,
@@ -110,7 +110,7 @@ impl RetryPolicy {
         self.if_locked == IfLocked::Wait
     }
 
-    /// Decides what follows a failure of the whole job, and counts the retry if it costs one.
+    /// Decides what follows a failure of the whole job. If the decision costs a retry, counts this retry.
     pub(super) fn decide(
         &mut self,
         now: Duration,
@@ -121,16 +121,16 @@ impl RetryPolicy {
         if situation.replaces_adopted {
             return FailureDecision::StartAgain;
         }
-        // The disk returns this error before the transfer and after it. In between, a source returned it, and
-        // the partial file is not locked.
+        // The disk returns this error before the transfer and after it. During the transfer, only a source
+        // returns it, and then the partial file is not locked.
         let is_locked = error.kind == ErrorKind::FileLocked && !situation.transferring;
         match self.if_locked {
             IfLocked::Wait if is_locked => return FailureDecision::WaitForLock { wait: LOCK_WAIT },
             IfLocked::Skip if is_locked => return FailureDecision::LeaveToOtherRun,
             _ => {}
         }
-        // A request that must be sent only once may have had an effect, unless the server refused it. So
-        // after a possible ban, such a request is repeated only if the server refused it.
+        // A request that must be sent only once may have had an effect, unless the server refused it or did
+        // nothing with it. So after a possible ban, such a request is repeated only in these two cases.
         let may_repeat = |pause: &Pause| {
             let is_refused = throttle::is_refusal(error.kind) || is_unprocessed(error.kind);
             !self.sends_once || is_refused || pause.why != Why::Banned
@@ -242,14 +242,14 @@ impl RetryPolicy {
 
 /// Returns true if another mirror should be tried. Another mirror cannot help in these cases:
 /// - The cause is this machine or the request.
-/// - The path could not be chosen.
-/// - The digest of the files of several mirrors was wrong, so the digest itself is probably wrong.
+/// - The path could not be chosen, or the partial file could not be opened.
+/// - Several mirrors sent a file that does not match the digest, so the digest itself is probably wrong.
 /// - Failures of this kind are never retried. There is one exception: if a server asks for a very long wait
 ///   and no written bytes can be continued, another mirror is tried.
 ///
 /// If the next request can continue after the written bytes, another mirror is tried only when the job would
-/// otherwise give up. Another mirror is also tried before the user is asked about a mirror that was only
-/// preferred because the partial file came from it.
+/// otherwise give up. Another mirror is also tried before the user is asked about a mirror that was preferred
+/// only because the partial file came from it.
 fn mirror_may_help(error: &Error, verdict: Verdict, situation: Situation) -> bool {
     let theirs = matches!(error.kind.blame(), Blame::Remote | Blame::Content);
     let last_try = matches!(verdict, Verdict::GiveUp | Verdict::Exhausted | Verdict::StopAll);

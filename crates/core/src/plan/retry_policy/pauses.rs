@@ -25,7 +25,7 @@ pub(super) struct Pauses {
     count: u32,
     /// The reason for the last pause, except for [`Why::Known`], for which no request was sent.
     why: Option<Why>,
-    /// The time of the first of these pauses.
+    /// The time of the first of the pauses in `count`.
     since: Duration,
     /// The number of bytes that had been received at the time `since`.
     received: u64,

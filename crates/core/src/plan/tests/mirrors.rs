@@ -34,7 +34,8 @@ fn act(plan: &mut Plan, now: Duration, rooms: [Allowance; 2]) -> Vec<Action> {
     panic!("the plan returns no wait: {plan:?}");
 }
 
-/// Returns the workers of the requests in these actions, each with its source and its first and last byte.
+/// Returns the workers of the requests in these actions, each with its source, the offset of the first
+/// requested byte, and the offset after the last one.
 fn requests(actions: &[Action]) -> Vec<(WorkerId, usize, u64, u64)> {
     let request = |action: &Action| match action {
         Action::Fetch { worker, source, from, to } => Some((*worker, *source, *from, to.unwrap_or(SIZE))),
@@ -98,7 +99,7 @@ fn a_suspected_mirror_sends_none_of_the_bytes_again_even_if_a_connection_to_the_
             deliver(&mut plan, NOW, worker, from, to, [NONE, NONE]);
         }
     }
-    // The digest is wrong, so the bytes of one mirror are fetched again from the other one.
+    // The digest is wrong, so the bytes of one mirror are fetched again from the other mirror.
     plan.on(NOW, Input::Verified(Ok(vec![sha256('1')])));
     let actions = act(&mut plan, NOW, [PLENTY, PLENTY]);
     let discard = |action: &Action| match action {
@@ -140,14 +141,14 @@ fn a_partial_file_is_continued_by_the_mirror_that_sent_it_unless_that_mirror_fai
         plan.on(NOW, Input::Placed(Ok(Place::Free { path: "f".into(), left: false }), Some(left)));
         steps(plan, NOW)
     };
-    // The first mirror gives the file its name, and the second mirror continues it.
+    // The first mirror gives the file its name, and the second mirror continues the partial file.
     let mut plan = Plan::new(Rules { connections: Some(1), ..two_mirrors(1) });
     steps(&mut plan, NOW);
     let actions = respond(&mut plan, 1, left_by("http://g/f"));
     assert!(actions.contains(&Action::Drop { worker: 1 }), "{actions:?}");
     assert_eq!((requests(&actions)[0].1, requests(&actions)[0].2), (1, 60_000), "{actions:?}");
     // The first mirror fails, and the second one has a file with the same size and ETag. Without a digest,
-    // this does not show that the bytes of the first mirror belong to it.
+    // this does not show that the bytes of the first mirror belong to this file.
     let mut plan = Plan::new(Rules { connections: Some(1), ..two_mirrors(1) });
     steps(&mut plan, NOW);
     plan.on(NOW, ended(1, ErrorKind::HttpGone));

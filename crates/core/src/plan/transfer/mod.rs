@@ -302,7 +302,7 @@ impl Transfer {
         true
     }
 
-    /// Records that a worker finished its segment. If no end of the segment was known, the file ends there.
+    /// Records that a worker finished its segment. If it had no known end, the file ends where it ended.
     pub(super) fn segment_finished(
         &mut self,
         assignment: &Assignment,

@@ -15,8 +15,9 @@ use std::time::Duration;
 
 impl SegmentLedger {
     /// Returns a silent worker to replace, and the range to request, which begins at the worker's first
-    /// missing byte. Returns `None` if a worker delivers bytes or waits for a response, or if each silent
-    /// worker is a hedge, has a hedge, or has a segment without a known end.
+    /// missing byte. Returns `None` if a worker delivers bytes, waits for a response or has a segment that is
+    /// used only as a whole, or if each silent worker is a hedge, has a hedge, or has a segment without a
+    /// known end.
     pub(super) fn replacement(&self, now: Duration, sizes: &Sizes) -> Option<(WorkerId, Range<u64>)> {
         if !self.has_stopped(now) {
             return None;
@@ -60,7 +61,7 @@ impl SegmentLedger {
     }
 
     /// Returns true if at least one worker of the source has a response, and all workers of the source that
-    /// have one are silent.
+    /// have a response are silent.
     pub(super) fn is_source_silent(&self, source: usize, now: Duration) -> bool {
         let mut receiving = self.assignments.iter().filter(|one| one.source == source && one.receiving);
         receiving.clone().next().is_some() && receiving.all(|one| self.is_silent(one, now))

@@ -12,14 +12,15 @@ use crate::event::EventKind;
 use crate::plan::{Findings, Rules, Signed};
 use crate::settings::Verify;
 
-/// The algorithm of the digests in lock files. Every system has a tool that computes it.
+/// The algorithm of the digest that is computed if [`Rules::record`] is true. Every system has a tool that
+/// computes this digest.
 const RECORDED: Algorithm = Algorithm::Sha256;
 
 /// The expected content of a file.
 #[derive(Debug)]
 pub(super) struct Expectations {
     verify: Verify,
-    /// True if a lock file gets a line about the file. The line needs a digest.
+    /// See [`Rules::record`].
     record: bool,
     /// Digests from the user and from lists. These digests apply to every version of the file.
     given: Vec<Expected>,
@@ -173,8 +174,8 @@ impl Expectations {
     /// content is a web page.
     ///
     /// # Errors
-    /// Returns `content.html` or `content.pointer` if the content is not what its name promises. There is no
-    /// such error if the file has a strong digest that the user chose, or a good signature.
+    /// Returns `content.html` or `content.pointer` if the content does not fit the name of the file. There is
+    /// no such error if the file has a strong digest that the user chose, or a good signature.
     pub(super) fn warnings(&self, at: &str, says_html: bool) -> Result<Vec<String>, Error> {
         let mut warnings: Vec<String> = self.renamed.iter().chain(&self.notes).cloned().collect();
         let wrong = match self.look {

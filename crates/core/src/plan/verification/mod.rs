@@ -226,7 +226,8 @@ impl Verification {
         }
     }
 
-    /// Compares a size with the expected one, and with the number of chunks.
+    /// Compares a size with the expected one, and with the number of chunks. With `--verify off`, compares
+    /// nothing.
     ///
     /// # Errors
     /// Returns `digest.mismatch` if the size is wrong or does not fit the number of chunks.
@@ -383,7 +384,8 @@ impl Verification {
         self.suspects.is_digest_doubtful()
     }
 
-    /// Makes the suspected mirror unusable again, if its bytes are being replaced.
+    /// Makes the suspected mirror unusable again, if its bytes are being replaced and another mirror is
+    /// usable.
     pub(super) fn keep_suspect_out(&self, sources: &mut Sources) {
         self.suspects.keep_out(sources);
     }

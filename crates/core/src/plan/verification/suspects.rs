@@ -53,7 +53,8 @@ impl Suspects {
     /// Chooses the next suspected mirror: the first mirror in `among` that was not suspected before. The
     /// bytes of this mirror will be replaced by bytes of other mirrors. `alone` is true if no bytes of an
     /// unknown source are replaced at the same time. Returns `None` if each mirror in `among` was suspected
-    /// already, or if no other mirror is left that could send the bytes.
+    /// already, if no other mirror is left that could send the bytes, or if there were as many replacements
+    /// as mirrors.
     pub(super) fn suspect_next(
         &mut self,
         among: &[usize],

@@ -68,7 +68,7 @@ impl New<'_> {
         seconds(modified.unwrap_or(SystemTime::UNIX_EPOCH))
     }
 
-    /// Returns the number of bytes that the file with this description needs at most in a container.
+    /// Returns the highest number of bytes that the file with this description can need in a container.
     pub(super) fn length_most(&self, entry: &Entry) -> u64 {
         match &self.sample {
             Some(sample) => {
@@ -236,9 +236,9 @@ pub(super) fn not_whole(form: Form, container: &File, part: &Path) -> io::Error 
         Ok(false) => return no_container(form),
         Err(e) => return e,
     }
-    let name = part.file_name().unwrap_or_default().to_string_lossy();
+    let (name, word) = (part.file_name().unwrap_or_default().to_string_lossy(), form.word());
     let why = format!(
-        "the file was cut or changed. If you rename it to {name} and try again, its files up to the first damaged one are kept, and everything after them is removed, also files that are not damaged. Copy it first if you need them"
+        "the file was cut or changed. If you rename it to {name} and try again, its files up to the first damaged one are kept, and everything after them is removed, also files that are not damaged. If you need these files, copy the {word} before you rename it"
     );
     io::Error::new(io::ErrorKind::InvalidData, why)
 }

@@ -75,7 +75,7 @@ impl Index {
         self.places.contains_key(&name)
     }
 
-    /// Returns true if the container with this number was there when the run started, has files of this run,
+    /// Returns true if the container with this number existed when the run started, has files of this run,
     /// or is being written.
     pub(super) fn has_container(&self, number: u64) -> bool {
         self.containers.contains(&number) || self.open.as_ref().is_some_and(|(open, _)| *open == number)

@@ -69,7 +69,7 @@ impl SetLock {
             match attempt(state, numbers, &settle)? {
                 Attempt::Shared(set) => break set,
                 Attempt::OtherShards if waits => thread::sleep(BETWEEN_RUNS),
-                Attempt::OtherShards => return Err(locked("that run has another number of shards")),
+                Attempt::OtherShards => return Err(locked("the other run has another number of shards")),
                 Attempt::Step if steps >= STEPS_MOST && !waits => return Err(locked("")),
                 Attempt::Step => {
                     steps = steps.saturating_add(1);

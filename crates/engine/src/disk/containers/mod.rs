@@ -26,7 +26,7 @@ use downhaul_core::containers::{Bounds, ContainerNames, Form, Numbers};
 use downhaul_core::digest::Digest;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::identity::{ExistingFile, Identity, Record};
-use downhaul_core::name::{JOURNAL, NEW_JOURNAL, PART, side_files, tagged_side_files};
+use downhaul_core::name::{PART, SideFiles, side_files, tagged_side_files};
 use downhaul_core::settings::Sync;
 use lock::SetLock;
 use open::Content;
@@ -82,14 +82,15 @@ pub struct Containers {
 }
 
 impl Containers {
-    /// Finds the containers of earlier runs. Of the unfinished containers with numbers of this run, completes
-    /// all except the last one, which this run continues. Blocks the thread.
+    /// Finds the containers of earlier runs. If these runs had another number of shards, or if that number is
+    /// not known, completes all unfinished containers. Otherwise, of the unfinished containers with numbers
+    /// of this run, completes all except the last one, which this run continues. Blocks the thread.
     ///
     /// # Errors
     /// Returns `file.locked` if another run writes these containers and [`ContainerOptions::waits`] is false,
-    /// `disk.failed` if a container was written, cut or changed by another program, `file.exists` if a
-    /// complete and an unfinished container have the same number, `name.taken` if there are too many
-    /// containers, and otherwise the error of the system.
+    /// `disk.failed` if a complete container was cut or changed, or if another program wrote a container,
+    /// `file.exists` if a complete and an unfinished container have the same number, `name.taken` if there
+    /// are too many containers, and otherwise the error of the system.
     pub fn open(options: ContainerOptions) -> Result<Containers, Error> {
         let ContainerOptions { output, names, numbers, bounds, waits } = options;
         let folder = output.join(names.folder());
@@ -115,8 +116,8 @@ impl Containers {
     /// earlier run left it. Blocks the thread.
     ///
     /// # Errors
-    /// Returns the error of the system. The last container has no final name then, unless only forcing that
-    /// name to the disk has failed.
+    /// Returns the error of the system. After an error, the last container has no final name, unless only
+    /// forcing that name to the disk has failed.
     pub fn end(&self, no_more_files: bool) -> Result<(), Error> {
         self.set.end(no_more_files)?;
         self.lock.end(|| is_tidy(&self.state) && self.set.is_complete());
@@ -132,8 +133,8 @@ impl Containers {
         ContainerSet::unfinished(&output.join(names.folder()), names)
     }
 
-    /// Forces all files that were added to the disk, with the names of their containers. Call this before you
-    /// store elsewhere that these files are complete. Blocks the thread.
+    /// Forces the files that were added so far, and the names of their containers, to the disk. Call this
+    /// before you store elsewhere that these files are complete. Blocks the thread.
     ///
     /// # Errors
     /// Returns the error of the system.
@@ -250,12 +251,7 @@ impl Disk for Containers {
     /// killed after the file was added and before its partial files were removed.
     fn tidy(&self, target: &Path, _identity: &Identity) {
         let staged = self.staged(target);
-        let Some(name) = staged.file_name().and_then(|name| name.to_str()) else { return };
-        let is_side = |path: &&PathBuf| {
-            let file = path.file_name().and_then(|file| file.to_str());
-            path.parent() == staged.parent() && file.is_some_and(|file| is_side_file(file, name))
-        };
-        self.left.iter().filter(is_side).for_each(|path| file::remove(path));
+        self.left.iter().filter(|path| is_side_file(path, &staged)).for_each(|path| file::remove(path));
     }
 
     fn free_space(&self, _target: &Path) -> Option<u64> {
@@ -270,15 +266,26 @@ impl Disk for Containers {
     }
 }
 
-/// Returns true if `file` is the name of a partial file of `name` or of its journal, with a tag or without.
-fn is_side_file(file: &str, name: &str) -> bool {
-    let Some(rest) = file.strip_prefix(name).and_then(|rest| rest.strip_prefix('.')) else { return false };
-    let is_tag = |text: &str| text.len() == TAG && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let ending = match rest.split_once('.') {
-        Some((tag, ending)) if is_tag(tag) => ending,
-        _ => rest,
-    };
-    [PART, JOURNAL, NEW_JOURNAL].iter().any(|side| side.strip_prefix('.') == Some(ending))
+/// Returns true if `path` leads to a partial file for `staged` ([`Containers::staged`]), or to the journal of
+/// one. Their names may have the tag of any job.
+fn is_side_file(path: &Path, staged: &Path) -> bool {
+    // Most paths are refused here, at little cost. The names of side files begin with the name of the file,
+    // or with at least its first 64 bytes if it is long.
+    let [name, of_file] = [path, staged].map(|path| path.file_name().unwrap_or_default().as_encoded_bytes());
+    if !name.starts_with(&of_file[..of_file.len().min(64)]) {
+        return false;
+    }
+    let is_among = |sides: SideFiles| sides.all().contains(&path);
+    path.parent() == staged.parent()
+        && (is_among(side_files(staged))
+            || tag_of(path).is_some_and(|tag| is_among(tagged_side_files(staged, tag))))
+}
+
+/// Returns the tag in the name of a partial file or of its journal, if the name seems to have one.
+fn tag_of(path: &Path) -> Option<&str> {
+    let (before, _) = path.file_name()?.to_str()?.rsplit_once(PART)?;
+    let (_, tag) = before.rsplit_once('.')?;
+    (tag.len() == TAG && tag.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(tag)
 }
 
 /// Returns the bytes of a text of hexadecimal digits, two digits for each byte. Returns `None` if the text

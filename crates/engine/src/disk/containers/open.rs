@@ -11,8 +11,8 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Each time this many bytes were added, the system is told to begin writing them to the disk. Forcing the
-/// container to the disk at its end is then quick.
+/// Each time this many bytes were added, the system is told to begin writing them to the disk. So it takes
+/// little time to force the complete container to the disk.
 const WRITE_BACK: u64 = 32 * 1024 * 1024;
 
 /// The container that is being written.

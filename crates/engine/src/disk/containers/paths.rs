@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 impl Containers {
     /// Makes new containers get higher numbers than all containers of this set into which these paths lead.
     /// The paths are those that events of earlier runs stated. Without this call, a new container could get
-    /// the number of a container that was moved away. It would then seem to have lost the files of that
-    /// container ([`Containers::have_lost`]).
+    /// the number of a container that was moved away. The new container would then seem to have lost the
+    /// files of the container that was moved away ([`Containers::have_lost`]).
     ///
     /// # Errors
     /// Returns the first error among `paths`.

@@ -338,12 +338,13 @@ impl ContainerSet {
         Ok(())
     }
 
-    /// Returns true if no container of the set is unfinished.
+    /// Returns true if all containers of the set are complete.
     pub(super) fn is_complete(&self) -> bool {
         ContainerSet::are_complete(&self.folder, &self.names)
     }
 
-    /// Returns true if no container with these names is unfinished.
+    /// Returns true if all containers with these names are complete. Returns false if this is not known,
+    /// because the folder cannot be read.
     pub(super) fn are_complete(folder: &Path, names: &ContainerNames) -> bool {
         ContainerSet::unfinished(folder, names).is_ok_and(|unfinished| unfinished.is_empty())
     }

@@ -54,7 +54,7 @@ impl Frame {
     /// Writes the two members into a tar at an offset. Returns the offset after them.
     ///
     /// # Errors
-    /// Returns the error of the system.
+    /// Returns the error of the system, or an error if the partial file has fewer than `size` bytes.
     pub(super) fn write(&self, tar: &File, at: u64, content: &Content<'_>, size: u64) -> io::Result<u64> {
         let (before, after) = (self.before.clone(), self.after.clone());
         if let Content::Buffers(data) = content {
@@ -185,8 +185,8 @@ fn no_sample() -> io::Error {
     no_container(Form::Tar)
 }
 
-/// Finds the whole samples of a tar of this length. Only headers and descriptions are read. `hash` computes
-/// the hashes in [`Found`].
+/// Finds the whole samples of a tar of this length. Only headers, descriptions and the end of the tar are
+/// read. `hash` computes the hashes in [`Found`].
 ///
 /// # Errors
 /// Returns the error of the system.

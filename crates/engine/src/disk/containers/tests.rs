@@ -151,6 +151,14 @@ fn a_partial_file_belongs_to_the_file_whose_name_it_begins_with() {
         ("a.jpg", false),
         ("b.jpg.part", false),
     ] {
-        assert_eq!(is_side_file(file, "a.jpg"), is_side, "{file}");
+        assert_eq!(is_side_file(Path::new(file), Path::new("a.jpg")), is_side, "{file}");
+    }
+    // In the names of these partial files, a hash replaces the end of the file's name.
+    let (one, other) = ("x".repeat(250), "x".repeat(249) + "y");
+    let (one, other) = (Path::new(&one), Path::new(&other));
+    for sides in [side_files(one), tagged_side_files(one, "0123abcd")] {
+        for side in sides.all() {
+            assert!(is_side_file(side, one) && !is_side_file(side, other), "{side:?}");
+        }
     }
 }

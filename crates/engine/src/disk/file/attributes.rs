@@ -8,10 +8,10 @@ use downhaul_core::identity::Record;
 use std::fs::File;
 use std::time::SystemTime;
 
-/// Stores a record in an extended attribute of the file, and the URL, if there is one, in another. Later
-/// runs recognise the file by the record. If the disk has no extended attributes, later runs send a request
-/// to the server instead. `known` has the size and the modification time as the disk stores them. If it is
-/// `None`, they are read from the disk, because the disk may store the time with less precision.
+/// Stores a record in an extended attribute of the file, and the URL, if there is one, in another attribute.
+/// Later runs recognise the file by the record. If the disk has no extended attributes, later runs send a
+/// request to the server instead. `known` has the size and the modification time as the disk stores them. If
+/// `known` is `None`, they are read from the disk, because the disk may store the time with less precision.
 pub(super) fn attach(file: &File, what: &Attach, known: Option<(u64, SystemTime)>) {
     let read = || {
         let meta = file.metadata().ok()?;

@@ -1,10 +1,11 @@
-//! Makes a file from another one that has the same bytes: a hard link, a file that shares its blocks, or a
+//! Makes a file from another file that has the same bytes: a hard link, a file that shares its blocks, or a
 //! copy.
 //!
 //! Invariant: the other file is not changed, except for an extended attribute with the records of its further
 //! names. The target appears in one step, after the digests were compared, and only if the other file has not
 //! changed since it was complete. While the target is made, it has the name that a new journal of the job
-//! would have. A run that is killed at that time leaves it there, and a later run of the job removes it.
+//! would have. A run that is killed at that time leaves a file with this name, and a later run of the job
+//! removes that file.
 
 use super::attributes::attach;
 use super::{RECORD, exists, folder_of, further_records, make_folder, name_of, read_full, remove};
@@ -78,8 +79,8 @@ pub(super) fn make(original: &Original, target: &Path, how: &Duplicating<'_>) ->
     Ok(made)
 }
 
-/// Makes a hard link with the name `new`, which is then renamed to `target`. The record of the new name is
-/// added to the records of the other names of the file.
+/// Makes a hard link with the name `new`, which the caller renames to `target`. The record of the name
+/// `target` is added to the records of the other names of the file.
 fn hard_link(
     original: &Original,
     target: &Path,
@@ -101,7 +102,7 @@ fn hard_link(
         // the file system has no hard links.
         return Ok(Duplicated::Unable);
     }
-    // Another program may have changed the file while the link was made, or may have put another one in its
+    // Another program may have changed the file while the link was made, or may have put another file in its
     // place.
     let meta = file.metadata()?;
     let is_same = is_unchanged(&meta, original) && meta.modified()? == before.modified()?;
@@ -158,7 +159,7 @@ fn share_or_copy(
         Err(_) => return Ok(Duplicated::NotMade),
     }
     let Publishing { modified, sync, attach: record, .. } = &how.publishing;
-    // If the disk cannot store the time, the file is made all the same.
+    // Even if the disk cannot store the time, the file is made.
     let of_original = || from.metadata().and_then(|meta| meta.modified()).ok();
     let _ = modified.or_else(of_original).map(|at| to.set_modified(at));
     if let Some(record) = record {

@@ -1,5 +1,5 @@
 //! Finds the bytes that a run can continue: those of a partial file with a journal, or those of a file
-//! under the final name. A download copies a file under the final name, and continues the copy.
+//! under the final name. A download copies the file that has the final name, and continues the copy.
 //!
 //! Invariant: the file under the final name is not changed. The bytes of another tool are added to the
 //! journal only after the last of these bytes were found equal to the server's bytes. The control file of
@@ -106,8 +106,8 @@ impl PartFile {
     /// if there is no file under the final name.
     ///
     /// # Errors
-    /// Returns `resume.damaged` if the bytes differ or the partial file is too short, and `resume.refused` if
-    /// the control file is not reliable.
+    /// Returns `resume.damaged` if the bytes differ or the partial file is too short, `resume.refused` if the
+    /// control file is not reliable, or the error of reading one of the files.
     pub(super) fn continues(&self, target: &Path, size: u64) -> Result<bool, Error> {
         let Some(old) = open_if_there(target)? else { return Ok(false) };
         let length = old.metadata().map_err(|e| failure(&e, target))?.len();
@@ -289,7 +289,7 @@ pub(super) fn may_lack_bytes(target: &Path) -> Result<bool, Error> {
 /// `length` is the length of the unfinished file. The inner value is `None` if no byte is complete.
 ///
 /// # Errors
-/// Returns `resume.refused` if the control file is not reliable.
+/// Returns `resume.refused` if the control file is not reliable, or the error of reading it.
 fn by_control_file(target: &Path, length: u64) -> Result<Option<Option<Adopted>>, Error> {
     let control = control_file(target);
     let Some(file) = open_if_there(&control)? else { return Ok(None) };

@@ -143,7 +143,7 @@ impl Part for ReadOnlyPart {
 /// Returns this folder, or the nearest folder above it that exists.
 ///
 /// # Errors
-/// Returns why a download could not make files there.
+/// Returns why a download could not make files in this folder.
 fn existing_folder(folder: &Path) -> Result<PathBuf, Error> {
     let all = folder.ancestors().map(|one| if one.as_os_str().is_empty() { Path::new(".") } else { one });
     for one in all {
@@ -162,7 +162,7 @@ fn existing_folder(folder: &Path) -> Result<PathBuf, Error> {
     Ok(".".into())
 }
 
-/// Opens a partial file for reading. Returns `None` if there is none, or if a download would not use it,
+/// Opens a partial file for reading. Returns `None` if it does not exist, or if a download would not use it,
 /// because it has further names (hard links).
 ///
 /// # Errors

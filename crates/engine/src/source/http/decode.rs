@@ -42,7 +42,8 @@ const CHUNK: usize = 64 * 1024;
 /// The highest number of buffers that wait on each side of the decoder.
 const AHEAD: usize = 4;
 
-/// The largest window of zstd as a content coding, as a power of two: 8 MiB (RFC 9659, section 3).
+/// The largest window of zstd as a content coding, as an exponent of two: 2^23 bytes, or 8 MiB (RFC 9659,
+/// section 3).
 const ZSTD_WINDOW: u32 = 23;
 
 /// A content coding: gzip and deflate (RFC 9110, section 8.4.1), brotli (RFC 7932) and zstd (RFC 8878).
@@ -84,8 +85,8 @@ pub(super) fn decode(opened: Opened, verify: Verify, states_its_end: bool) -> Re
     Ok(Opened { remote, body: decoded(body, coded) })
 }
 
-/// Forgets the size and the digests in a response without a body, if they are those of a coded body that
-/// [`decode`] would decode.
+/// Forgets the coding, the size and the digests in a response without a body, if the size and the digests are
+/// those of a coded body that [`decode`] would decode.
 pub(super) fn forget_coded(remote: &mut Remote) {
     if remote.coding.as_deref().is_some_and(|name| read(name).is_some()) {
         (remote.coding, remote.size, remote.digests) = (None, None, Vec::new());

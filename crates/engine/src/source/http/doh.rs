@@ -149,8 +149,8 @@ impl Doh {
     }
 }
 
-/// Returns the addresses in the answer to a query. There may be none. If the answer cannot be used, or says
-/// that there is no such host, returns the reason.
+/// Returns the addresses in the answer to a query. The result may be empty. If the answer cannot be used, or
+/// says that the host does not exist, returns the reason.
 fn addresses_in(answer: &[u8], query: &Query) -> Result<Vec<IpAddr>, String> {
     let answer = Message::from_vec(answer).map_err(|_| "its answer is not a DNS message")?;
     if answer.metadata.message_type != MessageType::Response || answer.queries != [query.clone()] {

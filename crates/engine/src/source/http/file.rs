@@ -63,8 +63,8 @@ impl Source for HttpFile {
             }
             // The URL that failed may be a link that has expired, and the given URL may redirect to a new
             // link. So the given URL is requested once more in two cases: a remembered URL failed in a way
-            // that is retried only if the user says so, or a redirect led to a 401 or a 403 that is not
-            // retried either.
+            // that is retried only if the user says so, or a redirect led to a 401 or a 403, and the settings
+            // do not say that this status is retried.
             let stale = known.is_some() && error.retry() == Retry::Person;
             if stale || (redirected && !error.again && may_have_expired(error.kind)) {
                 (error, redirected) = match self.follow(self.given.url.clone(), &request).await {
@@ -142,8 +142,8 @@ impl HttpFile {
     }
 
     /// Follows redirects from `url` until a response contains the file. The bool beside an error is true if a
-    /// redirect was followed before the error. It is also true if this request must not follow a redirect,
-    /// and false for the error about too many redirects.
+    /// redirect was followed before the error. It is also true for the error that this request must not
+    /// follow a redirect, and false for the error about too many redirects.
     async fn follow(&self, mut url: Url, request: &Request) -> Result<Opened, (Error, bool)> {
         let is_special = request.sends.is_some();
         let mut request = request.clone();

@@ -111,7 +111,7 @@ impl Pool {
             }
         }
         loop {
-            // In a box, a new connection does not make the futures of all other requests larger.
+            // The future of a new connection is boxed, so that the futures of all other requests stay small.
             let mut connection = Box::pin(self.dial(url, route)).await?;
             debug!(target: NET, url = at, http = "1.1", connection = "new", "sending the request");
             match timeout(timeout_after, connection.send(request.clone())).await {

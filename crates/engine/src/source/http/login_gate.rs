@@ -24,8 +24,8 @@ use url::Url;
 /// log in. At further servers, the requests do not wait for each other.
 const SERVERS_MOST: usize = 256;
 
-/// The gate of a server. Its value is the time when the last login there ended, or `None` if no login has
-/// ended.
+/// The gate of a server. Its value is the time when the last login after a redirect to this server ended, or
+/// `None` if no such login has ended.
 type Gate = tokio::sync::Mutex<Option<Instant>>;
 
 #[derive(Default)]

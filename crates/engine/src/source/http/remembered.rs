@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use url::Url;
 
 /// After this many failures in a row, one request begins at the given URL again. A job has 3 retries by
-/// default, so a host that is unreachable for a moment gets several requests before.
+/// default, so a host that is unreachable for a moment gets several requests before that request.
 const FAILURES: u32 = 3;
 
 /// Failures within this time count as one, because connections that are used at the same time usually fail at

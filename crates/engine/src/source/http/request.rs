@@ -108,8 +108,8 @@ pub(super) fn status_line(status: StatusCode) -> String {
     }
 }
 
-/// Returns the host of a URL, and its port if this is not the default port of the scheme. Returns `None` if
-/// the URL has no host.
+/// Returns the host of a URL, and its port if the port is not the default port of the scheme. Returns `None`
+/// if the URL has no host.
 pub(super) fn authority(url: &Url) -> Option<String> {
     url.has_host().then(|| url[Position::BeforeHost..Position::AfterPort].to_string())
 }

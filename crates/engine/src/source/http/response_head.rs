@@ -59,7 +59,7 @@ impl HeadState {
     }
 
     /// Returns descriptions, for the user, of the lines that were dropped from the last head. A second call
-    /// returns none.
+    /// returns an empty list.
     pub(super) fn take_dropped(&self) -> Vec<String> {
         std::mem::take(&mut *self.dropped())
     }

@@ -80,7 +80,7 @@ fn end(wait: Duration) -> String {
         // Dates more than ten years from now are not useful, and httpdate cannot write dates after the year
         // 9999.
         Some(at) if wait < Duration::from_secs(10 * 365 * 86_400) => httpdate::fmt_http_date(at),
-        _ => "ten years have passed".into(),
+        _ => "a date more than ten years from now".into(),
     }
 }
 

@@ -125,8 +125,8 @@ impl Tls {
         }
     }
 
-    /// Returns the error, with a detail that names the TLS setting that may be the cause, if there is one. If
-    /// the server may have refused the client certificate, the error becomes `tls.client_refused`.
+    /// Returns the error, with a detail about the TLS settings if they may be the cause. If the server may
+    /// have refused the client certificate, the error becomes `tls.client_refused`.
     pub(super) fn explained(&self, trust: Trust, mut error: Error) -> Error {
         if error.kind == ErrorKind::TlsFailed && error.detail == failure::UNVERIFIED && trust.identifies {
             error.kind = ErrorKind::TlsClientRefused;

@@ -149,8 +149,7 @@ impl Connector {
         }
     }
 
-    /// Returns the error of a request, with a detail that names the TLS setting that may be the cause, if
-    /// there is one.
+    /// Returns the error of a request, with a detail about the TLS settings if they may be the cause.
     pub(super) fn explained(&self, route: &Route, mut error: Error) -> Error {
         match route.gateway() {
             // The handshake was with the proxy, which gets no client certificate.
@@ -230,8 +229,8 @@ impl Connector {
         }
     }
 
-    /// Returns the host and port to which connections for a URL lead, if `--connect-to` names others than
-    /// those in the URL.
+    /// Returns the host and the port that a rule of `--connect-to` names for the connections of a URL.
+    /// Returns `None` if no rule is for this URL.
     fn other_target(&self, url: &Url) -> Option<Endpoint> {
         let Endpoint { host, port } = Endpoint::of(url)?;
         let target = self.connect_to.iter().find_map(|rule| rule.target(&host, port));

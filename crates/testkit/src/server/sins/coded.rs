@@ -16,7 +16,7 @@ use std::sync::Mutex;
 /// - `more=TEXT`: this text follows the coded bytes.
 ///
 /// These parameters change how the file is sent:
-/// - `digest=VALUE`: the response has this Repr-Digest, a digest of the coded bytes;
+/// - `digest=VALUE`: the responses have this Repr-Digest. A right one is the digest of the coded bytes;
 /// - `parts=1`: ranges of the coded bytes are served;
 /// - `tag=VALUE`: the ETag of the responses, instead of `"coded"`;
 /// - `part_says=TEXT`: the Content-Encoding of ranges;
@@ -84,8 +84,9 @@ fn encoded_once(codings: &str, name: &str, size: u64, zeros: bool) -> io::Result
     Ok(bytes)
 }
 
-/// Returns these bytes in the codings, applied in this order. `raw deflate` has no zlib header. Some servers
-/// send it under the name `deflate`. A coding with an unknown name changes nothing.
+/// Returns these bytes in the codings, which are separated by commas and applied in this order. `raw deflate`
+/// has no zlib header. Some servers send it under the name `deflate`. A coding with an unknown name changes
+/// nothing.
 ///
 /// # Errors
 /// Returns the error of an encoder.

@@ -45,7 +45,8 @@ pub(super) fn limits_requests(x: &mut Exchange) -> io::Result<bool> {
 
 /// Bans the client when it has more than `?most=N` transfers at once (2 by default). The ban lasts
 /// `&millis=N` milliseconds (20,000 by default). During the ban, all transfers break off, and every request
-/// gets a 403, or a reset if `&how=reset` is set. `&rate=N` limits each transfer, in bytes a second.
+/// gets a 403, or a reset if `&how=reset` is set. `&rate=N` limits each transfer, in bytes a second
+/// (1,000,000 by default).
 pub(super) fn bans(x: &mut Exchange) -> io::Result<bool> {
     let most = x.number("most").and_then(|most| usize::try_from(most).ok()).unwrap_or(2);
     let ban = Duration::from_millis(x.number("millis").unwrap_or(20_000));

@@ -33,8 +33,8 @@ pub(super) fn ranges_ignored_later(x: &mut Exchange) -> io::Result<bool> {
     if x.visit < 2 { capped(x) } else { ranges_ignored(x) }
 }
 
-/// Answers a request for the rest of a file with another range. The Content-Range states the range that is
-/// sent.
+/// For the first request, sends half of the body. Answers a later request for the rest of the file with all
+/// bytes. The Content-Range states the range that is sent.
 pub(super) fn wrong_range_when_continued(x: &mut Exchange) -> io::Result<bool> {
     if x.visit == 0 {
         return x.only(x.half(), &[]);
@@ -96,7 +96,7 @@ pub(super) fn superset(x: &mut Exchange) -> io::Result<bool> {
 /// Answers a request without a range correctly, at a limited rate. A request for a range gets another
 /// response, which `?how=` chooses: `page`, `login` (a redirect to a page), `quota` (a few bytes of JSON),
 /// `ignored` (the whole file), or a status. With `?break=N` the first response ends after half of the body,
-/// the next N responses are wrong, and later ones are correct.
+/// the next N responses are wrong, and later responses are correct.
 pub(super) fn second_connection_gets(x: &mut Exchange) -> io::Result<bool> {
     if x.request.query("login").is_some() {
         return x.respond("200 OK", &[("Content-Type", "text/html; charset=utf-8")], LOGIN);
@@ -139,8 +139,8 @@ pub(super) fn everything_as_a_part(x: &mut Exchange) -> io::Result<bool> {
     x.respond("206 Partial Content", &[("Content-Range", &range), ("ETag", &etag)], &body)
 }
 
-/// Sends ranges without the total size. With `?most=N`, each response has at most N bytes, and `?tag=0`
-/// leaves out the validator.
+/// Sends ranges without the total size. With `?most=N`, each range has at most N bytes, and `&tag=0` leaves
+/// out its validator.
 pub(super) fn unknown_total(x: &mut Exchange) -> io::Result<bool> {
     let (status, _, mut body) = x.part();
     let Some((first, _)) = x.request.range().filter(|_| status.starts_with("206")) else {

@@ -51,7 +51,8 @@ impl ContainerSet {
     }
 
     /// Returns the name of the file that has the name `inside` in its container. Returns `None` if no tar has
-    /// the member. In a WARC, the two names are equal, and it is not checked that the file exists.
+    /// the member, or if its tar cannot be read. In a WARC, the two names are equal, and it is not checked
+    /// that the file exists.
     pub(in super::super) fn name_of(&self, inside: &str) -> Option<String> {
         match self.form() {
             Form::Warc => Some(inside.into()),

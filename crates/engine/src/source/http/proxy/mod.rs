@@ -140,7 +140,7 @@ impl Attempt<'_> {
     /// can be sent again with an answer to this challenge.
     ///
     /// # Errors
-    /// Returns `proxy.login` if the challenge cannot be answered.
+    /// Returns `proxy.login` if no challenge can be answered, or if one was answered already.
     fn on_challenge(&mut self, challenges: &[Vec<u8>], at: &str) -> Result<(), Error> {
         let proxy = &self.gateway.proxy;
         let refused = |why: String| Err(Error::new(ErrorKind::ProxyLogin, at, format!("{proxy} {why}")));

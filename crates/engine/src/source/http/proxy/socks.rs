@@ -73,7 +73,7 @@ async fn log_in(socket: &mut Socket, tunnel: &Tunnel<'_>) -> Result<(), Error> {
         }
         (NO_WAY, None) => Err(tunnel.error(ErrorKind::ProxyLogin, "requires a user name and a password")),
         _ => {
-            let why = "accepts logins only in a way that downhaul does not support";
+            let why = "accepts none of the login methods that downhaul offers";
             Err(tunnel.error(ErrorKind::ProxyLogin, why))
         }
     }

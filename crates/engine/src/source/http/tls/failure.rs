@@ -78,8 +78,8 @@ fn meaning(error: &rustls::Error) -> (ErrorKind, String) {
         | Tls::PeerMisbehaved(_)
         | Tls::PeerSentOversizedRecord => (ErrorKind::TlsFailed, "the server breaks the rules of TLS"),
         Tls::DecryptError => (ErrorKind::TlsFailed, "the received data was damaged on its way"),
-        Tls::FailedToGetCurrentTime => (ErrorKind::TlsFailed, "this machine has no clock"),
-        Tls::FailedToGetRandomBytes => (ErrorKind::TlsFailed, "this machine has no random numbers"),
+        Tls::FailedToGetCurrentTime => (ErrorKind::TlsFailed, "the time of this machine cannot be read"),
+        Tls::FailedToGetRandomBytes => (ErrorKind::TlsFailed, "the system gives no random bytes"),
         Tls::InvalidCertRevocationList(_) => {
             (ErrorKind::TlsUntrusted, "it is not known whether the certificate was revoked")
         }

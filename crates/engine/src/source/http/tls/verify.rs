@@ -58,10 +58,10 @@ impl Trusted {
         let given = pem::certificates(&text).map_err(|_| bad("the file is not in PEM form"))?;
         let mut roots = RootCertStore::empty();
         for certificate in &given {
-            roots.add(certificate.clone()).map_err(|_| bad("the file holds a malformed certificate"))?;
+            roots.add(certificate.clone()).map_err(|_| bad("the file contains a malformed certificate"))?;
         }
         let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
-        let authorities = authorities.map_err(|_| bad("the file holds no certificate in PEM form"))?;
+        let authorities = authorities.map_err(|_| bad("the file contains no certificate in PEM form"))?;
         Ok(Trusted::Given(given.into(), authorities))
     }
 }
