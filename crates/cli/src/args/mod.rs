@@ -188,7 +188,7 @@ fn aria2c() -> clap::Command {
     clap::Command::new("aria2c").about("Accept the options of aria2 (see aria2c --help)").arg(arguments)
 }
 
-/// The text that is printed instead of a run.
+/// The text that is printed if there is no run.
 pub(crate) enum NoArgs {
     /// The help or the version, which the user requested.
     Asked(String),

@@ -94,7 +94,7 @@ impl SoFar {
         self.is_cancelled.load(Ordering::Relaxed)
     }
 
-    /// Waits for the end of the check. Returns true if the lists have no mistakes.
+    /// Waits until the check has ended or has found a mistake. Returns true if the lists have no mistakes.
     pub(crate) fn wait_for_end(&self) -> bool {
         self.wait(|state| state.end) == End::Right
     }
@@ -129,7 +129,8 @@ impl SoFar {
         })
     }
 
-    /// Returns the numbers of the lines of a list that later lines replace, if the check has ended.
+    /// Returns the numbers of the lines of a list that later lines replace, if the check has ended or has
+    /// found a mistake. After a mistake, lines may be missing.
     pub(super) fn replaced(&self, list: usize) -> Option<Arc<HashSet<u64>>> {
         let state = self.state();
         state.end.and_then(|_| Some(state.lists.get(list)?.replaced.clone()))

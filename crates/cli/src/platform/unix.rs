@@ -97,7 +97,7 @@ impl Terminal {
         }
     }
 
-    /// Reads the rest of the bytes that an arrow key, a function key, or a key with Alt sends after ESC
+    /// Reads the bytes that an arrow key, a function key, or a key with Alt sends after ESC
     /// (ECMA-48). The last of these bytes may be a letter, which is not an answer to a question. Returns
     /// [`Key::End`] if the input has ended, and otherwise [`ESCAPE`].
     fn end_of_sequence(&mut self) -> Key {
@@ -109,7 +109,8 @@ impl Terminal {
         }
         if let Key::Char('[' | 'O') = last {
             last = next();
-            // Digits and punctuation are not the last byte. The Linux console sends `ESC [ [ A` for F1.
+            // The bytes from the space to `?`, such as digits, are not the last byte. The Linux console sends
+            // `ESC [ [ A` for F1, so `[` is not the last byte either.
             while let Key::Char(' '..='?' | '[') = last {
                 last = next();
             }
@@ -118,7 +119,8 @@ impl Terminal {
     }
 
     /// Returns the next byte of the input as a key, or [`Key::None`] if no byte arrives within this time.
-    /// Returns [`Key::End`] at the end of the input, for Ctrl-D, and after an error.
+    /// Returns [`Key::End`] at the end of the input, for Ctrl-D, and after an error of the read, unless a
+    /// signal interrupted the read.
     fn byte(&mut self, limit: Duration) -> Key {
         if !has_input_within(Some(&self.tty), limit) {
             return Key::None;

@@ -79,7 +79,7 @@ fn elsewhere(list: &Path, folder: Option<&Path>, missing: &[&Stated]) -> Option<
 fn without_digest(list: &Path, folder: Option<&Path>) -> String {
     let command = command("-i", list, folder);
     format!(
-        "Files without a digest cannot be repaired. To download all files again: {command} --if-exists overwrite\n"
+        "Files without a digest must be downloaded as a whole. To download all files again: {command} --if-exists overwrite\n"
     )
 }
 

@@ -82,7 +82,7 @@ fn an_option_of_the_user_replaces_pasted_options_that_it_excludes() {
     let place = Place::new();
     for (pasted, option, shown) in [
         ("--oauth2-bearer hush", &["-u", "me:hush"][..], "-u me:..."),
-        ("-u me:hush", &["--bearer", "hush"], "--bearer ..."),
+        ("-u me:hush", &["--bearer", "hush"], "--bearer ... --auth basic"),
         ("--http2-prior-knowledge", &["--http1"], "--http1"),
         ("-6", &["-4"], "-4"),
         ("--netrc-file theirs", &["--no-netrc"], "--no-netrc"),

@@ -403,7 +403,9 @@ fn options_that_do_not_work_with_to_tar_are_refused() {
 fn a_file_with_a_number_is_found_again_although_the_number_before_it_is_missing() {
     let (server, place) = (Server::start(), Place::new());
     let target = |sin: &str, id| format!("{sin}/2000/get?id={id}&disposition=attachment;filename=x.bin");
-    let targets = [target("named", 1), target("silence_in_mid_body", 2), target("named", 3)];
+    // The third response begins a second later, so that the second file gets the first free number.
+    let third = target("named", 3) + "&wait=1";
+    let targets = [target("named", 1), target("silence_in_mid_body", 2), third];
     let urls = targets.clone().map(|target| server.url(&target));
     place.write("list", &urls[0]);
     let args = [&TO_TAR[..], &["-j", "2", "--retries", "0"]].concat();

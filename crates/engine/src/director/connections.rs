@@ -187,8 +187,8 @@ impl Director {
         }
         let mut allowance =
             controller.map_or(Allowance { most, ..none }, |host| host.allowance(now, most, named));
-        // With a rate limit, a connection may be slow only because of the limit. In this case, no connection
-        // is stopped, because its unwritten bytes would be lost.
+        // With a rate limit, no surplus connection is stopped. It may be slow only because of the limit, and
+        // the bytes that it has received and not written yet would be lost.
         if is_limited {
             allowance.surplus = 0;
         }
@@ -197,7 +197,7 @@ impl Director {
         allowance
     }
 
-    /// Returns the highest number of connections to the host of a source that the user allows.
+    /// Returns the highest number of connections that the user allows to the host of a source.
     pub(super) fn most_at_host(&self, spec: &Job, source: usize) -> usize {
         let of_host = spec.urls.get(source).and_then(|url| self.settings.for_hosts.max_per_host(url));
         of_host.unwrap_or(self.settings.max_per_host)

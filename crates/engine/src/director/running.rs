@@ -101,7 +101,8 @@ pub(super) struct Placing {
     pub(super) path: Option<PathBuf>,
     /// True while the partial file is being opened.
     pub(super) is_opening: bool,
-    /// The size of the server's file in bytes, if a response about the existing file has stated it.
+    /// The size of the server's file in bytes, if the response to a request that was sent because of the
+    /// existing file has stated it.
     pub(super) size: Option<u64>,
 }
 

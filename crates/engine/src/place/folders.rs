@@ -136,6 +136,10 @@ impl Folders {
     /// because this may read the folder.
     pub(super) fn numbers_of_tagged(&self, base: &Path, identity: &Identity) -> Vec<u32> {
         let (Some(folder), Some(name)) = (base.parent(), base.file_name()) else { return Vec::new() };
+        // In containers, the partial files of all names have other paths.
+        if self.disk.is_free(base, identity).is_some() {
+            return Vec::new();
+        }
         let seen = self.seen_in(folder);
         if seen.tagged.is_empty() {
             return Vec::new();

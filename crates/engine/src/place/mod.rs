@@ -248,7 +248,8 @@ impl Places {
             return Ok(own);
         }
         match base {
-            // The name from the URL is used, unless a folder or a device has that name.
+            // The name from the URL is used, unless a folder or a device has that name. With `--if-exists
+            // error`, it is used even then, and the job fails.
             None if fails || self.disk.look(&reserved)?.is_none_or(|there| !there.keeps_its_name()) => {
                 Ok(reserved)
             }
@@ -270,8 +271,8 @@ impl Places {
         }
     }
 
-    /// Returns true if other jobs of this run, of another part of it, or of the earlier run that wrote the
-    /// list of `--failed`, may have files with the same name.
+    /// Returns true if other jobs may have files with the same name: jobs of this run, of a run for another
+    /// shard of the list, or of the earlier run that wrote the list of `--failed`.
     fn is_one_of_several(&self, spec: &Job) -> bool {
         self.settings.is_part || spec.is_left_over || self.paths.taken.has_several()
     }
@@ -284,7 +285,8 @@ impl Places {
         self.paths.listed_names().is_some_and(|names| names.may_have(&name))
     }
 
-    /// Returns true if a path was free when its folder was read. Reads the folder, if it was not read yet.
+    /// Returns true if a path was free when its folder was read, and if no job has found another run or a
+    /// file there since then. Reads the folder, if it was not read yet.
     fn is_clear(&self, wanted: &Wanted<'_>, path: &Path) -> bool {
         self.folders.look_through(path);
         self.was_free(path, wanted.identity)
@@ -297,8 +299,8 @@ impl Places {
         numbers.into_iter().map(|n| numbered(base, n, self.settings.naming.numbers)).collect()
     }
 
-    /// Returns the path at which an earlier run saved the finished or unfinished file of this job. The name
-    /// may have any number.
+    /// Returns the path at which an earlier run saved the finished or unfinished file of this job, and
+    /// reserves it. A path that another job has is not returned. The name may have any number, or none.
     fn own(&self, wanted: &Wanted<'_>, base: &Path) -> Result<Option<PathBuf>, Error> {
         let numbers: Vec<u32> =
             std::iter::once(0).chain(self.folders.numbers_of(base, wanted.identity)).collect();

@@ -22,14 +22,15 @@ pub(super) struct Suspects {
     alone: bool,
     /// True if bytes of an unknown source were replaced already.
     replaced_unknown: bool,
-    /// All mirrors that were suspected so far.
+    /// All mirrors that were suspected since the download last started.
     all: Vec<usize>,
-    /// How often bytes of a mirror were replaced, also before the download started again. Some mirrors send
-    /// the whole file instead of a range, and then each replacement starts the download again. So there are
-    /// at most as many replacements as mirrors.
+    /// How often bytes of a mirror were replaced, including replacements before the download started again.
+    /// If mirrors send the whole file instead of a range, each replacement starts the download again, and the
+    /// mirrors in `all` are forgotten. The search ends nevertheless, because there are at most as many
+    /// replacements as mirrors.
     rounds: usize,
-    /// True if the digest was wrong after the last replacement. From then on, one mirror sends the whole
-    /// file.
+    /// True if the digest of a file from several mirrors is wrong, and no further bytes can be replaced. From
+    /// then on, each file comes from a single mirror.
     is_over: bool,
     /// The number of whole files, each from one mirror, whose digest was wrong.
     wrong_files: u32,
@@ -44,8 +45,8 @@ impl Suspects {
         }
     }
 
-    /// Records that bytes of an unknown source must be replaced, which is done only once. Returns true at the
-    /// first call, and false after that.
+    /// Records that bytes of an unknown source must be replaced, which is done only once until the download
+    /// starts again. Returns true at the first call, and false after that.
     pub(super) fn replace_unknown(&mut self) -> bool {
         !std::mem::replace(&mut self.replaced_unknown, true)
     }

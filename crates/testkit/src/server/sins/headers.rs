@@ -2,6 +2,7 @@
 
 use crate::server::exchange::Exchange;
 use std::io;
+use std::time::Duration;
 
 pub(super) fn gzip_although_identity(x: &mut Exchange) -> io::Result<bool> {
     x.file(&[("Content-Encoding", "gzip")])
@@ -67,8 +68,11 @@ pub(super) fn head_as_given(x: &mut Exchange) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Sends `?disposition=VALUE` as the Content-Disposition, unchanged.
+/// Sends `?disposition=VALUE` as the Content-Disposition, unchanged. The response begins after
+/// `?wait=SECONDS`.
 pub(super) fn named(x: &mut Exchange) -> io::Result<bool> {
+    let wait = x.request.query("wait").and_then(|seconds| seconds.parse().ok()).unwrap_or(0);
+    x.sleep(Duration::from_secs(wait));
     let value = x.request.query("disposition").unwrap_or_default();
     x.file(&[("Content-Disposition", &value)])
 }
