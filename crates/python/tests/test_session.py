@@ -83,7 +83,7 @@ def test_numbers_that_are_out_of_range_are_refused_and_a_long_timeout_is_not(
         with pytest.raises(ValueError, match="priority must be from -2147483648 to 2147483647"):
             job.set_priority(2**31)
         with pytest.raises(ValueError, match="limit_rate must be"):
-            job.set_limit_rate(float("inf"))
+            job.set_limit_rate(float("inf"))  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="limit_rate must be"):
             session.limit_rate = 2**64
         with pytest.raises(ValueError, match="size must be from 0 to"):
