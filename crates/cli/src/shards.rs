@@ -82,10 +82,11 @@ impl Shards {
     }
 
     /// Adds the next job of a list, and returns true if it belongs to this shard. `position` is the number of
-    /// jobs before it in its list, and `job` is `None` for a line that has a mistake.
-    pub(crate) fn add(&mut self, position: u64, job: Option<&Job>) -> bool {
+    /// jobs before it in its list. `job` is `None` for a line that has a mistake, and `named` is the job with
+    /// the name of its file, if the name is known before the run.
+    pub(crate) fn add(&mut self, position: u64, job: Option<&Job>, named: Option<&Job>) -> bool {
         let is_mine = self.shard.has(position, job);
-        self.digest.add(job);
+        self.digest.add(named);
         self.of_shard += u64::from(is_mine);
         self.jobs += 1;
         is_mine
@@ -239,8 +240,8 @@ impl Done {
         }
         (other.jobs != self.jobs).then(|| {
             format!(
-                "another list, or for the list before it was changed. Use another folder, or remove {markers} to \
-                 download the missing files"
+                "another list, for other names of its files, or for the list before it was changed. Use another \
+                 folder, or remove {markers} to download the missing files"
             )
         })
     }

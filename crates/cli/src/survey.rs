@@ -78,9 +78,10 @@ impl Survey {
     }
 
     /// Returns true if the next job of a list belongs to the shard of this run. `position` is the number of
-    /// jobs before it in its list, and `job` is `None` for a line that has a mistake.
-    pub(crate) fn is_mine(&mut self, position: u64, job: Option<&Job>) -> bool {
-        self.shards.as_mut().is_none_or(|shards| shards.add(position, job))
+    /// jobs before it in its list. `job` is `None` for a line that has a mistake, and `named` is the job with
+    /// the name of its file, if the name is known before the run.
+    pub(crate) fn is_mine(&mut self, position: u64, job: Option<&Job>, named: Option<&Job>) -> bool {
+        self.shards.as_mut().is_none_or(|shards| shards.add(position, job, named))
     }
 
     /// Adds the URL of a list, if it has one. The user gave this URL.

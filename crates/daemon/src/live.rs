@@ -58,8 +58,8 @@ impl Live {
         if progress.phase != Phase::Waiting {
             self.wait = None;
         }
-        // If bytes were discarded, the measurement starts again. It also starts when the partial file was
-        // opened, because its bytes from earlier were not received now.
+        // The measurement starts again if bytes were discarded. It also starts again when the library has
+        // opened the partial file, because the bytes that the file already had do not count for the speed.
         if !was_known || self.measured.back().is_some_and(|(_, bytes)| *bytes > progress.bytes) {
             self.measured.clear();
         }

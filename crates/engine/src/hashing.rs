@@ -192,9 +192,9 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts a thread that hashes, if there is something to hash and no thread works on this file. The
-    /// thread ends when no bytes are left to hash. A permanent thread for each file would wait most of the
-    /// time.
+    /// Starts a thread that hashes, if there is something to hash or the digests can be finished, and if no
+    /// thread works on this file. The thread ends when no bytes are left to hash. A permanent thread for each
+    /// file would wait most of the time.
     fn wake(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         let Some(work) = state.idle.take() else { return };
         let is_idle = state.batches.is_empty() && state.prefix <= work.hashed && !state.is_complete;

@@ -76,9 +76,10 @@
 //!
 //! # Try again
 //!
-//! If a job has failed, a program can add it again. With the default settings, such a job is skipped, because
-//! a session downloads each URL once, and the name of its file still belongs to the first job. With
-//! [`Settings::releases_names`], the job is downloaded again. A removed job can always be added again.
+//! If a job has failed, a program can add it again. With the default settings, the name of its file still
+//! belongs to the first job. So the new job is skipped, or fails with `name.taken` if its name was given with
+//! [`Job::to_path`]. With [`Settings::releases_names`], the job is downloaded again. A removed job can always
+//! be added again.
 //!
 //! # Write elsewhere
 //!
@@ -137,11 +138,11 @@
 //!   and of files at once.
 //! - `downhaul::disk`: partial files, journals, slow writes, and forcing bytes to the disk.
 //!
-//! Retries and pauses have the level INFO, and all other events have DEBUG. Each job has a span with the name
-//! `job` (target `downhaul`), which contains all events of the job. The field `id` of the span is the number
-//! of the [`JobId`]. Requests for checksum lists and signatures have no span. URLs are shown without secrets,
-//! and values of headers are not shown.
-//! Without a subscriber, nothing is formatted.
+//! Retries and pauses have the level INFO, and all other events have DEBUG. All events of a
+//! job are in spans with the name `job` (target `downhaul`). The field `id` of such a span is the number of
+//! the [`JobId`]. A job that the threads for small files have given back has two such spans. Requests for
+//! checksum lists and signatures have no span. URLs are shown without secrets, and values of headers are not
+//! shown. Without a subscriber, nothing is formatted.
 //!
 //! ```
 //! use tracing::span::{Attributes, Id, Record};

@@ -208,7 +208,7 @@ impl Reporter {
 /// complete, its ranges are copied at once.
 const RANGES_AFTER: Duration = Duration::from_millis(500);
 
-/// The counters of one running job. Workers and the director write them.
+/// The counters of one running job. Workers, the threads for small files, and the director write them.
 pub(crate) struct Meter {
     clock: Clock,
     started: Duration,

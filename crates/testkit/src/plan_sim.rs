@@ -42,7 +42,7 @@ pub struct Seen {
     pub requests: usize,
     /// The highest number of connections at once.
     pub connections: usize,
-    /// The number of segments that were shortened, for another worker or to end a surplus connection.
+    /// The number of actions [`Action::Cut`], each of which ends a segment earlier.
     pub cuts: usize,
     /// The number of transfers that continued after a break, or continued a partial file of an earlier run.
     pub resumed: usize,
@@ -59,7 +59,7 @@ pub struct Seen {
     /// The number of requests for bytes that another worker was fetching too.
     pub hedges: usize,
     /// A fingerprint of all actions of all runs. It is equal for two versions of the plan that return the
-    /// same actions.
+    /// same actions at the same times.
     pub trace: u64,
 }
 
@@ -76,7 +76,7 @@ struct Connection {
     end: Option<u64>,
     /// The time of the next step of the connection, or `None` if it waits until its response is accepted.
     due: Option<Duration>,
-    /// The speed in bytes a second. A connection with the speed 0 is silent.
+    /// The speed in bytes a second. A connection with the speed 0 sends a few bytes and is then silent.
     speed: u64,
     generation: u32,
 }

@@ -118,6 +118,10 @@ const RANGE: &str = "range";
 /// The long name of the option for lists.
 const INPUT: &str = "input";
 
+/// The long names of the options for a proxy and for the login at the proxy.
+const PROXY: &str = "proxy";
+const PROXY_LOGIN: &str = "proxy-user";
+
 /// Checks the options that are given several times. `words` is the whole command line, and `command` is its
 /// definition. The definition must not have been used before, because this function changes it. Returns
 /// warnings for the user.
@@ -172,8 +176,10 @@ pub(crate) fn without_overridden(words: &[String], command: &Command, matches: &
             && config::excluded_by(command, name)
                 .iter()
                 .any(|other| is_alternative(other) && is_given(other));
+        // The login is for the proxy of the pasted command, so another proxy must not get it.
+        let is_for_another_proxy = name == PROXY_LOGIN && is_given(PROXY);
         let is_given_later = || words[index + 1..].iter().any(|later| name_of(later) == name);
-        is_replaced || is_excluded || is_single(arg) && is_given_later()
+        is_replaced || is_excluded || is_for_another_proxy || is_single(arg) && is_given_later()
     };
     words.iter().enumerate().filter(|one| !is_overridden(*one)).map(|(_, word)| word.clone()).collect()
 }

@@ -30,7 +30,8 @@ pub(super) struct Found {
     /// The file with the certificate of a daemon that was started on this machine. If neither this file nor
     /// `cacert` is known, the certificates that the machine trusts are used.
     pub(super) certificate: Option<PathBuf>,
-    /// Where the secret comes from, for messages.
+    /// What is sent to the daemon, for messages: the secret and its source, or a request without a secret. It
+    /// is empty if the daemon needs no secret.
     pub(super) secret_from: String,
 }
 
@@ -38,7 +39,7 @@ pub(super) struct Found {
 /// there is no such daemon, the URL is [`DEFAULT`].
 ///
 /// # Errors
-/// Returns why there is no URL or no secret that can be used.
+/// Returns why a URL, or the file with the secret, cannot be used.
 pub(super) fn daemon(given: &Address) -> Result<Found, String> {
     // If a daemon was killed, its notice (the file `daemon.json`) stays on the disk, and another program can
     // listen at its address.

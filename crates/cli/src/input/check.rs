@@ -217,7 +217,8 @@ impl Checks {
             }
         };
         if checked.is_ok() {
-            let is_mine = self.survey.is_mine(list.count, job.as_deref().ok());
+            let named = job.as_deref().ok().map(|job| self.as_named(job));
+            let is_mine = self.survey.is_mine(list.count, job.as_deref().ok(), named.as_deref());
             list.count += 1;
             list.of_shard += u64::from(is_mine);
             if let Some(kept) = list.kept.as_mut().filter(|_| is_mine) {
@@ -339,10 +340,8 @@ impl Checks {
         if self.survey.shards.is_none() || job.destination != Destination::Server {
             return Cow::Borrowed(job);
         }
-        match self.naming.name_for(job, None) {
-            Some(name) => Cow::Owned(job.clone().with_destination(Destination::Name(name))),
-            None => Cow::Borrowed(job),
-        }
+        let name = self.naming.name_for(job, None).map(Destination::Name);
+        name.map_or(Cow::Borrowed(job), |name| Cow::Owned(job.clone().with_destination(name)))
     }
 
     /// Returns true if the job at this place may have been passed to the session.

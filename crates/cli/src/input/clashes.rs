@@ -55,7 +55,7 @@ pub(super) struct Clash {
 impl Names {
     /// Adds the name of a job, if the user gave one. Two jobs may have the same name if they download the
     /// same file, because the file is then fetched only once. This exception does not apply to jobs with
-    /// headers, to names of `-o`, and to two jobs that are both from the arguments.
+    /// headers, to names of `-o`, or to two jobs that are both from the arguments.
     ///
     /// # Errors
     /// Returns the clash, if the name clashes with the name of an earlier job.

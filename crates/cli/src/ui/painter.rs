@@ -63,7 +63,8 @@ impl Painter {
         if std::mem::take(&mut self.is_painted) { "\r\n" } else { "" }
     }
 
-    /// Returns the bytes that erase the block if its rows may have moved (`moves`). Such rows must be erased,
+    /// Returns the bytes that erase the painted block, if its rows may have moved, or will move or be removed
+    /// (`moves`). Such rows must be erased,
     /// because a terminal stores which rows it wrapped, and may later join rows that were only overwritten.
     /// Otherwise returns nothing: the block is repainted in place, which does not flicker.
     fn clear_if(&self, moves: bool) -> String {

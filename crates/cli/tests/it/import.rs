@@ -85,6 +85,7 @@ fn an_option_of_the_user_replaces_pasted_options_that_it_excludes() {
         ("-u me:hush", &["--bearer", "hush"], "--bearer ... --auth basic"),
         ("--http2-prior-knowledge", &["--http1"], "--http1"),
         ("-6", &["-4"], "-4"),
+        ("-x http://theirs:1 -U me:hush", &["--proxy", "http://ours:2"], "--proxy http://ours:2"),
         ("--netrc-file theirs", &["--no-netrc"], "--no-netrc"),
         ("-o theirs", &["--to-tar", "t-{shard:05}.tar"], "--to-tar 't-{shard:05}.tar'"),
     ] {

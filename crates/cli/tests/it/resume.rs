@@ -330,6 +330,34 @@ fn partial_files_without_a_journal_are_removed_if_the_names_of_two_files_are_exc
 }
 
 #[test]
+fn the_partial_file_of_a_small_file_of_a_list_is_removed_if_its_name_has_another_number() {
+    let server = Server::start();
+    let place = Place::new();
+    let path = |folder: &str| format!("capped/200000/{folder}/data.csv?rate=100000");
+    let [a, b] = ["a", "b"].map(|folder| server.url(&path(folder)));
+    let child = place.start(&[&a, &b, "-d", "out"]);
+    let left = || place.files().into_iter().filter(|name| name.ends_with(".part")).collect::<Vec<_>>();
+    wait_until("both files are in progress", || left().len() == 2);
+    send(Signal::KILL, &child);
+    finish(child);
+    // The partial file of the first URL is removed. So the second URL gets the name without a number, and
+    // nothing is at this name.
+    for name in left().iter().filter(|name| !name.starts_with("out/data (1).csv.")) {
+        fs::remove_file(place.path().join(name)).expect("removed");
+    }
+    assert_eq!(left().len(), 1, "{:?}", place.files());
+    server.becomes(&path("b"), "well_behaved/200000/b/data.csv");
+    // With so many files, the file is downloaded as a small file of a list.
+    let others = (0..40).map(|n| server.url(&format!("well_behaved/100/f{n}")));
+    let list: Vec<String> = std::iter::once(b).chain(others).collect();
+    place.write("list", list.join("\n"));
+    let out = place.run(&["-i", "list", "-d", "out"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert_eq!(place.file("out/data.csv"), Some(content("b/data.csv", 200_000)));
+    assert_eq!((left().len(), place.files().len()), (0, 42), "{:?}", place.files());
+}
+
+#[test]
 fn a_journal_without_its_partial_file_is_not_resumed() {
     let server = Server::start();
     let place = Place::new();

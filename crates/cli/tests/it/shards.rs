@@ -111,6 +111,22 @@ fn a_shard_is_done_only_for_the_headers_and_the_chunk_hashes_of_its_list() {
 }
 
 #[test]
+fn a_shard_is_done_only_for_the_names_that_a_template_makes_of_its_list() {
+    let (server, place) = (Server::start(), Place::new());
+    let url = server.url("well_behaved/1000/f");
+    let run = |before: &str, id: u32, note: &str| {
+        place.write("list", format!("{before}{{\"url\":\"{url}\",\"id\":{id},\"note\":\"{note}\"}}\n"));
+        place.run(&["-i", "list", "-d", "all", "--name-template", "{id}.bin", "--shard", "1/1"])
+    };
+    assert_eq!(run("", 1, "a").status, 0);
+    // Neither an empty line nor a column that no name has changes a file.
+    let out = run("\n", 1, "b");
+    assert!(out.status == 0 && out.stderr.contains("completed by an earlier run"), "{}", out.stderr);
+    let out = run("", 2, "a");
+    assert!(out.status == 2 && out.stderr.contains("is for another list"), "{}", out.stderr);
+}
+
+#[test]
 fn a_shard_is_done_only_for_the_containers_that_its_run_wrote() {
     let (server, place) = (Server::start(), Place::new());
     listed(&place, &server, 4);

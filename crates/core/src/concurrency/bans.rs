@@ -1,10 +1,11 @@
 //! Recognises hosts that ban a client for too many connections, and limits the connections to them. Such a
 //! host closes all connections of the client, and refuses new ones for a while.
 //!
-//! A refusal or a broken connection counts as a ban if the number of connections had reached a new maximum at
-//! most ten seconds before, and if bytes of the file had arrived. If the newest connection was the first one
-//! of its file, only a refusal counts. While a ban lasts, every refusal and every broken connection belongs
-//! to it. A failed connection counts only if its file has no other connection.
+//! Only the failure of the last connection of a file counts. Such a failure, a refusal or a broken
+//! connection, counts as a ban if the number of connections had reached a new maximum at most ten seconds
+//! before, and if bytes of that file had arrived. If the newest connection was the first one of its file,
+//! only a refusal counts. While a ban lasts, each failure of the last connection of a file belongs to the
+//! ban.
 //!
 //! After a ban, the limit is the highest number of connections that had received bytes at the same time
 //! before the new connections were added, but not more than an earlier limit. No request is sent to the host

@@ -49,8 +49,9 @@
 //! Steps down (trials of fewer connections) follow each other without a hold in two cases. In the first case,
 //! the target for a far host was set to 8 without a comparison. In the second case, the target started at a
 //! number of an earlier run, and the first measurement did not confirm this number. In both cases, smaller
-//! targets were not measured yet. In these cases, a step down also follows a `Recheck`, instead of a hold. If
-//! the first step down lost goodput and more connections were never tried, more connections are tried next.
+//! targets were not measured yet. In these cases, a step down, and not a hold, also follows a `Recheck`. If a
+//! step down lost goodput and there was no hold yet, more connections are tried next, even if an earlier
+//! trial of more connections failed.
 //!
 //! The time from a request to its response shows if packets wait in a queue before the line (`queue.rs`). If
 //! packets wait, the line is full. In the two cases above, the first trial at a far host then tries fewer
@@ -63,7 +64,7 @@
 //!
 //! A [`Level`] is a number of connections, or of files at once, that a run found to be the best, with its
 //! goodput. If the number in the level of an earlier run is above the usual first target, the number becomes
-//! the first target. The first measurement is then compared with the stored goodput. If the two numbers
+//! the first target. The first measurement is then compared with the stored goodput. If the two goodputs
 //! are about equal, the line has probably not changed, and a hold of 4 s follows. If they differ, or if no
 //! goodput is stored, the search begins with steps up and down, as it does for a far host. A level of a near
 //! host is not used if the host is far away now, and a level of a far host is not used if the host is near

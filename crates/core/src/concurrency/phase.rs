@@ -234,10 +234,10 @@ impl Controller {
     ) {
         let enough = before * AS_GOOD;
         if goodput < before * MUCH_WORSE || (settled && goodput.max(previous) < enough) {
-            // If the first trials tried fewer connections, more connections were never tried.
-            let untried = std::mem::take(&mut self.steps_down) && !self.has_held;
+            // Before the first hold, more connections are tried next.
+            let tries_more = std::mem::take(&mut self.steps_down) && !self.has_held;
             self.set_target(now, from, goodput, StepReason::Better);
-            if untried && self.may_rise() {
+            if tries_more && self.may_rise() {
                 self.try_more(now, from * 2, goodput.max(before));
             } else {
                 self.hold(now, goodput.max(before), Direction::More);

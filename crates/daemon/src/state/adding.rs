@@ -1,8 +1,8 @@
 //! Adds downloads: those that clients send one by one or in lists, and those of documents.
 //!
 //! Invariant: downloads that are added together are saved together or not at all. If an entry of a document
-//! cannot be used, it is added as a download that failed, and the other entries are downloaded. If no entry
-//! of a document can be used, nothing is added.
+//! cannot be used, it is added as a download that failed (up to [`FAILED_MOST`] entries), and the other
+//! entries are downloaded. If no entry of a document can be used, nothing is added.
 
 use super::{Changed, Effect, Notice, State};
 use crate::entry::{self, Entry};
@@ -39,8 +39,8 @@ impl State {
         Ok((gid, effects))
     }
 
-    /// Adds several downloads one after the other, as [`State::add`] does. Downloads to which a list gives a
-    /// higher priority come first. Returns the identifiers in the order of the items.
+    /// Adds several downloads together, at neighbouring positions from `position` on. Downloads to which a
+    /// list gives a higher priority come first. Returns the identifiers in the order of the items.
     ///
     /// # Errors
     /// Returns the first fault if an item cannot be used. Also returns a fault if the downloads cannot be

@@ -141,7 +141,7 @@ pub trait Disk: Send + std::marker::Sync {
         Ok(Duplicated::Unable)
     }
 
-    /// Removes the files that a killed run left beside an existing file, and that no run can use: a journal
+    /// Removes the files that a killed run left beside the path of a file, and that no run can use: a journal
     /// without a partial file, a partial file of this job without a journal, or the partial files of a file
     /// in a container. `identity` is the identity of the job.
     fn tidy(&self, target: &Path, identity: &Identity);

@@ -170,22 +170,20 @@ impl SmallFiles {
     }
 
     /// If a thread that takes jobs waits for the disk, another thread takes its place: one that no longer
-    /// waits, or else a new one. If no thread can be started, the jobs wait for the disk. The director calls
-    /// this every [`STUCK`] while jobs are lent.
+    /// waits, or else a new one. If no thread can be started and all threads wait, the jobs wait too. The
+    /// director calls this every [`STUCK`] while jobs are lent.
     pub(crate) fn watch(&self) {
         let mut state = self.shared.state();
         let stuck: Vec<_> = state.takers.iter().filter(|one| one.is_stuck()).cloned().collect();
         for thread in stuck {
             self.shared.report(&mut state);
-            if state.replace_by_free(&thread) || !state.may_start_thread() {
-                continue;
+            let mut other = state.take_free();
+            if other.is_none() && state.may_start_thread() {
+                drop(state);
+                other = self.start_thread();
+                state = self.shared.state();
             }
-            drop(state);
-            let other = self.start_thread();
-            state = self.shared.state();
-            if let Some(other) = other {
-                state.replace(&thread, other);
-            }
+            state.replace(&thread, other);
         }
     }
 

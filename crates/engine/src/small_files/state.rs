@@ -2,7 +2,7 @@
 //! thread takes the next job.
 //!
 //! Invariant: when a thread takes a job, fewer than [`State::at_once`] files are in progress on all threads
-//! together.
+//! together. All files of a thread that was replaced because it waits for a disk count as one file.
 
 use super::{Lent, Returned};
 use std::collections::VecDeque;
@@ -108,7 +108,7 @@ impl State {
 
     /// Returns true if a second thread should take jobs, and there is none.
     pub(super) fn lacks_taker(&self) -> bool {
-        self.takers.len() < 2 && self.is_for_two() && self.may_start_thread()
+        self.takers.len() < 2 && self.is_for_two()
     }
 
     /// Returns true if another thread may be started.
@@ -157,10 +157,12 @@ impl State {
         taken + self.replaced.iter().filter(|one| at_work(one) > 0).count() + self.responded
     }
 
-    /// Returns true if two threads should take jobs ([`SECOND_FROM`]).
+    /// Returns true if two threads should take jobs ([`SECOND_FROM`]), and if there are two or a second one
+    /// may be started.
     fn is_for_two(&self) -> bool {
         let is_plain = || self.waiting.front().is_some_and(|job| job.spec.urls[0].scheme() == "http");
-        self.are_many && self.takers_most > 1 && is_plain()
+        let can_be_two = self.takers.len() > 1 || (self.takers_most > 1 && self.may_start_thread());
+        self.are_many && can_be_two && is_plain()
     }
 
     /// Returns how many files may be in progress on this thread.
@@ -173,19 +175,23 @@ impl State {
         }
     }
 
-    /// Makes a thread that no longer waits for the disk a taker, in place of a thread that waits. Returns
-    /// false if there is no such thread.
-    pub(super) fn replace_by_free(&mut self, thread: &Arc<Thread>) -> bool {
+    /// Removes a thread that no longer waits for the disk from the replaced threads, and returns it.
+    pub(super) fn take_free(&mut self) -> Option<Arc<Thread>> {
         let free = self.replaced.iter().position(|one| one.saves.load(Ordering::Relaxed) % 2 == 0);
-        let free = free.map(|at| self.replaced.swap_remove(at));
-        free.map(|free| self.replace(thread, free)).is_some()
+        free.map(|at| self.replaced.swap_remove(at))
     }
 
-    /// Makes `other` a taker in place of a thread that waits for the disk.
-    pub(super) fn replace(&mut self, thread: &Arc<Thread>, other: Arc<Thread>) {
-        other.wake.notify_one();
-        if let Some(place) = self.takers.iter_mut().find(|one| Arc::ptr_eq(one, thread)) {
-            self.replaced.push(std::mem::replace(place, other));
+    /// Makes `other` a taker in place of a thread that waits for the disk. If there is no other thread, the
+    /// second taker becomes the first one, because only the first one may be needed.
+    pub(super) fn replace(&mut self, thread: &Arc<Thread>, other: Option<Arc<Thread>>) {
+        let Some(place) = self.takers.iter().position(|one| Arc::ptr_eq(one, thread)) else { return };
+        match other {
+            Some(other) => {
+                other.wake.notify_one();
+                self.replaced.push(std::mem::replace(&mut self.takers[place], other));
+            }
+            None if place == 0 => self.takers.rotate_left(1),
+            None => {}
         }
     }
 

@@ -119,10 +119,9 @@ async fn only_the_files_of_a_hanging_disk_stop(parallel: usize, on_one_thread: u
     };
     let settings = Settings::default().with_parallel(Some(parallel));
     let mut world = World::with(hanging.disk.clone(), settings, builder);
-    for n in 0..300 {
-        let name = if n == 50 { "stuck".to_string() } else { format!("f{n}") };
-        world.add(&name, SIZE).await;
-    }
+    let name = |n| if n == 50 { "stuck".to_string() } else { format!("f{n}") };
+    // All jobs are added at once, so that none of them is started in the usual way.
+    world.session.add_all((0..300).map(|n| Ok(world.job(&name(n), SIZE))).collect()).await;
     world.session.close().await;
     let mut finished = BTreeSet::new();
     let all = async {

@@ -82,7 +82,8 @@ impl Cookie {
 pub struct Cookies(Arc<Mutex<Jar>>);
 
 impl Cookies {
-    /// Returns a store with those of these cookies that have not expired at the time `now`.
+    /// Returns a store to which these cookies were added one after the other. Cookies that have expired at
+    /// the time `now` are left out. If there are too many cookies, the oldest ones are removed.
     pub fn new(cookies: impl IntoIterator<Item = Cookie>, now: Time) -> Cookies {
         let mut jar = Jar::default();
         cookies.into_iter().for_each(|cookie| jar.insert(cookie, now));

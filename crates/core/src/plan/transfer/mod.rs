@@ -155,8 +155,8 @@ impl Transfer {
         self.ledger.align = length;
     }
 
-    /// Records that a worker's response arrived after the time `waited`, if this time was measured. Returns
-    /// the assignment of the worker, or `None` if the worker waits for no response.
+    /// Records that a worker's response arrived. `waited` is how long the response took, if this was
+    /// measured. Returns the assignment of the worker, or `None` if the worker waits for no response.
     pub(super) fn on_response(
         &mut self,
         now: Duration,
@@ -186,8 +186,8 @@ impl Transfer {
 
     /// Returns true if a worker's response, which ends at `end`, is still needed. The response is not needed
     /// if its bytes have arrived already, or if its digest cannot be compared because other workers write
-    /// some of the bytes. A probe becomes the only worker of its segment, if that segment is still needed. If
-    /// the response has a digest of its own, `digest_until` is the offset of the last byte of the response.
+    /// some of the bytes. A probe takes over its segment. If the other worker has written bytes of it, the
+    /// response is not needed. `digest_until` is the offset of the last byte if the response has a digest.
     pub(super) fn is_needed(
         &mut self,
         worker: WorkerId,

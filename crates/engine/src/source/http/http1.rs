@@ -100,9 +100,10 @@ impl Pool {
             debug!(target: NET, url = at, http = "1.1", connection = "reused", "sending the request");
             match timeout(timeout_after, connection.send(request.clone())).await {
                 Ok(Ok(response)) => return Ok(self.response(connection, response, at)),
-                // The server may have closed the idle connection while the request was sent, or it sent bytes
-                // after the end of its last response. The job does not fail, because a request with a safe
-                // method can be sent again on a new connection.
+                // The server may have closed the idle connection while the request was sent, or may have sent
+                // bytes after the end of its last response. Its response may also have too many header lines.
+                // The job does not fail, because a request with a safe method can be sent again on a new
+                // connection.
                 Ok(Err(e)) => {
                     debug!(target: NET, error = %e, "the idle connection could not be used");
                     self.may_have_many_lines(&e);
