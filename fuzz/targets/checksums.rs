@@ -1,4 +1,5 @@
-//! Reads any bytes as a checksum list. This must not panic, and every entry must be found by its name.
+//! Reads any bytes as a checksum list. This must not panic, and every entry that has a name must be found by
+//! this name.
 #![no_main]
 
 use downhaul_core::list::checksums::{Checksums, Named};

@@ -2,9 +2,9 @@
 //! drop-tail queue. Real programs use it with real TCP (CUBIC). The emulator is for kernels without netem,
 //! and for machines whose global settings must not change.
 //!
-//! `link MBIT RTT_MS LOSS_PERCENT [QUEUE_MS [SECONDS]]`: the default queue is 100 ms, and the line ends
-//! after SECONDS (600 by default). The program prints the address and the namespace of each end, and runs
-//! until its standard input closes or it is killed:
+//! `link MBIT RTT_MS LOSS_PERCENT [QUEUE_MS [SECONDS]]`: the default queue is 100 ms. The program prints the
+//! address and the namespace of each end. It runs for SECONDS (600 by default), unless its standard input
+//! closes or it is killed before:
 //!
 //! ```text
 //! near 10.77.0.2 /proc/4711/fd/4
@@ -15,9 +15,9 @@
 //! name. They disappear when the last process in them ends, even if this program was killed. Several lines
 //! can exist at the same time.
 //!
-//! Needs Linux, root, `/dev/net/tun` and `ip`. Each direction has two threads. The first thread takes
-//! packets from the device, drops some of them, and computes when each of the other packets arrives. The
-//! second thread delivers the packets at these times.
+//! The program needs Linux, root, `/dev/net/tun` and `ip`. Each direction has two threads. The first thread
+//! takes packets from the device, drops some of them, and computes when each of the other packets arrives.
+//! The second thread delivers the packets at these times.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};

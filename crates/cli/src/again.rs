@@ -1,9 +1,9 @@
 //! Writes the command that runs the same download again.
 //!
 //! Invariant: the command that resumes contains every argument that clap found on the command line, and
-//! nothing else. Only secret values, a deadline at a point in time, and options of other tools that change
-//! nothing are left out. If such a command is not possible, no command is shown. A new option therefore needs
-//! no change in this file. The repeated run never verifies less than the first run.
+//! nothing else. Only secret values, a deadline with a date, and those options of other tools that downhaul
+//! accepts without effect are left out. If such a command is not possible, no command is shown. A new option
+//! therefore needs no change in this file. The repeated run never verifies less than the first run.
 
 use crate::args::{Deadline, is_foreign};
 use crate::secrets;
@@ -20,7 +20,8 @@ const EXISTING: &str = "Existing files";
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) enum Again {
     /// The command cannot be shown, because part of it is secret or cannot be pasted (such as a value that is
-    /// not UTF-8), or because something was read from standard input or from a pipe.
+    /// not UTF-8), or because something was read from standard input or from a pipe. For a repair, it is also
+    /// possible that no such command exists.
     #[default]
     Unshown,
     /// The command for a POSIX shell, and the names of the headers and options whose values were left out.

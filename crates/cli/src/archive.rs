@@ -42,7 +42,8 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 /// The number by which an archive is recognised (`PRAGMA application_id`): the letters `dhal`.
 const APPLICATION: u32 = 0x6468_616c;
 
-/// The offset of this number in a SQLite file (<https://sqlite.org/fileformat2.html>, section 1.3).
+/// The offset of the application ID in a SQLite file, in bytes (<https://sqlite.org/fileformat2.html>,
+/// section 1.3).
 const APPLICATION_AT: usize = 68;
 
 pub(crate) fn is_archive(path: &Path) -> io::Result<bool> {

@@ -46,8 +46,8 @@ fn of_file(path: &Path, saved: Option<&Path>, notes: &mut Vec<String>) -> Result
     let (all, mistakes) = cookies::read(&String::from_utf8_lossy(&text))
         .map_err(|mistake| format!("--cookies {shown}: {mistake}"))?;
     notes.extend(logins::left_out(&format!("--cookies {shown}"), &mistakes));
-    if platform::others_may_read(path) {
-        notes.push(format!("other users can read the cookie file {shown}: chmod 600 makes it private"));
+    if platform::others_have_rights(path) {
+        notes.push(format!("other users have rights to the cookie file {shown}: chmod 600 makes it private"));
     }
     Ok(all)
 }
@@ -74,6 +74,9 @@ fn of_firefox(_profile: Option<&str>) -> Result<Vec<Cookie>, String> {
 }
 
 /// Writes all cookies that have not expired into a file.
+///
+/// # Errors
+/// Returns why the file cannot be written, in words for the user.
 pub(crate) fn save(cookies: &Cookies, path: &Path) -> Result<(), String> {
     let text = cookies::write(cookies.jar().all(now()));
     platform::replace(path, text.as_bytes(), platform::FOR_THE_OWNER)

@@ -10,8 +10,9 @@
 //! so for a script, an empty list means a success. An error in an input list becomes a comment. If FILE is
 //! also the input, it is replaced only by a list of all files that are not complete. Each line states if a
 //! document named its URLs, so that a later run with FILE sends the user's secrets only to servers to which
-//! this run may send them. If an input list was changed during the run, its files cannot be found in it
-//! again. FILE then has a comment instead of these files. If FILE is also that input list, it is not changed.
+//! this run may send them. If an input list was changed during the run or cannot be read any more, its files
+//! cannot be found in it again. FILE then has a comment instead of these files. If FILE is also an input
+//! list, FILE is then not changed.
 
 mod ended;
 mod line;
@@ -186,7 +187,7 @@ struct Written {
     is_whole: bool,
     /// What the list lacks, in words for the user: names and whole files that no line can contain.
     lost: Vec<String>,
-    /// The lists that were changed during the run.
+    /// The lists that were changed during the run or cannot be read any more.
     changed: Vec<String>,
 }
 
@@ -213,8 +214,8 @@ impl List {
         self.pending.clone()
     }
 
-    /// Reads events until the run is over, and writes the list. Only the user may read the list, because its
-    /// URLs may have passwords. Returns warnings about what the list does not contain.
+    /// Reads events until the run is over, and writes the list. On Unix, only the user may read the list,
+    /// because its URLs may have passwords. Returns warnings about what the list does not contain.
     ///
     /// # Errors
     /// Returns why the list is not written, or why it lacks the files of an input list, in words for the
@@ -262,7 +263,8 @@ impl List {
 /// Returns why there are no lines for the files of a list, in words for the user.
 fn because_of_change(list: &str) -> String {
     format!(
-        "the list {list} was changed during the run, so the files that are not complete cannot be found in it"
+        "the list {list} was changed or cannot be read any more, so the files that are not complete cannot be \
+         found in it"
     )
 }
 
@@ -350,7 +352,7 @@ fn write_list(
     Ok(Written { is_whole: is_whole && !count.is_refused(), ..written })
 }
 
-/// Writes the comment for a list that was changed.
+/// Writes the comment for a list that was changed or cannot be read any more.
 fn write_change(name: &str, to: &mut Target<'_>) -> io::Result<Written> {
     writeln!(to, "{COMMENT}{}", escaped(&because_of_change(name)))?;
     Ok(Written { is_whole: true, changed: vec![name.into()], ..Written::default() })

@@ -22,9 +22,9 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use tokio::runtime::Handle;
 
-/// The number of jobs of the arguments or of a list that are passed to the session at a time. For each call,
-/// the session wakes once. The jobs of a stream are passed one by one, because the next job may arrive much
-/// later.
+/// The number of jobs of the arguments or of a list that are passed to the session at a time. The session
+/// wakes once for all of them. The jobs of a stream are passed one by one, because the next job may arrive
+/// much later.
 const AT_ONCE: usize = 32;
 
 /// The session of a run, and the data that is added to each of its jobs.

@@ -15,11 +15,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The folders of Firefox below the home folder: for the usual version, for Snap, for Flatpak, and for macOS.
-const FOLDERS: [&str; 4] = [
+/// The folders of Firefox below the home folder: for the usual version, for Snap, for Flatpak (two folders,
+/// because new profiles have another folder since Firefox 147), and for macOS.
+const FOLDERS: [&str; 5] = [
     ".mozilla/firefox",
     "snap/firefox/common/.mozilla/firefox",
     ".var/app/org.mozilla.firefox/.mozilla/firefox",
+    ".var/app/org.mozilla.firefox/config/mozilla/firefox",
     "Library/Application Support/Firefox",
 ];
 
@@ -36,6 +38,9 @@ const MOST_SECONDS: i64 = 100_000_000_000;
 
 /// Returns the cookies of a profile. `profile` is its name or its folder. `None` means the default profile.
 /// Cookies of container tabs and partitioned cookies are left out.
+///
+/// # Errors
+/// Returns why the cookies cannot be read, in words for the user.
 pub(crate) fn cookies(profile: Option<&str>) -> Result<Vec<Cookie>, String> {
     let folder = profile_folder(profile)?;
     let database = folder.join("cookies.sqlite");
@@ -101,10 +106,15 @@ fn profile_folder(profile: Option<&str>) -> Result<PathBuf, String> {
     if let Some(path) = profile.map(Path::new).filter(|path| path.join("cookies.sqlite").is_file()) {
         return Ok(path.into());
     }
-    let folders = settings::home().into_iter().flat_map(|home| FOLDERS.map(|folder| home.join(folder)));
-    // On Windows, the folder of Firefox is beside the folder of downhaul.
-    let beside = settings::config_folder().filter(|_| cfg!(windows));
-    let folders = folders.chain(beside.map(|folder| folder.with_file_name("Mozilla").join("Firefox")));
+    let home = settings::home();
+    let mut folders: Vec<PathBuf> =
+        home.into_iter().flat_map(|home| FOLDERS.map(|folder| home.join(folder))).collect();
+    // On Windows, the folder of Firefox is beside the folder for the configuration of downhaul. On Linux,
+    // this has been so since Firefox 147 (`~/.config/mozilla/firefox`), if there is no `~/.mozilla`.
+    let (mozilla, firefox) = if cfg!(windows) { ("Mozilla", "Firefox") } else { ("mozilla", "firefox") };
+    if let Some(ours) = settings::config_folder() {
+        folders.insert(folders.len().min(1), ours.with_file_name(mozilla).join(firefox));
+    }
     for folder in folders {
         let Ok(text) = fs::read_to_string(folder.join("profiles.ini")) else { continue };
         if let Some(path) = path_of(&text, profile) {

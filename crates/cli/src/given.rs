@@ -72,6 +72,9 @@ pub(crate) fn keys(text: &str) -> Result<Keys, String> {
 
 /// Returns the arguments with the content of header files in place of `-H @FILE`. A file may be a pipe, so it
 /// is read only once.
+///
+/// # Errors
+/// Returns what is wrong with a file, as [`headers`] does.
 pub(crate) fn with_headers(args: &Args) -> Result<Args, String> {
     let mut args = args.clone();
     let headers = headers("-H", &args.options.http.headers)?;

@@ -180,6 +180,16 @@ mod tests {
             Ok(["mv", "my file", "to here", "a b"].map(String::from).into())
         );
         assert_eq!(words("sh -c 'echo $X | cat'").map(|words| words.len()), Ok(3));
+        // The rules of cmd or of PowerShell would split these commands into other words.
+        assert_eq!(
+            words(r#"sed 's/a b/c/' ^"x y""#),
+            Ok(["sed", "s/a b/c/", "^x y"].map(String::from).into())
+        );
+        for end in ['^', '`'] {
+            let quoted = format!("one {end}\ntwo");
+            let expected = ["echo".to_string(), quoted.clone(), "a b".into()];
+            assert_eq!(words(&format!(r"echo '{quoted}' a\ b")), Ok(expected.into()));
+        }
         for bad in ["", "echo $X", "echo > f", "a | b", "a; b", "a && b", "echo 'x", "`x`", "a 2>&1", "a 2>f"]
         {
             assert!(words(bad).is_err(), "{bad}");

@@ -40,7 +40,7 @@ pub(crate) enum NoLogin {
 /// Returns why a login, headers or cookies cannot be used, for example because no terminal can show the
 /// question for a password. Returns [`NoLogin::Interrupted`] if the user ended such a question.
 pub(crate) fn with_logins(args: &Args) -> Result<(Args, Vec<String>), NoLogin> {
-    let mut notes = readable_by_others(&args.options.http);
+    let mut notes = open_to_others(&args.options.http);
     let mut args = given::with_headers(args).map_err(NoLogin::Unusable)?;
     let config = args.config.clone();
     let called = |option| config.called(option);
@@ -64,14 +64,14 @@ pub(crate) fn with_logins(args: &Args) -> Result<(Args, Vec<String>), NoLogin> {
     Ok((args, notes))
 }
 
-/// Returns warnings about files with secrets that other users can read.
-fn readable_by_others(http: &args::Http) -> Vec<String> {
-    let readable = secret_files(http).into_iter().filter(|(_, path)| platform::others_may_read(path));
+/// Returns warnings about files with secrets to which other users have rights.
+fn open_to_others(http: &args::Http) -> Vec<String> {
+    let open = secret_files(http).into_iter().filter(|(_, path)| platform::others_have_rights(path));
     let warning = |(name, path): (&str, PathBuf)| {
         let shown = words::path(&path);
-        format!("other users can read the file {shown} of {name}: chmod 600 makes it private")
+        format!("other users have rights to the file {shown} of {name}: chmod 600 makes it private")
     };
-    readable.map(warning).collect()
+    open.map(warning).collect()
 }
 
 /// Returns the files with secrets, each with the option that names it. Netrc files and cookie files are left
@@ -132,8 +132,8 @@ fn netrc(args: &Args, notes: &mut Vec<String>) -> Result<Option<Netrc>, String> 
         notes.extend(left_out(&format!("the netrc file {shown}"), &mistakes));
         netrc
     };
-    if platform::others_may_read(&path) {
-        notes.push(format!("other users can read the netrc file {shown}: chmod 600 makes it private"));
+    if platform::others_have_rights(&path) {
+        notes.push(format!("other users have rights to the netrc file {shown}: chmod 600 makes it private"));
     }
     Ok(Some(netrc))
 }

@@ -15,7 +15,7 @@ use downhaul_engine::core::list::text::Lines;
 use downhaul_engine::core::show::escaped;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -35,14 +35,12 @@ pub(crate) fn run(args: &Args, file: &Path, speed: f64) -> Exit {
     let mut screen = Screen::new(output.progress, output.repaints, messages, Prompt::new(None));
     let mut samples = BTreeMap::new();
     let mut now = None;
-    for (number, line) in Lines::new(reader).enumerate() {
-        let line = line.map_err(|e| e.to_string());
-        let line = line.and_then(|line| Line::from_json(&String::from_utf8_lossy(&line)));
-        let line = match line {
+    for (line, number) in Lines::new(reader).zip(1..) {
+        let line = match line_of(line, number, file) {
             Ok(line) => line,
             Err(why) => {
                 drop(screen.end());
-                return usage(&format!("line {} is not an event: {}", number + 1, escaped(&why)));
+                return usage(&why);
             }
         };
         let at = line.at();
@@ -73,4 +71,19 @@ pub(crate) fn run(args: &Args, file: &Path, speed: f64) -> Exit {
     }
     screen.end().iter().for_each(|line| printer::err(&format!("{line}\n")));
     Exit::Success
+}
+
+/// Reads the event or the progress in a line of a recording.
+///
+/// # Errors
+/// Returns why the line or the file cannot be read, in words for the user.
+fn line_of(line: io::Result<Vec<u8>>, number: u64, file: &Path) -> Result<Line, String> {
+    let line = match line {
+        Ok(line) => Line::from_json(&String::from_utf8_lossy(&line)),
+        // The line is too long.
+        Err(e) if e.kind() == io::ErrorKind::InvalidData => Err(e.to_string()),
+        Err(e) if file.as_os_str() == "-" => return Err(format!("standard input cannot be read: {e}")),
+        Err(e) => return Err(format!("{} cannot be read: {e}", words::path(file))),
+    };
+    line.map_err(|why| format!("line {number} is not an event: {}", escaped(&why)))
 }

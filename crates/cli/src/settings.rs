@@ -297,8 +297,8 @@ pub(crate) fn resolve(
     Ok((settings, output))
 }
 
-/// Returns a hint if the folder of `-d` looks like the name of a file, or like the body of a request. In
-/// curl, the value of `-d` is the body of a request.
+/// Returns a hint if the folder of `-d` does not exist, and if its name looks like the name of a file or like
+/// the body of a request. In curl, the value of `-d` is the body of a request. With `-q`, there is no hint.
 pub(crate) fn folder_hint(args: &Args) -> Option<String> {
     let folder = &args.output.folder;
     let name = folder.file_name()?.to_str()?;

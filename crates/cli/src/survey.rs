@@ -27,6 +27,7 @@ const MOST_ORIGINS: usize = 1_000;
 /// The most origins that a warning names. The warning states only the number of the other origins.
 const ORIGINS_SHOWN: usize = 3;
 
+/// The facts that were collected from the URLs of a run.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Survey {
     /// Origins of URLs that the user gave.
@@ -47,6 +48,7 @@ pub struct Survey {
 }
 
 impl Survey {
+    /// Adds the facts about the URLs and digests of a job.
     pub fn add(&mut self, job: &Job) {
         self.has_digests |= !job.expected.is_empty() || job.chunks.is_some();
         job.urls.iter().for_each(|url| self.add_origin(url, job.named_by));

@@ -78,7 +78,7 @@ struct Wanted {
 /// lock files in it that have one of the usual names, and the tables in it that are lock files. The names in
 /// a list are relative to `folder` or, if it is `None`, to the folder of the list.
 ///
-/// If `shows_work` is true, a line on the terminal shows which file is being read.
+/// If `shows_work` is true and `quiet` is false, a line on the terminal shows which file is being read.
 pub(crate) fn run(what: &Path, folder: Option<&Path>, quiet: bool, paint: Paint, shows_work: bool) -> Exit {
     let (wanted, has_urls) = match wanted(what, folder) {
         Ok(wanted) => wanted,
@@ -194,9 +194,9 @@ fn is_record_table(path: &Path) -> Result<bool, String> {
 }
 
 /// Reads a checksum list, a lock file or another list of JSON lines. The form of the lines shows which kind
-/// of file it is. Returns true for a table or for lines of JSON, which have URLs. Each of their lines
-/// describes a file, so a line that cannot be read is an error. A checksum list may have other lines, such as
-/// a signature.
+/// of file it is. Returns true if the file is a lock file that is a table, or if it has lines of JSON that
+/// describe files. Such a file also has URLs, and each of its lines describes a file, so a line that cannot
+/// be read is an error. A checksum list may have other lines, such as a signature.
 fn read(list: &Path, folder: Option<&Path>, wanted: &mut Wanted) -> io::Result<bool> {
     let name = list.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let text = given::read(list, LONGEST)?;

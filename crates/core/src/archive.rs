@@ -2,12 +2,12 @@
 //! fetched.
 //!
 //! The file of a job is found in an archive by its URL, or by a strong digest that the job expects.
-//! Signatures, passwords and tokens in URLs are not compared, because they change from day to day. The facts
-//! of the request that may change the content, such as some headers, are compared too ([`Variant`]).
+//! Signatures and passwords in URLs are not compared, because they change from day to day. The facts of the
+//! request that may change the content, such as some headers, are compared too ([`Variant`]).
 //!
-//! Invariant: if the job expects a size or a digest, and the archive has another size or digest, the file
-//! does not count as fetched before. An archive gets only a keyed hash of each URL from this module, so that
-//! no secret in a URL is stored.
+//! Invariant: if the job expects a size or a digest, and the archive has another size, or another digest of
+//! the same algorithm, the file does not count as fetched before. An archive gets only a keyed hash of each
+//! URL from this module, so that no secret in a URL is stored.
 
 use crate::digest::{Algorithm, Digest};
 use crate::event::{Event, EventKind, Kept};

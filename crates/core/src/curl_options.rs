@@ -1,5 +1,5 @@
-//! Lists the options of curl, with their translations. This table is used to read a pasted curl command, and
-//! to read a curl configuration file that is given as a list.
+//! Has the table of the options of curl, with their translations. The table is used to read a pasted curl
+//! command, and to read a curl configuration file that is given as a list.
 
 /// The translation of an option.
 #[derive(Clone, Copy)]
@@ -166,7 +166,7 @@ pub const TABLE: &[Row] = &[
     (None, &["parallel-max"], true, To::Option("parallel")),
     (None, &["no-clobber"], false, To::Words(&["--if-exists=rename"])),
     (None, &["clobber"], false, To::Words(&["--if-exists=overwrite"])),
-    // `--on-error exit` of downhaul differs from this option, because it also prevents retries.
+    // Unlike this option, `--on-error exit` of downhaul also prevents retries.
     (None, &["fail-early"], false, To::LeftOut),
     // downhaul always does what most of these options request. The other options make no difference for the
     // files.

@@ -180,7 +180,7 @@ kinds! {
     TlsClient         "tls.client"             Never  Request Connection Silent  Keep    Fails
         "the client certificate or its key cannot be used";
     TlsClientRefused  "tls.client_refused"     Person Remote  Connection Silent  Keep    Fails
-        "the server requires a client certificate that it accepts";
+        "the server requires a client certificate, and got none that it accepts";
     TlsOutdated       "tls.outdated"           Person Remote  Connection Silent  Keep    Fails
         "the server offers only TLS versions or ciphers that are not considered safe";
     TlsMissing        "tls.missing"            Person Remote  Connection Silent  Keep    Fails
@@ -232,7 +232,7 @@ kinds! {
     ContentCoding     "content.coding"         Person Remote  Connection Silent  Keep    Fails
         "the compressed content cannot be decoded";
     RedirectLoop      "redirect.too_many"      Person Remote  Connection Silent  Keep    Fails
-        "too many redirects";
+        "there are too many redirects";
     RedirectDowngrade "redirect.downgrade"     Person Remote  Connection Silent  Keep    Fails
         "a redirect leads from https to http";
     RedirectScheme    "redirect.scheme"        Person Remote  Connection Silent  Keep    Fails

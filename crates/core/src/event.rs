@@ -209,9 +209,9 @@ pub enum EventKind {
     /// - Another run is working on the file (`--if-locked skip`).
     #[non_exhaustive]
     Skipped {
-        /// The path of the file in the reason: the existing file, the file that the earlier run downloaded,
-        /// the file that was made, or the file that another run is working on. If another job downloads the
-        /// file, this is the name of the file.
+        /// The path of the file that the reason is about: the existing file, the file that the earlier run
+        /// downloaded, the file that was made, or the file that another run is working on. If another job
+        /// downloads the file, this is the name of the file.
         path: String,
         /// The reason, such as `already exists` or `is up to date`.
         reason: String,

@@ -46,7 +46,7 @@ struct Entry {
     /// The time when the limits were found, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     at: Option<u64>,
-    /// The numbers that were best, and the HTTP version that was used.
+    /// The best numbers of connections and of files at once, and the HTTP version that was used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     start: Option<Start>,
 }
@@ -75,7 +75,8 @@ struct Text {
 }
 
 impl Hosts {
-    /// Reads a text. Entries that are too old, are not valid, or have no valid origin are left out.
+    /// Reads a text. Parts of entries that are too old are left out, and so are entries that are not valid or
+    /// have no valid origin.
     ///
     /// # Errors
     /// Returns the reason why the text cannot be read, in words for the user.

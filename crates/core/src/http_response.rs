@@ -63,8 +63,8 @@ pub fn failure_of_status(status: u16, asked_for_range: bool) -> Option<ErrorKind
 /// # Errors
 /// - `http.malformed`: the head contradicts itself or cannot be read.
 /// - `http.range_wrong`: the range of a 206 is missing, cannot be read, or contradicts another stated range
-///   or the length of the body; the body has several ranges; or a 200 without a length names a part of the
-///   file, although a range was requested.
+///   or the length of the body; the body has several ranges; or the response to a request for a range is a
+///   200 without a length that names a part of the file.
 pub fn read(status: u16, url: &Url, headers: &HeaderMap, asked_for_all: bool) -> Result<Remote, Error> {
     let bad = |why: &str| Error::new(ErrorKind::HttpMalformed, show::url(url), why);
     let length = length(headers).map_err(|why| bad(why.0))?;

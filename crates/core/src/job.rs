@@ -346,8 +346,8 @@ impl Job {
     /// the user.
     ///
     /// # Errors
-    /// Returns an error if a different digest of the same algorithm was added before. No file can have both
-    /// digests.
+    /// Returns a message for the user if a different digest of the same algorithm was added before. No file
+    /// can have both digests.
     pub fn expect(&mut self, digest: Digest, from: &str) -> Result<(), String> {
         match self.expected.iter().find(|other| other.digest.algorithm == digest.algorithm) {
             None => self.expected.push(Expected { digest, from: from.into() }),
@@ -556,7 +556,7 @@ impl IfExists {
         (IfExists::Error, "error"),
     ];
 
-    /// Returns the value with this name.
+    /// Returns the value with this name, or `None` if no value has this name.
     pub fn from_name(name: &str) -> Option<IfExists> {
         IfExists::NAMES.iter().find(|(_, other)| *other == name).map(|(value, _)| *value)
     }

@@ -201,7 +201,7 @@ pub(crate) fn is_table(columns: &[&str]) -> bool {
 
 /// If `keys` are the keys of a line or a row of a lock file, removes the keys that are not about the file and
 /// returns the status of the line or row. The keys within `extra` become keys of the line or row. If `keys`
-/// are of another list, returns `None` and removes nothing.
+/// are not from a lock file, returns `None` and removes nothing.
 pub(crate) fn take_keys(keys: &mut Map<String, Value>) -> Option<Status> {
     let status = Status::from_name(keys.get("status")?.as_str()?)?;
     if !IN_ALL.iter().all(|key| keys.contains_key(*key)) {

@@ -1,5 +1,5 @@
-//! [`SafeName`] makes file names from the texts of servers, URLs, lists and users. All file names are made in
-//! this module.
+//! [`SafeName`] makes file names from the texts of servers, URLs, lists and users. The names of all
+//! downloaded files are made in this module.
 //!
 //! Invariant: a `SafeName` is a relative path below the output folder. It never leads out of this folder, is
 //! never absolute, has no NUL, and has no component that is longer than [`LONGEST`]. If it came from a
@@ -266,8 +266,8 @@ pub enum NumberForm {
 impl NumberForm {
     /// Splits the name of a file at the place where the number is put. If the last dot and the text after it
     /// are longer than half of [`LONGEST`], a number might not fit before that dot. A number of the form
-    /// `Dot` is then put at the end, and so is the number of a name that has no dot after its first
-    /// character.
+    /// `Dot` is put at the end of such a name. It is also put at the end of a name that has no dot after its
+    /// first character.
     fn split(self, file: &str) -> (&str, &str) {
         match self {
             NumberForm::Parentheses => endings::split_extension(file),

@@ -44,7 +44,7 @@ impl Preview {
     }
 }
 
-/// Returns true if the server may give the file of this job another name.
+/// Returns true if the server may choose the name of the file of this job.
 pub fn may_be_renamed(job: &Job, naming: &Naming) -> bool {
     let needs_name = naming.template.as_deref().is_none_or(Template::needs_name);
     job.destination == Destination::Server && naming.source != NameSource::Url && needs_name

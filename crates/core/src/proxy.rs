@@ -150,7 +150,8 @@ pub struct Proxies {
     pub unusable: Vec<(String, String)>,
     /// The hosts that are reached without a proxy.
     pub except: NoProxy,
-    /// Rules for some hosts. A proxy in a rule replaces the proxies in `http` and `https`.
+    /// Rules for some hosts. A rule may state a proxy or a direct connection, which then replaces the proxies
+    /// in `http` and `https`.
     pub for_hosts: HostRules,
 }
 

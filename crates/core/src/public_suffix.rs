@@ -40,7 +40,7 @@ mod tests {
             ("www.ck", false, false),
             ("github.io", true, false),
             ("someone.github.io", false, false),
-            // Names that no rule of the list applies to.
+            // No rule of the list applies to the first two of these names.
             ("localhost", true, false),
             ("server.local-network", false, false),
             ("_service.example.com", false, false),

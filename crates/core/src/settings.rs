@@ -97,8 +97,8 @@ pub struct Settings {
     /// again.
     pub retries: u32,
     /// The shortest wait before a job is continued or retried after a failure. It does not apply if the job
-    /// continues with another mirror, if the user was asked, or if only bytes of an earlier run or of another
-    /// tool are lost.
+    /// continues with another mirror, if the user was asked, if another run is working on the file, or if
+    /// only bytes of an earlier run or of another tool are lost.
     ///
     /// Waits become longer with each retry, up to a random time between 15 and 45 seconds. If this setting is
     /// longer, waits are as long as this setting.
@@ -114,8 +114,8 @@ pub struct Settings {
     /// The longest time for one file, including all retries. The time in which a question is open, the job is
     /// paused, or another run is working on the file does not count.
     pub max_time: Option<Duration>,
-    /// A transfer that receives fewer bytes than this number within [`MIN_SPEED_WINDOW`] is too slow, and its
-    /// connection fails with `net.slow`.
+    /// A connection that receives fewer bytes than this number within [`MIN_SPEED_WINDOW`] is too slow, and
+    /// fails with `net.slow`.
     pub min_bytes_a_minute: u64,
     /// The HTTP version to use.
     pub http_version: HttpVersion,
@@ -182,9 +182,9 @@ pub struct Settings {
     /// and the same request, only the first of these jobs downloads the file, even if this first job has
     /// failed already.
     pub releases_names: bool,
-    /// The names of all jobs that will be added, if there are very many jobs. They show which names only one
-    /// job has, so the session can forget such a name when its job has ended. As long as these names are not
-    /// known, the session remembers the name of each job that was added.
+    /// The names of all jobs that will be added, if there are very many jobs. They show if a name belongs to
+    /// only one job, so the session can forget such a name when its job has ended. As long as these names are
+    /// not known, the session remembers the name of each job that was added.
     #[doc(hidden)]
     pub listed_names: Option<Arc<OnceLock<ListedNames>>>,
     /// The proxies. By default there are no proxies.

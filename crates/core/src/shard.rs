@@ -76,8 +76,9 @@ impl Shard {
 
 /// A digest of all jobs of a list. The digests of two lists differ if one of the facts differs that decide
 /// which bytes a file has and where it is saved, such as a URL, a name, a header, a size or a digest. They
-/// also differ if the order of the jobs differs. Options such as `connections` do not change the digest.
-/// Neither do further columns and the numbers of lines, but a name that a template made of them does.
+/// also differ if the order of the jobs differs. Options such as `connections`, the numbers of lines and
+/// further columns do not change the digest. A name that a template made of such a number or column changes
+/// it.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct ListDigest([u8; 32]);
 

@@ -95,9 +95,9 @@ const SEPARATORS: [char; 2] = ['&', ';'];
 /// common names are shorter than 16 characters.
 const RANDOM_RUN: usize = 16;
 
-/// Returns a URL without its secrets: userinfo, fragment, the values of secret parameters and tokens without
-/// a name in the query and in the path (`;token=...`), and those URLs within this URL that have secrets. The
-/// names of parameters are kept, except in a part that is hidden as a whole.
+/// Returns a URL without its userinfo and fragment, and with its other secrets hidden: the values of secret
+/// parameters and tokens without a name, in the query and in the path (`;token=...`), and URLs within this
+/// URL that have secrets. The names of parameters are kept, except in a part that is hidden as a whole.
 pub fn url(url: &Url) -> String {
     let may_hide = url.has_authority() && (!url.username().is_empty() || url.password().is_some());
     let has_more = may_hide || url.query().is_some() || url.fragment().is_some();

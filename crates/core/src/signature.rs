@@ -1,5 +1,6 @@
 //! Reads keys and signature files of minisign, and has the endings of the names of signature files. The
-//! engine does the cryptography and everything about OpenPGP. This module only recognises OpenPGP keys.
+//! engine does the cryptography. It also does everything about OpenPGP, except that this module recognises
+//! OpenPGP keys.
 //!
 //! A minisign key is a line of base64, or the two lines of a `.pub` file. A signature file has four lines: a
 //! comment, the signature, a trusted comment, and a signature of both the signature and the trusted comment.

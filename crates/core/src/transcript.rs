@@ -53,8 +53,8 @@ pub struct Exchange {
     /// The head of the response, with its empty line. A head of HTTP/1 is stored as it arrived. A head of
     /// HTTP/2 is stored in the form of HTTP/1.1.
     pub response: Vec<u8>,
-    /// The beginning of the body of a redirect, or the whole body if it is short. It is empty in the exchange
-    /// for the file.
+    /// The bytes of the body of a redirect that were read: the whole body if it is short, or else its
+    /// beginning or nothing. In the exchange for the file, this field is empty.
     pub body: Vec<u8>,
     /// True if the body of the redirect may have more bytes than `body`.
     pub is_cut: bool,

@@ -34,10 +34,10 @@ pub fn field<'t>(header: &'t str, name: &str) -> Option<&'t str> {
     lines.find(|(one, _)| one.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
 }
 
-/// Changes the head of a response for a record with the whole content of the file, and returns the new head.
-/// `size` is the size of the content in bytes. The status 206 becomes 200. Headers about the transfer coding
-/// are left out. In the head of a 206, headers about the range are left out too. If the size is not known,
-/// the length is kept as the server stated it.
+/// Returns the head of a response, changed for a record that has the whole content of the file. `size` is the
+/// size of the content in bytes. The status 206 becomes 200. Headers about the transfer coding are left out.
+/// In the head of a 206, headers about the range are left out too. If the size is not known, the length is
+/// kept as the server stated it.
 pub fn whole_head(head: &[u8], size: Option<u64>) -> Vec<u8> {
     let lines = head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     // Empty lines before a response are ignored (RFC 9112, section 2.2).

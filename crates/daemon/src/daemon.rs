@@ -18,6 +18,7 @@ use crate::session_file;
 use crate::state::{Changed, Effect, Notice, State};
 use crate::store::Store;
 use downhaul_engine::core::name::NumberForm;
+use downhaul_engine::core::show::escaped;
 use downhaul_engine::{Event, IfLocked, Remove, Session, Settings};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -165,8 +166,10 @@ impl Daemon {
     pub fn save_session(&self) -> Result<(), Fault> {
         let Some(path) = &self.0.session_file else { return Ok(()) };
         let text = session_file::text(&self.state());
-        session_file::write(path, &text)
-            .map_err(|e| Fault::refused(format!("Failed to serialize session to '{}': {e}", path.display())))
+        session_file::write(path, &text).map_err(|e| {
+            let shown = path.to_string_lossy();
+            Fault::refused(format!("Failed to serialize session to '{}': {e}", escaped(&shown)))
+        })
     }
 
     /// Stops the daemon. If the queue is in a database, active downloads continue after the next start.

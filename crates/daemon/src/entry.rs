@@ -125,7 +125,7 @@ pub struct Entry {
     /// The facts about the file from a list or a document.
     pub facts: Option<Arc<Facts>>,
     /// The path of the file. It is `None` until the library has reported it. It is valid Unicode, because
-    /// [`crate::folders`] refuses all other folders.
+    /// [`crate::folders`] refuses folders whose paths are not valid Unicode.
     pub path: Option<PathBuf>,
     /// The size of the file in bytes, if known.
     pub total: Option<u64>,

@@ -1,5 +1,5 @@
 //! [`Fault`]: why a call was not carried out. It has the code and the message of aria2, and often a second
-//! message for the other clients.
+//! message for clients of downhaul's own interface.
 
 use downhaul_engine::{Error, ErrorKind};
 use std::fmt;

@@ -1,5 +1,5 @@
-//! Applies the options of a download that decide how servers are reached: proxies, tries and time limits.
-//! Downloads with the same options share a network of the library's session.
+//! Applies the options of a download that decide how servers are reached: proxies, tries, time limits and the
+//! lowest speed. Downloads with the same options share a network of the library's session.
 //!
 //! Invariant: without such options, a download uses the settings with which the daemon was started.
 
@@ -71,8 +71,8 @@ pub fn settings(base: &Settings, options: &Options) -> Result<Settings, Fault> {
     Ok(settings)
 }
 
-/// Returns options that have the same effect as some of these settings. Clients see them. If aria2 does not
-/// allow a number, the option has the nearest number that aria2 allows.
+/// Returns options that have the same effect as some of these settings. Clients see these options. If aria2
+/// does not allow a number, the option has the nearest number that aria2 allows.
 pub fn options(of: &Settings) -> Options {
     let tries = if of.retries == u32::MAX { 0 } else { u64::from(of.retries) + 1 };
     let most = of.connections.unwrap_or_default() as u64;

@@ -181,9 +181,10 @@ impl Queue {
         self.ranks_at(0, count, None).0
     }
 
-    /// Returns ranks for `count` downloads at a position of the queue. If there are not enough free ranks
-    /// there, all other queued downloads get new ranks, and are returned too. If `moves` names a download,
-    /// this download moves to the position, and it is left out when positions are counted.
+    /// Returns ranks for `count` downloads at a position of the queue. If there are not enough free ranks at
+    /// the position, all queued downloads get new ranks, and are returned too. If `moves` names a download,
+    /// this download moves to the position. It is not returned, and it is left out when positions are
+    /// counted.
     pub fn ranks_at(&self, at: usize, count: usize, moves: Option<Gid>) -> (Vec<i64>, Vec<Entry>) {
         let here = moves.and_then(|gid| self.position(self.entries.get(&gid)?));
         let others = self.queued.len() - usize::from(here.is_some());

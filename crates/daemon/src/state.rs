@@ -168,8 +168,8 @@ impl State {
         self.globals.all()
     }
 
-    /// Returns all options of a download: its own options, and for all others, the values of the command line
-    /// of the daemon and of its current configuration.
+    /// Returns all options of a download: its own options, and for all other options, the values of the
+    /// daemon's command line and current configuration.
     pub fn options_of(&self, entry: &Entry) -> Options {
         entry.options.above(self.globals.given())
     }

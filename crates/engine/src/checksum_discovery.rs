@@ -1,6 +1,6 @@
 //! Collects digests and signatures from the checksum list that the user gives, and from checksum lists and
-//! signatures beside files. Collects digests and mirrors from responses and from the Metalink documents that
-//! responses name. A job fails if a required digest or signature is missing.
+//! signatures beside files. Collects mirrors from responses, and digests and mirrors from the Metalink
+//! documents that responses name. A job fails if a required digest or signature is missing.
 //!
 //! Invariant: after the list that the user gives was read, it is not requested again over the same network. A
 //! list for a whole folder ([`beside`]) is not requested again while it is remembered. A failure to fetch one

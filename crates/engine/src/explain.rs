@@ -3,7 +3,7 @@
 //!
 //! Invariant: the memory does not depend on the number of files, because only the [`FILES_MOST`] slowest ones
 //! are kept. While a source is opened, a task-local value has the time that each stage took. [`spend`] adds
-//! to this value where a stage ends, and [`measured`] reads it in the task that opens the source. So the
+//! to this value when a stage ends, and [`measured`] reads it in the task that opens the source. So the
 //! functions that [`measured`] calls do not need an argument for the time.
 
 use crate::clock;
@@ -96,8 +96,8 @@ pub struct Spent {
 pub enum Limiter {
     /// A limit of the rate, such as `--limit-rate`.
     Rate,
-    /// The time without a request was longer than a second, and longer than all stages together. In this
-    /// time, the job waited for the host or for its turn, or bytes on the disk were read.
+    /// The time that belongs to no stage was longer than a second, and longer than all stages together. In
+    /// this time, the job waited for the host or for its turn, or bytes on the disk were read.
     Waits,
     /// The time before the first byte was longer than the time in which bytes arrived.
     FirstByte,

@@ -24,10 +24,10 @@
 //!
 //! # Look at what happens
 //!
-//! [`Event`]s are a stream. They are numbered, and none is lost. [`Progress`] is the current state of a
-//! running job, which a screen can read at any time. With [`OnError::Ask`], a failure that may be retried
-//! becomes a question, unless the job can continue without an answer or has no retries left. A program
-//! answers a question with [`Session::answer`]. Other jobs continue in the meantime.
+//! [`Event`]s are a stream. They are numbered, and [`Session::events`] loses none. [`Progress`] is the
+//! current state of a running job, which a screen can read at any time. With [`OnError::Ask`], a failure that
+//! may be retried becomes a question, unless the job can continue without an answer or has no retries left. A
+//! program answers a question with [`Session::answer`]. Other jobs continue in the meantime.
 //!
 //! Read the events while the jobs run. If a reader of [`Session::events`] has more than 4,096 unread events,
 //! no new job starts. A program that adds thousands of jobs and reads the events only afterwards waits
@@ -55,8 +55,8 @@
 //!
 //! # Pause and limit
 //!
-//! These methods may be called at any time, even for a job that waits in the queue. If a job can be resumed,
-//! its partial file keeps the bytes that have arrived, unless [`Remove::Discard`] is used.
+//! The methods in this example may be called at any time, even for a job that waits in the queue. If a job
+//! can be resumed, its partial file keeps the bytes that have arrived, unless [`Remove::Discard`] is used.
 //!
 //! ```no_run
 //! # async fn run(session: downhaul_engine::Session, id: downhaul_engine::JobId) {
@@ -262,10 +262,10 @@ pub fn delete_partial(settings: &Settings, job: &Job, path: &Path) -> Result<(),
     disk::file::delete_left(path, &job.urls.iter().map(origin).collect::<Vec<_>>())
 }
 
-/// Returns true if the key in a file (PEM) is encrypted. A session then needs
-/// `Settings::client_key_password` to use the key. Returns false if the file cannot be read. Also returns
-/// false if the file is not a regular one, because a pipe, for example, can be read only once. Blocks the
-/// thread.
+/// Returns true if a file (PEM) has an encrypted key in the form PKCS #8. A session then needs
+/// `Settings::client_key_password` to use the key. Returns false for a key that is encrypted in another form,
+/// which a session cannot use, and if the file cannot be read. Also returns false if the file is not a
+/// regular one, because a pipe, for example, can be read only once. Blocks the thread.
 pub fn needs_password(file: &Path) -> bool {
     source::http::tls::identity::needs_password(file)
 }

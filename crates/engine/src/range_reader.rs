@@ -41,9 +41,9 @@ impl RangeReader {
     /// Returns the last failure, after as many retries as for the download of a file. Returns
     /// `http.no_ranges` if the server does not state the size, sends no ranges, or sends no validator, which
     /// would show that ranges belong to the same version of the file. If the first response has all bytes of
-    /// the file, none of these is needed.
-    /// Returns `url.invalid` if the fragment of the URL has a digest or cannot be understood, and an error
-    /// of the settings as [`Session::start`](crate::Session::start) does.
+    /// the file, none of these is needed. Returns `http.encoding` if the response has a content coding,
+    /// `url.invalid` if the fragment of the URL has a digest or cannot be understood, and an error of the
+    /// settings as [`Session::start`](crate::Session::start) does.
     pub async fn open(settings: Settings, url: &Url, most: u64) -> Result<(RangeReader, Vec<u8>), Error> {
         let mut plain = url.clone();
         let invalid = |why: &str| Error::new(ErrorKind::UrlInvalid, show::url(url), why);

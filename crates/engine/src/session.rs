@@ -182,10 +182,10 @@ impl Session {
         Ok(())
     }
 
-    /// Adds a job and returns its identifier. Waits while the queue is full. The queue has space for a few
-    /// hundred jobs. It stays full while no job starts: while all jobs are paused, or while a reader of
-    /// [`Session::events`] is too far behind. If the returned future is dropped before it is ready, the job
-    /// is not added.
+    /// Adds a job and returns its identifier. Waits while the queue is full. The queue has space for more
+    /// than a hundred jobs. It stays full while no job starts: while all jobs are paused, or while a reader
+    /// of [`Session::events`] is too far behind. If the returned future is dropped before it is ready, the
+    /// job is not added.
     ///
     /// If an earlier job has the same request and the same name, the job is skipped. If the name was given as
     /// a path (`Destination::Path`), the job fails with `name.taken` instead. See
@@ -322,7 +322,7 @@ impl Session {
     }
 
     fn command(&self, command: Command) {
-        // Sending fails only if the director has ended. Then the command has no effect.
+        // Sending fails only if the director has ended. In this case, the command has no effect.
         let _ = self.commands.send(command);
     }
 

@@ -17,7 +17,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use tokio::task::AbortHandle;
 
-/// A remote file. The package wraps it.
+/// A remote file. The file object of the package uses this class.
 #[pyclass(frozen)]
 pub(crate) struct RemoteFile {
     threads: Threads,

@@ -2,8 +2,8 @@
 //! be done: one request, one look at the final name, one write to `NAME.part`, the date of the server's file,
 //! and one rename. The bytes are not checked, and the file gets no record by which a later run recognises it.
 //!
-//! `minimal_files HOST:PORT CONNECTIONS FOLDER COUNT` fetches `FOLDER/0.bin` and so on. On each connection,
-//! one request is always in progress. The responses are read in the order of the requests. So the program
+//! `minimal_files HOST:PORT CONNECTIONS FOLDER COUNT` fetches `FOLDER/0.bin` and so on. Each connection
+//! has one request in progress at a time. The responses are read in the order of the requests. So the program
 //! needs no call that waits for several connections, and seldom waits for a response. Files that are larger
 //! than a read take several writes.
 

@@ -192,7 +192,8 @@ impl Disk for FakeDisk {
     }
 
     fn open(&self, path: &Path) -> Result<Box<dyn Read>, Error> {
-        Ok(Box::new(Cursor::new(self.read(path).unwrap_or_default())))
+        let missing = || Error::new(ErrorKind::DiskFailed, path.to_string_lossy(), "there is no such file");
+        Ok(Box::new(Cursor::new(self.read(path).ok_or_else(missing)?)))
     }
 }
 
@@ -328,6 +329,15 @@ impl Part for FakePart {
 mod tests {
     use super::*;
     use downhaul_engine::disk::Opening;
+
+    #[test]
+    fn a_file_that_does_not_exist_cannot_be_opened() {
+        let disk = FakeDisk::default();
+        disk.put("/empty", b"");
+        assert!(disk.open(Path::new("/empty")).is_ok());
+        let Err(error) = disk.open(Path::new("/none")) else { panic!("the file was opened") };
+        assert_eq!(error.kind, ErrorKind::DiskFailed);
+    }
 
     #[test]
     fn nothing_is_stored_after_a_power_cut() {

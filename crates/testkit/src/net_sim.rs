@@ -71,7 +71,8 @@ pub struct World {
     list_is_wrong: bool,
     /// True if there are several sources.
     several: bool,
-    /// The number (from 0) of the source that sometimes sends a wrong byte. The job may have fewer sources.
+    /// The number (from 0) of the source that sometimes sends a wrong byte. If the job has no source with
+    /// this number, the field has no effect.
     wrong_source: Option<usize>,
     /// True if most requests for a range of a file above 1,000 bytes get a page or an error message.
     sends_pages: bool,

@@ -28,7 +28,7 @@ use std::time::Duration;
 pub struct Ended {
     /// The outcome of the last plan. It is also `Skipped` if the download has not ended after eight runs.
     pub outcome: Outcome,
-    /// The published bytes.
+    /// The published bytes, or `None` if no file was published.
     pub published: Option<Vec<u8>>,
     /// The numbers of events during the download.
     pub seen: Seen,

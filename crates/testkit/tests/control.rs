@@ -101,8 +101,8 @@ impl World {
         self.disk.read(Path::new("out").join(name)) == Some(content(name, size))
     }
 
-    /// Ends the session. Returns its summary, and the jobs in the order in which they ended. The text is
-    /// `finished` or the code of the failure.
+    /// Ends the session. Returns its summary, and the jobs in the order in which they ended. The text
+    /// of a job is `finished` or the code of its failure.
     async fn end(mut self) -> (Summary, Vec<(u64, String)>) {
         self.session.close().await;
         let mut ended = Vec::new();
@@ -268,7 +268,7 @@ fn each_job_that_a_stopped_session_has_accepted_ends_with_an_event() {
     });
 }
 
-/// A source whose body always has another empty buffer.
+/// A source whose body consists of empty buffers and has no end.
 struct Empty(Url);
 
 impl Source for Empty {
@@ -924,7 +924,7 @@ fn assert_ended(disk: &FakeDisk, name: &str, size: u64, how: &str, removals: Opt
     }
 }
 
-/// A source whose host requests a pause of this length after each request.
+/// A source that fails each request, because its host requests a pause of this length.
 struct Pauses(Duration);
 
 impl Source for Pauses {

@@ -49,8 +49,8 @@ pub(super) struct Archive {
 }
 
 impl Archive {
-    /// Opens an archive, or creates it. Only the user may read a new archive, because the archive has the key
-    /// and the hashes of URLs. With both, another user could guess a short secret in a URL.
+    /// Opens an archive, or creates it. On Unix, only the user may read a new archive, because the archive
+    /// has the key and the hashes of URLs. With both, another user could guess a short secret in a URL.
     pub(super) fn open(path: &Path) -> Result<Archive, String> {
         platform::create_private(path).map_err(|e| e.to_string())?;
         let mut archive = Archive::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;

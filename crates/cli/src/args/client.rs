@@ -27,7 +27,7 @@ pub enum ClientCommand {
     ///
     /// A download that is over (it is complete, has failed or was removed) is removed from the history.
     Remove(Remove),
-    /// Move a waiting download to another position in the queue
+    /// Move a waiting or paused download to another position in the queue
     Move(Move),
     /// Print what happens to the downloads of a running daemon
     ///
@@ -189,7 +189,7 @@ pub struct Remove {
     #[arg(value_name = "ID", group = "which", value_parser = identifier)]
     pub ids: Vec<String>,
 
-    /// Remove all downloads that are over from the history
+    /// Remove the downloads that have ended from the history
     #[arg(long, group = "which")]
     pub over: bool,
 

@@ -133,8 +133,8 @@ pub struct Daemon {
 
     /// Read the secret of the clients from FILE [default: ~/.local/state/downhaul/daemon-secret]
     ///
-    /// If the file does not exist, the daemon creates it with a new secret, and only you can read it. Without
-    /// this option, the environment variable DOWNHAUL_DAEMON_SECRET can contain the secret instead.
+    /// If the file does not exist, the daemon creates it with a new secret. On Unix, only you can read it.
+    /// Without this option, the environment variable DOWNHAUL_DAEMON_SECRET can contain the secret instead.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Daemon")]
     pub secret_file: Option<PathBuf>,
 

@@ -1,4 +1,4 @@
-//! The value of `--deadline`: a time after the start of the run, or a point in time.
+//! The value of `--deadline`: a duration from the start of the run, a time of day, or a point in time.
 
 use super::values;
 use jiff::civil::{DateTime, Time};
@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 /// The time after which no more downloads start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deadline {
-    /// A time after the start of the run.
+    /// A duration from the start of the run.
     After(Duration),
     /// A time of day. The deadline is the next such time after the start of the run.
     Daily(Time),

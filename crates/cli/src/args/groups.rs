@@ -95,7 +95,7 @@ pub struct Failure {
     #[arg(long, value_name = "SECS", default_value = "30", value_parser = values::time, hide_short_help = true)]
     pub timeout: Duration,
 
-    /// Give up a name lookup, an attempt to connect or a TLS handshake that takes longer than this
+    /// Give up a name lookup, a connection attempt or a TLS handshake that takes longer than this
     #[arg(long, value_name = "SECS", default_value = "10", value_parser = values::time, hide_short_help = true)]
     pub connect_timeout: Duration,
 
@@ -125,9 +125,8 @@ pub struct Failure {
 
     /// Run this command, without a shell, after each download that failed
     ///
-    /// It does not run for downloads that the end of the run stopped.
-    /// The command gets DOWNHAUL_FILE_URL, DOWNHAUL_FILE_CODE, DOWNHAUL_FILE_REASON and other variables in
-    /// its environment.
+    /// The command does not run for downloads that the end of the run stopped. It gets DOWNHAUL_FILE_URL,
+    /// DOWNHAUL_FILE_CODE, DOWNHAUL_FILE_REASON and other variables in its environment.
     #[arg(long, value_name = "COMMAND", value_parser = Hook::read, hide_short_help = true)]
     pub on_error_run: Option<Hook>,
 }

@@ -80,9 +80,10 @@ pub struct Args {
 
     /// URLs to download
     ///
-    /// Each argument can contain several URLs, separated by commas. If there are exactly two arguments and
-    /// the second one is not a URL, it contains the names of the files, separated by commas. If the second
-    /// argument could be both, write https:// before a URL, or ./ before a name.
+    /// Each argument can contain several URLs, separated by commas, if each further URL begins with https://
+    /// or http://. If there are exactly two arguments and the second one is not a URL, it contains the names
+    /// of the files, separated by commas. If the second argument could be both, write https:// before a URL,
+    /// or ./ before a name.
     #[arg(value_name = "URLS", value_hint = ValueHint::Url)]
     pub urls: Vec<String>,
 
@@ -185,7 +186,9 @@ pub(crate) fn command() -> clap::Command {
 fn aria2c() -> clap::Command {
     let arguments = Arg::new("arguments").num_args(0..).value_name("ARGUMENTS");
     let arguments = arguments.value_hint(ValueHint::AnyPath).help("The arguments of aria2");
-    clap::Command::new("aria2c").about("Accept the options of aria2 (see aria2c --help)").arg(arguments)
+    clap::Command::new("aria2c")
+        .about("Download with the options of aria2 (see downhaul aria2c --help)")
+        .arg(arguments)
 }
 
 /// The text that is printed if there is no run.

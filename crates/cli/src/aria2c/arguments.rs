@@ -10,8 +10,10 @@
 //! values.
 
 use crate::settings;
+use crate::words;
 use downhaul_daemon::options::{Kind, Options, TABLE, row};
 use downhaul_engine::Digest;
+use downhaul_engine::core::show::escaped;
 use std::path::{Path, PathBuf};
 
 /// The exit status for an option that cannot be used (`man aria2c`, EXIT STATUS).
@@ -260,10 +262,10 @@ fn read_file(named: Option<&str>, options: &mut Options) -> Result<Vec<String>, 
         let (name, value) = (name.trim_end(), value.trim());
         match row(name) {
             Some(_) => options.add(name, &with_home(name, value)).map_err(|fault| {
-                let at = path.display();
+                let at = words::path(&path);
                 Refused::new(BAD_OPTION, format!("Parse error in {at}\n{fault}\nUsage: {name}=VALUE\n"))
             })?,
-            None => warnings.push(format!("Unknown option: {line}")),
+            None => warnings.push(format!("Unknown option: {}", escaped(line))),
         }
     }
     Ok(warnings)
@@ -280,7 +282,7 @@ fn default_file() -> Option<PathBuf> {
 }
 
 fn not_found(path: &Path) -> Refused {
-    Refused::new(1, format!("Configuration file {} is not found.\n{USAGE}", path.display()))
+    Refused::new(1, format!("Configuration file {} is not found.\n{USAGE}", words::path(path)))
 }
 
 #[cfg(test)]

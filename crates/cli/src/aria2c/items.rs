@@ -3,10 +3,12 @@
 
 use super::arguments::{Arguments, Refused};
 use crate::input;
+use crate::words;
 use downhaul_daemon::aria2::metalink;
 use downhaul_daemon::item::Item;
 use downhaul_daemon::options::Options;
 use downhaul_daemon::session_file;
+use downhaul_engine::core::show::escaped;
 use std::path::Path;
 
 /// The endings of Metalink files: of the form in RFC 5854 (section 3), and of the older Metalink 3.
@@ -51,7 +53,7 @@ fn of_list(file: &str) -> Result<(Vec<Item>, Vec<String>), Refused> {
             item.options.set("dir", ".").map_err(Refused::value)?;
         }
     }
-    Ok((items, unknown.into_iter().map(|line| format!("Unknown option: {line}")).collect()))
+    Ok((items, unknown.into_iter().map(|line| format!("Unknown option: {}", escaped(&line))).collect()))
 }
 
 fn of_metalink(file: &str) -> Result<Vec<Item>, Refused> {
@@ -63,6 +65,7 @@ fn read(file: &str) -> Result<Vec<u8>, Refused> {
 }
 
 fn cannot_be_read(file: &str, why: &dyn std::fmt::Display) -> Refused {
+    let file = words::path(Path::new(file));
     Refused::new(
         1,
         format!("Exception caught\nException: errorCode=1 Failed to open the file {file}, cause: {why}\n"),

@@ -8,8 +8,7 @@
 //! - [`screen`] prints, and [`help`] has the texts of `-h` and `-v`.
 //!
 //! Invariant: exit statuses (`man aria2c`, EXIT STATUS) and all lines that programs read are the same as in
-//! aria2 1.36. Only the version that the program reports is different: it is 1.37.0, because some clients
-//! require version 1.34.0 or newer.
+//! aria2 1.36. Only the version that the program reports is different: it is 1.37.0.
 
 mod arguments;
 mod detach;

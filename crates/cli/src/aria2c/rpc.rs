@@ -1,6 +1,6 @@
 //! `--enable-rpc`: what clients may do, and where their downloads are kept.
 //!
-//! Invariant: without a secret, the daemon listens on a loopback address only.
+//! Invariant: without a secret, the daemon listens only on a loopback address.
 
 use super::arguments::Refused;
 use crate::daemon;

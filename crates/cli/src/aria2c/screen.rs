@@ -1,7 +1,7 @@
 //! [`Screen`]: prints what aria2 prints, in the same words, because programs read it.
 //!
 //! Everything goes to standard output, or with `--stderr` to standard error. On a terminal, the line with the
-//! progress is replaced each second. In a pipe, a new line is printed each second.
+//! progress is replaced each second. Elsewhere, a new line is printed each second.
 //!
 //! Invariant: texts of servers are escaped, and secrets in URLs are not shown.
 
@@ -69,7 +69,7 @@ impl Screen {
         let log = options.get("log").filter(|path| *path != "-");
         let open = |path: &str| {
             let opened = OpenOptions::new().create(true).append(true).open(path);
-            opened.map_err(|e| format!("Failed to open the file {path}, cause: {e}"))
+            opened.map_err(|e| format!("Failed to open the file {}, cause: {e}", escaped(path)))
         };
         Ok(Screen {
             to_stderr,

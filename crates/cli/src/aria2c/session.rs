@@ -24,6 +24,7 @@ use downhaul_daemon::state::Notice;
 use downhaul_daemon::web::{Server, Web};
 use downhaul_daemon::{Config, Daemon};
 use downhaul_engine::core::settings::Settings;
+use downhaul_engine::core::show::escaped;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,9 +41,9 @@ const FAILED: u8 = 1;
 const NOT_HERE: [(&str, &str); 4] =
     [("dry-run", "true"), ("hash-check-only", "true"), ("show-files", "true"), ("parameterized-uri", "true")];
 
-/// Options of single files. On the command line, `checksum` and `pause` apply to each of its files. The other
-/// options apply only if the command line names a single file, without a list of `-i` and without `-Z`. None
-/// of them applies to the files of clients.
+/// Options of single files. On the command line, `checksum` and `pause` apply to all files of the run, also
+/// those of the list of `-i`. The other options apply only if the command line names a single file, without a
+/// list of `-i` and without `-Z`. None of these options applies to the files of clients.
 const OF_ONE: [&str; 5] = ["checksum", "gid", "index-out", "out", "pause"];
 
 /// Options that have an effect only if clients are served. Without clients, a paused download could not be
@@ -207,10 +208,10 @@ fn add(daemon: &Daemon, options: &Options, items: Vec<Item>, screen: &mut Screen
     Ok(status)
 }
 
-/// Adds a file of a list, unless its download is in the queue and is not over. A download that failed is
-/// added again. A download that ended otherwise is added again if the list has no identifier for it. A file
-/// without an identifier gets an identifier that is computed from its URLs and its options, so that the next
-/// start recognises the file.
+/// Adds a file of a list. A download that is in the queue and not over is not added. A download that failed
+/// is added again. A complete or removed download is added again only if the list has no identifier for it. A
+/// file without an identifier gets an identifier that is computed from its URLs and its options, so that the
+/// next start recognises the file.
 fn add_again(daemon: &Daemon, mut item: Item, now: u64) -> Result<(), Fault> {
     let given = item.options.get("gid").and_then(Gid::read);
     let gid = given.unwrap_or_else(|| Gid::new(hash(&item.uris, &item.options).max(1)));
@@ -356,7 +357,9 @@ impl Run<'_> {
         self.screen.print(&results);
         if let Some(path) = self.options.get("save-session") {
             match daemon.save_session() {
-                Ok(()) => self.screen.notice(&format!("Serialized session to '{path}' successfully.")),
+                Ok(()) => {
+                    self.screen.notice(&format!("Serialized session to '{}' successfully.", escaped(path)))
+                }
                 Err(fault) => self.screen.error(&fault.message),
             }
         }

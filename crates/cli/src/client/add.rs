@@ -17,6 +17,9 @@ use std::io;
 use std::path::Path;
 
 /// Adds the URLs and the lists. If the daemon refuses one of them, the other URLs and lists are still added.
+///
+/// # Errors
+/// Returns an error if a call fails with [`Failed::Lost`], or if nothing can be printed.
 pub(super) async fn run(daemon: &Http, add: &Add, options: &Map<String, Value>) -> Result<Exit, String> {
     // With `--first`, the daemon puts each new download at the beginning of its queue. To keep the order of
     // the arguments, the last download is added first.

@@ -30,8 +30,8 @@ pub(super) struct Found {
     /// The file with the certificate of a daemon that was started on this machine. If neither this file nor
     /// `cacert` is known, the certificates that the machine trusts are used.
     pub(super) certificate: Option<PathBuf>,
-    /// What is sent to the daemon, for messages: the secret and its source, or a request without a secret. It
-    /// is empty if the daemon needs no secret.
+    /// A phrase for messages, which says what is sent to the daemon: the secret in a file or a variable (the
+    /// phrase has only its name), or a request without a secret. It is empty if the daemon needs no secret.
     pub(super) secret_from: String,
 }
 

@@ -1,4 +1,4 @@
-//! Reads the sections `[host."NAME"]`, which have options for some hosts only.
+//! Reads the sections `[host."NAME"]`, which have options only for some hosts.
 //!
 //! Invariant: an option on the command line or in the environment has precedence over the same option in a
 //! section. Headers and logins are an exception: the headers and the login of the command line or the

@@ -1,5 +1,5 @@
 //! Decides which options are keys of the configuration. A key is the long name of an option. `NO_KEYS` has
-//! the options that are not keys, such as options that make sense for one command only. A new option becomes
+//! the options that are not keys, such as options that make sense only for one command. A new option becomes
 //! a key without a change in this file.
 
 use super::hosts;
@@ -7,7 +7,8 @@ use crate::words;
 use clap::{Arg, ArgAction, Command};
 use downhaul_engine::core::show;
 
-/// The options that are not keys, and the reasons.
+/// The options that are not keys, and the reasons. Hidden options, `--help` and `--version` are not keys
+/// either.
 const NO_KEYS: &[(&str, &str)] = &[
     ("config", "it says where the configuration is"),
     ("profile", "it chooses a section [profile.NAME]; set DOWNHAUL_PROFILE in the environment instead"),

@@ -291,7 +291,7 @@ impl Config {
             self.named_files.extend(values::named_files(arg, &entry.value));
             let meaning = match values::of_file(command, arg, &entry.value) {
                 Ok(meaning) => meaning,
-                // In an unused section, the environment variable with a secret may be unset.
+                // In an unused section, a value may name an environment variable that is not set.
                 Err(Unusable::Unset(_)) if !is_used => continue,
                 Err(Unusable::Unset(why) | Unusable::Wrong(why)) => return Err(format!("{place}: {why}")),
             };

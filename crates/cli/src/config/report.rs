@@ -46,8 +46,8 @@ fn table(rows: &[(String, String, String)]) -> String {
     rows.iter().map(|(name, value, origin)| format!("{name:names$}  {value:values$}  {origin}\n")).collect()
 }
 
-/// The greatest width of the column with the values. After a longer value, only the rest of its line is moved
-/// to the right.
+/// The greatest width of the column with the values, in characters. After a longer value, only the rest of
+/// its line is moved to the right.
 const LONGEST_VALUE: usize = 40;
 
 /// Returns the value of an option on the command line, without secrets.

@@ -32,7 +32,7 @@ pub(super) struct Meaning {
 pub(super) enum Unusable {
     /// The value is not valid.
     Wrong(String),
-    /// The environment variable with the secret is not set.
+    /// The environment variable that the value names as `env:NAME` is not set.
     Unset(String),
 }
 
@@ -134,10 +134,10 @@ fn flag(arg: &Arg, value: &Value) -> Result<Meaning, String> {
 }
 
 /// Replaces `env:NAME` by the value of the variable. In a header, `env:NAME` or `@FILE` may also stand after
-/// the name of the header, and only this text is replaced. If the whole value is `@FILE`, the option reads
-/// the file itself, so only `~/` at the beginning of FILE is replaced here. There is one exception: for a
-/// proxy, the whole value `@FILE` is replaced by the content of the file. Returns `None` if nothing was
-/// replaced.
+/// the name of the header. Then only this text is replaced, and `@FILE` is replaced by the content of the
+/// file. If the whole value is `@FILE`, the option reads the file itself, so only `~/` at the beginning of
+/// FILE is replaced here. There is one exception: for a proxy, the whole value `@FILE` is replaced by the
+/// content of the file. Returns `None` if nothing was replaced.
 fn without_references(arg: &Arg, text: &str) -> Result<Option<String>, Unusable> {
     let is_header = secrets::is_called(arg, 0, "HEADER");
     let header = text.split_once(':').filter(|(name, _)| is_header && *name != "env");

@@ -4,7 +4,7 @@
 //!   [`notice`] tells clients on this machine the address;
 //! - [`service`] tells systemd the state of the daemon, and [`reload`] handles SIGHUP.
 //!
-//! Invariant: without a secret, the daemon listens on a loopback address only.
+//! Invariant: without a secret, the daemon listens only on a loopback address.
 
 mod listeners;
 pub(crate) mod notice;

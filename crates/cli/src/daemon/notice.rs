@@ -18,7 +18,7 @@ const NAME: &str = "daemon.json";
 pub(crate) struct Notice {
     pub(crate) url: String,
     pub(crate) needs_secret: bool,
-    /// The file with the secret, unless the secret was in the environment.
+    /// The file with the secret. It is `None` if the secret was in the environment, or if there is no secret.
     pub(crate) secret_file: Option<PathBuf>,
     /// The file with the certificate of the daemon, if the daemon uses TLS.
     pub(crate) certificate: Option<PathBuf>,

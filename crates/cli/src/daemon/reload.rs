@@ -2,7 +2,7 @@
 //! while the daemon runs are changed, and changes of other settings are reported.
 //!
 //! Invariant: the daemon continues if the file of the configuration, of the secret or of the certificate has
-//! a mistake. It then keeps the old content of the wrong file, and uses the new content of the other files.
+//! a mistake. It then keeps the old content of this file, and uses the new content of the other files.
 
 use super::{listeners, options_of, secret};
 use crate::args::{Args, Command, NoArgs};

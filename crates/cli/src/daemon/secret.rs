@@ -1,7 +1,7 @@
 //! The secret of the daemon: where it is stored, who may read it, and how the first start makes it.
 //!
 //! Invariant: the secret is never on the command line and is never printed. On Unix, the file with the secret
-//! is not used if other users can read it, or if it belongs to another user (except root).
+//! is not used if other users have rights to it, or if it belongs to another user (except root).
 
 use super::in_state_folder;
 use crate::args;
@@ -22,7 +22,10 @@ const LONGEST: u64 = 64 * 1024;
 
 /// Returns the token that clients must send, and the file that has the secret. The file is `None` with
 /// `--no-secret`, or if the secret comes from the environment, which is used only without `--secret-file`.
-/// Otherwise, if the file does not exist, this function makes a secret and writes it into the file.
+/// In all other cases, if the file does not exist, this function makes a secret and writes it into the file.
+///
+/// # Errors
+/// Returns why the secret cannot be read or made, in words for the user.
 pub(super) fn token(daemon: &args::Daemon) -> Result<(Token, Option<PathBuf>), String> {
     if daemon.no_secret {
         return Ok((Token::new(None), None));

@@ -1,8 +1,9 @@
 //! [`Sequence`]: recognises the jobs of a list when the list is read again.
 //!
-//! Invariant: a list is recognised only if its jobs have the same URLs, given names, sizes and digests in the
-//! same order. The probability that another list is recognised by mistake is 2^-64. If the other list is
-//! shorter and differs only in its last N jobs, the probability is 256^-N for a small N.
+//! Invariant: a list is recognised only if the URLs, given names, sizes and digests of its jobs, and the
+//! order of the jobs, are those of the first reading. The probability that another list is recognised by
+//! mistake is 2^-64. If the other list is shorter and differs only in its last N jobs, the probability is
+//! 256^-N for a small N.
 
 use downhaul_engine::core::error::Error;
 use downhaul_engine::core::job::{Job, Url};
@@ -35,7 +36,8 @@ impl Sequence {
     }
 }
 
-/// Returns a hash of the URLs, the given name, the size and the digests of a job, or of an error.
+/// Returns a hash of the URLs, the given name, the size, the digests and the chunk hashes of a job, or of an
+/// error.
 pub(crate) fn hash_of(job: &Result<Box<Job>, Error>) -> u64 {
     match job {
         Ok(job) => {

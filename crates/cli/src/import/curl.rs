@@ -48,13 +48,13 @@ pub(super) fn translate(split: Split) -> Result<Translation, String> {
 struct Reader {
     translation: Translation,
     urls: Vec<String>,
-    /// The values of `-o`, and `None` for each `-O`, in their order.
+    /// The values of `-o`, and `None` for each `-O`, in their order. The file of `> FILE` comes last.
     outputs: Vec<Option<String>>,
     data: Vec<(Data, String)>,
     method: Option<String>,
     has_accept: bool,
     is_get: bool,
-    /// The value of the header `Host`.
+    /// The value of the header `Host`, which is never empty.
     host: Option<String>,
     has_login: bool,
     schemes: Vec<Scheme>,
@@ -66,7 +66,8 @@ struct Reader {
 
 impl Reader {
     /// Reads the text after the command. A second command of curl is refused, because its files would not be
-    /// downloaded. Any other text is left out with a note, and so is any command after a `|`.
+    /// downloaded. Any other text is left out with a note, and so is any command after a `|`. An operator
+    /// alone, such as `;`, needs no note.
     fn rest(&mut self, rest: &str) -> Result<(), String> {
         let operator = rest.split_whitespace().next().unwrap_or_default();
         let after = rest.trim_start_matches(['|', ';', '&', ' ', '\n']);
@@ -199,11 +200,13 @@ impl Reader {
         // them too.
         let is_pseudo = header.starts_with(':');
         let is_removal = header.strip_suffix(':').is_some_and(|name| !name.contains(':'));
-        if name == "host" {
-            self.host = header.split_once(':').map(|(_, host)| host.trim().to_string());
+        let is_host = name == "host";
+        let value = header.split_once(':').map(|(_, value)| value.trim()).filter(|value| !value.is_empty());
+        if let Some(host) = value.filter(|_| is_host) {
+            self.host = Some(host.into());
         } else if header.starts_with('@') {
             self.add(format!("--header={header}"));
-        } else if is_ours || is_pseudo || is_removal {
+        } else if is_ours || is_pseudo || is_removal || is_host {
             let shown =
                 if is_pseudo { header.split(':').nth(1).map(|name| format!(":{name}")) } else { None };
             let shown = shown.unwrap_or(name);
@@ -278,8 +281,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Chooses when and with which scheme the user name and the password are sent. With `-u` alone, curl
-    /// sends them in the first request, with Basic.
+    /// Chooses when and with which scheme the user name and the password are sent. If no option chooses a
+    /// scheme, curl sends them in the first request, with Basic.
     fn schemes(&mut self) {
         let schemes = self.schemes.as_slice();
         let has_login = self.has_login || self.urls.iter().any(|url| authority(url).contains('@'));
@@ -294,7 +297,7 @@ impl Reader {
     /// Leaves out a `Host` header that names the host of the URLs, because downhaul sends such a header
     /// itself. A command that a browser copies has such a header. Any other `Host` header is kept.
     fn host_header(&mut self) {
-        let Some(host) = self.host.take().filter(|host| !host.is_empty()) else { return };
+        let Some(host) = self.host.take() else { return };
         let without_port = |text: &str| {
             text.strip_suffix(":443").or_else(|| text.strip_suffix(":80")).unwrap_or(text).to_string()
         };

@@ -1,4 +1,4 @@
-//! Lists the headers of an imported command that are left out.
+//! Lists the names of headers that are left out of an imported command.
 
 /// Headers that downhaul sets itself, or that would change which bytes are downloaded.
 pub(super) const OURS: [&str; 13] = [

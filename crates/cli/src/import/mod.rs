@@ -67,7 +67,7 @@ pub(crate) fn translated(words: &[OsString], matches: &ArgMatches) -> Result<Opt
     Ok(Some(Imported { words, notes, was_on_stdin }))
 }
 
-/// Returns the text in place of the only URL, if this text is a command of curl.
+/// Returns the argument in the place of the URLs, if it is the only such argument and is a command of curl.
 fn the_command_of_curl(matches: &ArgMatches) -> Option<&String> {
     let mut urls = matches.get_many::<String>("urls")?;
     urls.next().filter(|text| urls.next().is_none() && is_of_curl(text))
@@ -120,7 +120,7 @@ fn translate(text: &str) -> Result<Translation, String> {
 /// # Errors
 /// Returns what is wrong, such as text that only a shell can replace, or a quote that is not closed.
 pub(crate) fn split_words(text: &str) -> Result<Option<Vec<String>>, String> {
-    let split = shell::split(text)?;
+    let split = shell::split_posix(text)?;
     Ok(Some(split.words).filter(|_| split.into.is_none() && !split.redirects && split.rest.is_none()))
 }
 

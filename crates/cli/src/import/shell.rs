@@ -13,7 +13,7 @@ pub(super) struct Split {
     pub(super) into: Option<String>,
     /// True if a redirection other than `> FILE` was left out, such as `2>/dev/null`.
     pub(super) redirects: bool,
-    /// The text after the command, beginning with its operator, such as `| tar xz`.
+    /// The text after the command. It begins with an operator, as in `| tar xz`, or it is on a new line.
     pub(super) rest: Option<String>,
 }
 
@@ -29,9 +29,16 @@ pub(super) fn split(text: &str) -> Result<Split, String> {
         let (command, rest) = without_carets(&text)?;
         Ok(Split { words: of_windows(&command), rest, ..Split::default() })
     } else {
-        let escape = if continues('`') { '`' } else { '\\' };
-        Posix { text: &text, rest: &text, escape, word: None, split: Split::default() }.split()
+        Posix::new(&text, if continues('`') { '`' } else { '\\' }).split()
     }
+}
+
+/// Splits a command by the rules of a POSIX shell, even if it looks like a command for another shell.
+///
+/// # Errors
+/// Returns what is wrong with the command, in words for the user.
+pub(super) fn split_posix(text: &str) -> Result<Split, String> {
+    Posix::new(&text.replace("\r\n", "\n"), '\\').split()
 }
 
 /// Returns the command line that cmd passes to a program, and the text after the command. A `^` removes the
@@ -125,7 +132,11 @@ struct Posix<'t> {
     split: Split,
 }
 
-impl Posix<'_> {
+impl<'t> Posix<'t> {
+    fn new(text: &'t str, escape: char) -> Posix<'t> {
+        Posix { text, rest: text, escape, word: None, split: Split::default() }
+    }
+
     fn split(mut self) -> Result<Split, String> {
         while let Some(c) = self.next() {
             match c {
@@ -275,8 +286,8 @@ impl Posix<'_> {
             .map_err(|_| "a text in $'...' has an escape that is not a character".into())
     }
 
-    /// Returns an error for `$NAME`, `$(COMMAND)` and a command between backquotes, because only a shell can
-    /// replace them. Any other `$` or backquote becomes a part of the word. `c` is the `$` or the
+    /// Returns an error for `$NAME`, `${NAME}`, `$(COMMAND)` and a command between backquotes, because only a
+    /// shell can replace them. Any other `$` or backquote becomes a part of the word. `c` is the `$` or the
     /// backquote.
     fn variable(&mut self, c: char) -> Result<(), String> {
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -378,6 +389,7 @@ mod tests {
         #[test]
         fn any_text_is_split_without_a_panic(text in r#"(curl |\$'|[\\\\'"^`$>|&;0-9xuU \n\r]|\PC){0,40}"#) {
             let _ = split(&text);
+            let _ = split_posix(&text);
         }
     }
 

@@ -116,7 +116,7 @@ impl Suspects {
         self.0.is_empty()
     }
 
-    /// Returns true if the name of a job may clash with the name of another job.
+    /// Returns true if the user gave a job a name that may clash with the name of another job.
     pub(super) fn has(&self, job: &Job) -> bool {
         let is_one = |name: &str| self.0.binary_search(&key(name)).is_ok();
         given_name(job).is_some_and(|name| is_one(&name) || folders(&name).any(is_one))

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 
+/// A list that was checked, or whose check ends during the run.
 #[derive(Debug)]
 pub struct Checked {
     pub(crate) list: List,

@@ -9,6 +9,7 @@ use super::packed::{self, plain_name, unpacked};
 use super::parquet::Parquet;
 use crate::args::Lists;
 use crate::run::warn;
+use crate::words;
 use downhaul_engine::core::error::{Error, ErrorKind};
 use downhaul_engine::core::job::Url;
 use downhaul_engine::core::list::{
@@ -95,6 +96,9 @@ impl List {
     }
 
     /// Returns the jobs of the list, each with its line number.
+    ///
+    /// # Errors
+    /// Returns an error if the list cannot be opened, or if its beginning cannot be read.
     pub fn jobs(&self) -> io::Result<Jobs> {
         self.open()?.jobs()
     }
@@ -162,6 +166,9 @@ impl List {
     }
 
     /// Opens the list, so that it can be read later, even if it is moved or removed in the meantime.
+    ///
+    /// # Errors
+    /// Returns an error if the list cannot be opened, or if its first bytes cannot be read.
     pub fn open(&self) -> io::Result<Opened> {
         let (text, bytes): (Box<dyn Read + Send>, u64) = match &self.content {
             Content::File(path) => {
@@ -176,7 +183,7 @@ impl List {
         };
         let (mut text, was_packed) = unpacked(text)?;
         if let Content::Fetched(..) = &self.content {
-            text = Box::new(Limited { text, left: metalink::LONGEST as u64 });
+            text = packed::limited(text, metalink::LONGEST as u64);
         }
         let bytes = if was_packed { bytes.saturating_mul(PACKED) } else { bytes };
         Ok(Opened {
@@ -203,25 +210,7 @@ impl List {
     }
 }
 
-/// The content of a list that was fetched. If the list was compressed, its content may be much longer than
-/// the fetched bytes, so the length is limited.
-struct Limited {
-    text: Box<dyn Read + Send>,
-    /// The number of bytes that may follow.
-    left: u64,
-}
-
-impl Read for Limited {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let number = self.text.read(into)?;
-        match self.left.checked_sub(number as u64) {
-            Some(left) => self.left = left,
-            None => return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it has more than 16 MiB")),
-        }
-        Ok(number)
-    }
-}
-
+/// An open list, whose jobs can be read once.
 pub struct Opened {
     list: List,
     text: Box<dyn Read + Send>,
@@ -238,6 +227,10 @@ impl Opened {
         self.list.skips
     }
 
+    /// Returns the jobs of the list, each with its line number.
+    ///
+    /// # Errors
+    /// Returns an error if the beginning of the list cannot be read.
     pub fn jobs(self) -> io::Result<Jobs> {
         let List { content, facts, skips, shard, replaced, naming } = &self.list;
         let jobs_of = |of_a_document, all| Jobs { of_a_document, all, ..Jobs::new(*skips, *shard) };
@@ -360,7 +353,7 @@ pub(super) fn distinct(jobs: impl Iterator<Item = AtLine> + Send) -> impl Iterat
 impl fmt::Display for List {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.content {
-            Content::File(path) => path.display().fmt(f),
+            Content::File(path) => f.write_str(&words::path(path)),
             Content::Fetched(url, _) => f.write_str(&show::url(url)),
         }
     }

@@ -56,6 +56,7 @@ pub struct Input {
     pub(crate) check: Option<Arc<SoFar>>,
 }
 
+/// A part of the input: the arguments, or a list.
 #[derive(Debug)]
 pub enum Part {
     Arguments(Arc<Arguments>),

@@ -1,4 +1,5 @@
 //! Decompresses lists that were compressed with gzip or Zstandard. They are recognised by their first bytes.
+//! Also limits the length of lists that were fetched.
 
 use flate2::bufread::GzDecoder;
 use std::fs::File;
@@ -39,6 +40,30 @@ pub(super) fn unpacked(list: Box<dyn Read + Send>) -> io::Result<(Box<dyn Read +
         (_, true) => (Box::new(zstd::stream::read::Decoder::with_buffer(whole)?), true),
         _ => (Box::new(whole), false),
     })
+}
+
+/// Returns the content of a list that was fetched, which may have at most this many bytes.
+pub(super) fn limited(text: Box<dyn Read + Send>, most: u64) -> Box<dyn Read + Send> {
+    Box::new(Limited { text, left: most })
+}
+
+/// The content of a list that was fetched. If the list was compressed, its content may be much longer than
+/// the fetched bytes, so the length is limited.
+struct Limited {
+    text: Box<dyn Read + Send>,
+    /// The number of bytes that may follow.
+    left: u64,
+}
+
+impl Read for Limited {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let number = self.text.read(into)?;
+        match self.left.checked_sub(number as u64) {
+            Some(left) => self.left = left,
+            None => return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it has more than 16 MiB")),
+        }
+        Ok(number)
+    }
 }
 
 /// The content of all members of a gzip file. Bytes after the end of a member that do not begin another

@@ -14,7 +14,7 @@ pub use system::keep_closed_stdout_unwritable;
 pub(crate) use service::{monotonic_micros, passed_listeners, send_datagram};
 pub(crate) use system::{
     CtrlZ, Hangups, Signals, Terminal, ask_hidden, has_input_within, is_in_front, is_link_of_another_user,
-    is_running, keep_while_replaced, leave_terminal, make_private_folder, note_parent, others_may_read,
+    is_running, keep_while_replaced, leave_terminal, make_private_folder, note_parent, others_have_rights,
     pipe_or_device, raise_file_limit, reader_is_gone, stop_until_continued, who_else_may_write,
     why_not_private,
 };

@@ -355,7 +355,7 @@ pub(crate) fn is_link_of_another_user(path: &Path) -> bool {
 }
 
 /// Returns true if the mode of a regular file gives its group or all users any right.
-pub(crate) fn others_may_read(path: &Path) -> bool {
+pub(crate) fn others_have_rights(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.mode() & 0o077 != 0)
 }
@@ -368,6 +368,6 @@ pub(crate) fn why_not_private(file: &File) -> io::Result<Option<&'static str>> {
     Ok(match (meta.uid(), meta.mode() & 0o077) {
         (user, _) if ![0, own].contains(&user) => Some("the file belongs to another user"),
         (_, 0) => None,
-        _ => Some("other users can read the file (chmod 600 makes it private)"),
+        _ => Some("other users have rights to the file (chmod 600 makes it private)"),
     })
 }

@@ -25,7 +25,7 @@ const PARENT_CHECKED: Duration = Duration::from_millis(250);
 /// A signal that follows another signal within this time belongs to the same request to end the program.
 /// `timeout` sends its signal to the program and then to its group, and other programs pass on a signal that
 /// the terminal has already sent. People who press Ctrl-C twice need longer.
-const SAME_WISH: Duration = Duration::from_millis(100);
+const SAME_REQUEST: Duration = Duration::from_millis(100);
 
 /// The signals that this program handles. On Linux, signals that were ignored when the program started stay
 /// ignored. For example, a program that `nohup` starts ignores SIGHUP, and a program that a shell script
@@ -65,13 +65,13 @@ impl Signals {
     }
 
     /// Returns the next signal. After a signal that asks the program to end, other such signals are not
-    /// returned for the time [`SAME_WISH`].
+    /// returned for the time [`SAME_REQUEST`].
     pub(crate) async fn next(&mut self) -> Signal {
         loop {
             let signal = self.received().await;
             let asks_to_end = matches!(signal, Signal::Interrupt | Signal::Terminate);
             let before = self.last.filter(|_| asks_to_end);
-            if before.is_none_or(|before| before.elapsed() >= SAME_WISH) {
+            if before.is_none_or(|before| before.elapsed() >= SAME_REQUEST) {
                 self.last = if asks_to_end { Some(Instant::now()) } else { self.last };
                 return signal;
             }

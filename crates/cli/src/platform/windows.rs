@@ -170,11 +170,11 @@ pub(crate) fn is_link_of_another_user(_path: &Path) -> bool {
 }
 
 /// Returns false, because the permissions of this system are not checked.
-pub(crate) fn others_may_read(_path: &Path) -> bool {
+pub(crate) fn others_have_rights(_path: &Path) -> bool {
     false
 }
 
-/// Returns `None`, because the permissions of this system are not checked.
+/// Returns `Ok(None)`, because the permissions of this system are not checked.
 pub(crate) fn why_not_private(_file: &File) -> io::Result<Option<&'static str>> {
     Ok(None)
 }

@@ -42,8 +42,8 @@ impl Folders {
         let member = name_in(&self.output).or_else(|| name_in(&self.absolute));
         let name = match (member, entry.status) {
             // The download of this file did not start in this run. A tar stores the name that a file had
-            // when its download started. This name may differ from the name of the member, which is used if
-            // no tar has the file.
+            // when its download started. The name in the path (`member`) may be another one. It is used if no
+            // tar has the file.
             (Some(member), _) if named.is_empty() => {
                 let name = self.containers.as_ref().and_then(|all| all.name_of(path));
                 return name.unwrap_or_else(|| member.to_string_lossy().into_owned());

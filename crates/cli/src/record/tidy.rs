@@ -14,9 +14,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-/// While the lock file is read once, the hashes of at most about this many lines are kept in memory. They
-/// take less than 200 MB. If a run adds more lines than this, its lines keep the order in which the jobs
-/// ended.
+/// Each time the lock file is read, the hashes of about this many lines at most are kept in memory. They take
+/// less than 200 MB. If a run adds more lines than this, its lines keep the order in which the jobs ended.
 pub(super) const AT_ONCE: usize = 1_000_000;
 
 /// The highest number of failures of one URL that are kept. A list seldom has a URL more than twice, but URLs
@@ -153,7 +152,8 @@ impl Counting {
         }
     }
 
-    /// Marks the lines about files that a line about a file with the same name replaces.
+    /// Compares a line about a file with the kept line about the file of the same name. Marks the older line,
+    /// or the new line if it adds nothing to the older line.
     fn add_file(&mut self, number: u64, name: u64, line: Line, dropped: &mut Dropped) {
         match self.files.get(&name) {
             Some((earlier, known)) if line.adds_nothing_to(*known) => {

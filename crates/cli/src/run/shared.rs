@@ -79,7 +79,7 @@ impl Shared {
             leave_at_once(self.most_important(exit));
         }
         self.in_a_hurry.store(true, Ordering::Relaxed);
-        // After this, the check of the lists ends as soon as it has found a mistake. So the mistakes that
+        // After `cut`, the check of the lists ends as soon as it has found a mistake. So the mistakes that
         // were found are shown before the program ends.
         self.check.iter().for_each(|check| check.cut());
         match exit {

@@ -43,7 +43,7 @@ pub(crate) struct Bars {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Total {
     pub(crate) files: u64,
-    /// True while the list is still read. The number M of files is then shown as `M+`.
+    /// True while the list is still being read. The number M of files is then shown as `M+`.
     pub(crate) more: bool,
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn text(summary: &Summary, verbose: bool) -> String {
         let steps = at_once.iter().map(|step| line(&Step { goodput: 0.0, ..*step }, "files"));
         out += &folded(steps.collect(), verbose);
     }
-    if files.is_empty() && hosts.is_empty() {
+    if out.is_empty() {
         out += "Nothing was downloaded, so there is nothing to explain.\n";
     }
     out
@@ -138,4 +138,23 @@ fn line(step: &Step, what: &str) -> String {
         goodput => format!(" ({} {what} reached {})", step.from, units::rate(goodput)),
     };
     format!("  after {}: {} -> {}, {why}{at}\n", units::took(step.at.as_secs_f64()), step.from, step.to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_run_without_any_facts_has_nothing_to_explain() {
+        let nothing = "Nothing was downloaded, so there is nothing to explain.\n";
+        assert_eq!(text(&Summary::default(), false), nothing);
+        let (mut of_proxy, mut of_limit) = (Summary::default(), Summary::default());
+        of_proxy.explanation.proxies.push("http://p:1".into());
+        let limit = RequestLimit { known: None, now: 1.0 };
+        of_limit.explanation.request_limits.push(("h".into(), limit));
+        for summary in [of_proxy, of_limit] {
+            let shown = text(&summary, false);
+            assert!(!shown.is_empty() && !shown.contains(nothing), "{shown}");
+        }
+    }
 }

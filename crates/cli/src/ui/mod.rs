@@ -51,8 +51,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// lines are written at once.
 pub(crate) const AT_ONCE: usize = 64 * 1024;
 
-/// While many events arrive, the reader sleeps for this time when it has read all events that are there. So
-/// it wakes up only a few hundred times a second. To wake up for each event would take more processor time
+/// While many events arrive, the reader sleeps for this time after it has read all events that have arrived.
+/// So it wakes up only a few hundred times a second. To wake up for each event would take more processor time
 /// than all other work for a small file.
 const NAP: Duration = Duration::from_millis(2);
 

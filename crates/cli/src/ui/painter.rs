@@ -63,10 +63,10 @@ impl Painter {
         if std::mem::take(&mut self.is_painted) { "\r\n" } else { "" }
     }
 
-    /// Returns the bytes that erase the painted block, if its rows may have moved, or will move or be removed
-    /// (`moves`). Such rows must be erased,
-    /// because a terminal stores which rows it wrapped, and may later join rows that were only overwritten.
-    /// Otherwise returns nothing: the block is repainted in place, which does not flicker.
+    /// Returns the bytes that erase the painted block, if `moves` is true: the rows of the block may have
+    /// moved, or they will be moved or removed. Such rows must be erased, because a terminal stores which
+    /// rows it wrapped, and may later join rows that were only overwritten. If `moves` is false or no block
+    /// is painted, returns an empty text. A painted block is then repainted in place, without flicker.
     fn clear_if(&self, moves: bool) -> String {
         match (self.is_painted, moves) {
             (true, true) => "\r\x1b[J".into(),

@@ -296,7 +296,7 @@ fn word(step: Step) -> &'static str {
     }
 }
 
-/// Returns the index in [`Counts::sizes`] of the number of files whose sizes are known in this way.
+/// Returns the index in [`Counts::sizes`] of the number of files whose size comes from `from`.
 fn index_of(from: SizeFrom) -> usize {
     match from {
         SizeFrom::List => 0,

@@ -31,7 +31,7 @@ pub(crate) fn took(seconds: f64) -> String {
 }
 
 /// Returns how many columns the text takes. Characters that some terminals join into one, such as families of
-/// emoji, are counted one by one, so that no terminal needs more columns.
+/// emoji, are counted one by one, so that no terminal needs more columns than this function returns.
 pub(crate) fn width(text: &str) -> usize {
     text.chars().filter_map(UnicodeWidthChar::width).sum()
 }

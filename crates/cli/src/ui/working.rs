@@ -6,8 +6,8 @@ use crate::platform;
 use crate::printer;
 use std::time::{Duration, Instant};
 
-/// The shortest time between two paints, and the time before the first one. A command that ends sooner shows
-/// no line.
+/// The shortest time between two paints, and the time before the first paint, so that a command that ends
+/// soon shows no line. With `at_once`, [`Working::show`] does not wait for this time.
 pub(crate) const EVERY: Duration = Duration::from_millis(300);
 
 /// The line. When this value is dropped, the line is removed.

@@ -108,8 +108,8 @@ pub(super) fn saved_in(path: &Path, name: &str) -> Option<PathBuf> {
     folder_of(path, name).or_else(container)
 }
 
-/// Returns the folder below which the file at this path has the name `name`. Returns `None` if the path does
-/// not end with this name.
+/// Returns the folder below which the file at this path has the name `name`. Returns `None` if the name is
+/// empty, or if the path does not end with it.
 fn folder_of(path: &Path, name: &str) -> Option<PathBuf> {
     let folder = path.ancestors().nth(Path::new(name).components().count())?;
     let is_below = !name.is_empty() && path.ends_with(name);

@@ -22,6 +22,32 @@ fn stdout(out: &Out) -> String {
 }
 
 #[test]
+fn control_characters_in_the_path_of_a_file_do_not_reach_the_terminal() {
+    let place = Place::new();
+    let conf = place.write("bad\u{1b}[31m", "split=x\n");
+    let conf = conf.to_str().expect("UTF-8");
+    for (args, status, says) in [
+        (["--conf-path", conf], 28, r"bad\u{1b}[31m"),
+        (["--conf-path", "no\u{1b}[31m"], 1, r"Configuration file no\u{1b}[31m is not found"),
+        (["-i", "no\u{1b}[31m"], 1, r"Failed to open the file no\u{1b}[31m, cause"),
+    ] {
+        let out = aria2c(&place, &args);
+        assert!(out.status == status && out.stderr.contains(says), "{}: {}", out.status, out.stderr);
+        assert!(!out.stderr.contains('\u{1b}'), "{:?}", out.stderr);
+    }
+    let conf = place.write("conf", "no\u{1b}[31m=1\n");
+    let conf = format!("--conf-path={}", conf.to_str().expect("UTF-8"));
+    let session = "--save-session=saved\u{1b}[31m";
+    let out =
+        aria2c(&place, &[&conf, session, "--max-tries=1", "--enable-color=false", "http://127.0.0.1:1/f"]);
+    let shown = stdout(&out) + &out.stderr;
+    assert!(shown.contains(r"Unknown option: no\u{1b}[31m=1") && !shown.contains('\u{1b}'), "{shown:?}");
+    assert!(shown.contains(r"Serialized session to 'saved\u{1b}[31m' successfully."), "{shown}");
+    let out = aria2c(&place, &["--log=no\u{1b}[31m/log", "http://127.0.0.1:1/f"]);
+    assert!(out.stderr.contains(r"Failed to open the file no\u{1b}[31m/log, cause"), "{:?}", out.stderr);
+}
+
+#[test]
 fn the_program_is_aria2c_if_it_is_called_so() {
     let place = Place::new();
     let link = place.path().join("aria2c");

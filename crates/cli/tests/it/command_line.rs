@@ -441,6 +441,24 @@ fn a_recording_of_events_is_shown_like_the_run_itself() {
 }
 
 #[test]
+fn replay_tells_a_file_that_cannot_be_read_from_a_line_that_is_not_an_event() {
+    let place = Place::new();
+    std::fs::create_dir(place.path().join("folder")).expect("a folder");
+    place.write("text", "not JSON\n");
+    place.write("long", "x".repeat(2_000_000));
+    for (file, says) in [
+        ("missing", "error: missing cannot be read: "),
+        ("folder", "error: folder cannot be read: "),
+        ("text", "error: line 1 is not an event: "),
+        ("long", "error: line 1 is not an event: the line is longer than 1 MiB"),
+    ] {
+        let out = place.run(&["replay", file]);
+        assert_eq!(out.status, 2, "{}", out.stderr);
+        assert!(out.stderr.contains(says), "{file}: {}", out.stderr);
+    }
+}
+
+#[test]
 fn secrets_are_never_shown() {
     let server = Server::start();
     let place = Place::new();

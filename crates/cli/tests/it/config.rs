@@ -86,7 +86,7 @@ fn a_lower_layer_never_contradicts_a_higher_one() {
     assert_eq!(row("verify"), ("listed", "DOWNHAUL_VERIFY in the environment"));
     assert_eq!(row("explain"), ("false", "c.toml:7 (profile p)"));
     assert_eq!(row("retries"), ("3", "default"));
-    // The same is true for a download.
+    // A download with these layers is not refused either.
     let server = Server::start();
     let out = place.run(&[&server.url("well_behaved/10/f"), "--config", "c.toml", "--http1", "-v"]);
     place.assert_exact(&out, "f", &content("f", 10));
@@ -583,7 +583,7 @@ fn logins_and_proxies_of_a_section_are_for_its_host() {
             assert_eq!(seen(&other), None, "{text}");
         }
     }
-    // A test server stands for the proxy: the target of its request is the whole URL.
+    // A test server stands for the proxy. The target of a request to a proxy is the whole URL.
     let through = format!("proxy = 'http://127.0.0.1:{}'", proxy.port());
     fetch(&url, &through, &[]);
     assert_eq!(

@@ -218,7 +218,7 @@ fn cookie_files_that_cannot_be_used() {
         let open = private(&place, "open.txt", "");
         fs::set_permissions(&open, fs::Permissions::from_mode(0o644)).expect("a mode");
         let out = place.run(&[&url, "-o", "h", "--cookies", open.to_str().expect("UTF-8")]);
-        assert_eq!(out.stderr.matches("warning: other users can read the cookie file").count(), 1);
+        assert_eq!(out.stderr.matches("warning: other users have rights to the cookie file").count(), 1);
     }
 }
 

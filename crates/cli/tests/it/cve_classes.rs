@@ -208,7 +208,7 @@ fn a_host_header_does_not_change_whose_cookies_are_sent() {
     let place = Place::new();
     place.write("keys/ca.pem", net.authority.pem());
     place.write("keys/cookies", "else.test\tFALSE\t/\tFALSE\t0\tid\thush\n");
-    // The server sets a cookie for the host in that header.
+    // The server sets a cookie for the host that the header `Host` of this run names.
     let sets = format!("{HOME}/headers/10/a?Set-Cookie={}", encoded("evil=1; Domain=else.test"));
     let urls = [sets, format!("{HOME}/well_behaved/10/b"), format!("{ELSEWHERE}/well_behaved/10/c")];
     let mut arguments = vec!["-H", "Host: else.test", "-j", "1", "--cookies", "keys/cookies"];

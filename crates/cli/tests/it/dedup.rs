@@ -110,7 +110,8 @@ fn equal_files_that_are_complete_at_the_same_time_are_on_the_disk_once() {
     assert!(names.iter().all(|name| is_linked(&place, "a", name)));
 }
 
-/// A killed run leaves the partial file of a small file. The file is then made from another one.
+/// A killed run leaves the partial file of a small file. The next run makes this file from another file that
+/// has the same bytes.
 #[test]
 fn a_partial_file_of_a_killed_run_is_removed_when_its_file_is_made_from_another() {
     let (server, place) = (Server::start(), Place::new());

@@ -76,7 +76,7 @@ fn a_full_disk_for_the_record_leaves_whole_lines_and_the_downloads_go_on() {
     let record = String::from_utf8(place.file("out/set.lock").expect("a record")).expect("UTF-8");
     let is_whole = |line: &str| serde_json::from_str::<serde_json::Value>(line).is_ok();
     assert!(record.ends_with('\n') && record.lines().all(is_whole), "{record}");
-    // When there is room again, the same command with `--if-exists overwrite` completes the record.
+    // When the disk has room again, the same command with `--if-exists overwrite` completes the lock file.
     std::fs::remove_file(place.path().join("out/filler")).expect("removed");
     let out =
         place.run(&["-i", "list", "-d", "files", "--record", "out/set.lock", "--if-exists", "overwrite"]);

@@ -1,4 +1,5 @@
-//! `--doh URL`: a server for DNS over HTTPS resolves names. The system does not, even if the server fails.
+//! `--doh URL`: a server for DNS over HTTPS resolves names. If it fails, the system does not resolve them
+//! instead.
 
 use crate::common::{Out, Place};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};

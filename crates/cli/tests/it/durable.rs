@@ -11,8 +11,8 @@ const TARS: [&str; 6] = ["-i", "list", "-d", "out", "--to-tar", "set-{shard:03}.
 const WARCS: [&str; 6] = ["-i", "list", "-d", "out", "--to-warc", "set-{number:03}.warc.gz"];
 const ARCHIVE: [&str; 4] = ["--archive", "done.db", "--record", "all.lock"];
 
-/// Asserts that a run without an archive sends no request, so that the containers have all files. Returns the
-/// number of lines that the run prints.
+/// Asserts that a run without an archive sends no request, which shows that the containers have all files.
+/// Returns the number of lines that the run prints.
 #[track_caller]
 fn count(place: &Place, server: &Server, to: &[&str]) -> usize {
     let before = server.requests().len();
@@ -163,7 +163,8 @@ fn files_are_on_the_disk_before_the_archive_has_them() {
     clear();
     let trace = forced(&place, &[&plain[..], &["--sync", "never"]].concat()).expect("a trace");
     assert!(!trace.contains("syncfs(") && !trace.contains(&format!("<{out}>")), "{trace}");
-    // The last container is forced when it becomes complete, so this needs a slow file.
+    // The last container is forced anyway when it becomes complete, so the list has a slow file. While this
+    // file arrives, the container is not complete yet.
     for (to, part) in [(TARS, "set-000.tar.part>"), (WARCS, "set-000.warc.gz.part>")] {
         clear();
         list(&place, &server, &few);

@@ -13,7 +13,7 @@ use std::thread;
 
 const SIZE: u64 = 3000;
 
-/// Changes one byte of a file and puts its date back, as a failing disk may.
+/// Changes one byte of a file, but not its date, as a failing disk may do.
 fn damage(place: &Place, name: &str) {
     let path = place.path().join(name);
     let modified = fs::metadata(&path).and_then(|meta| meta.modified()).expect("a date");
@@ -567,7 +567,7 @@ fn continue_does_what_if_exists_says() {
         assert_eq!((out.status, place.file("f").as_ref()), (status, Some(&half)), "{}", out.stderr);
     }
     assert!(server.requests().is_empty(), "no request is sent");
-    // Each of these values replaces a file of another version, with `-c` as without it.
+    // With each of these values, a file of another version is replaced, even if `-c` is given.
     let mut other = content("f", SIZE);
     other[7] ^= 1;
     for if_exists in ["update", "overwrite"] {

@@ -6,6 +6,11 @@ use downhaul_testkit::server::Server;
 use rusqlite::Connection;
 use std::fs;
 
+/// Makes the table in which Firefox keeps its cookies.
+const TABLE: &str =
+    "CREATE TABLE moz_cookies (id INTEGER PRIMARY KEY, originAttributes TEXT NOT NULL DEFAULT '',
+    name TEXT, value TEXT, host TEXT, path TEXT, expiry INTEGER, isSecure INTEGER, isHttpOnly INTEGER);";
+
 #[test]
 fn the_cookies_of_firefox_are_used_while_it_runs() {
     let server = Server::start();
@@ -17,10 +22,8 @@ fn the_cookies_of_firefox_are_used_while_it_runs() {
     fs::write(home.join(".mozilla/firefox/profiles.ini"), ini).expect("writes");
     // The browser writes to its log and holds a lock.
     let browser = Connection::open(profile.join("cookies.sqlite")).expect("a database");
-    let text = "PRAGMA journal_mode = WAL;
-        CREATE TABLE moz_cookies (id INTEGER PRIMARY KEY, originAttributes TEXT NOT NULL DEFAULT '', name TEXT, value TEXT,
-            host TEXT, path TEXT, expiry INTEGER, isSecure INTEGER, isHttpOnly INTEGER);
-        INSERT INTO moz_cookies (originAttributes, name, value, host, path, expiry, isSecure, isHttpOnly) VALUES
+    browser.execute_batch(&format!("PRAGMA journal_mode = WAL; {TABLE}")).expect("a table");
+    let text = "INSERT INTO moz_cookies (originAttributes, name, value, host, path, expiry, isSecure, isHttpOnly) VALUES
             ('', 'a', 'hush', '127.0.0.1', '/', 4000000000, 0, 1),
             ('', 'ms', 'new', '127.0.0.1', '/', 4000000000000, 0, 0),
             ('', 'old', 'x', '127.0.0.1', '/', 1000000000, 0, 0),
@@ -50,5 +53,34 @@ fn the_cookies_of_firefox_are_used_while_it_runs() {
                 .expect("starts"),
         );
         assert_eq!(out.status, 2, "{}", out.stderr);
+    }
+}
+
+/// Since version 147, Firefox keeps new profiles there.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_profile_of_firefox_below_the_configuration_folder_is_found() {
+    let server = Server::start();
+    let url = server.url("well_behaved/1000/f");
+    for (variable, config) in
+        [("HOME", ".config"), ("XDG_CONFIG_HOME", ""), ("HOME", ".var/app/org.mozilla.firefox/config")]
+    {
+        let place = Place::new();
+        let named = place.state().join("named");
+        let firefox = named.join(config).join("mozilla/firefox");
+        let profile = firefox.join("a.default");
+        fs::create_dir_all(&profile).expect("a folder");
+        let ini = "[Profile0]\nName=mine\nIsRelative=1\nPath=a.default\nDefault=1\n";
+        fs::write(firefox.join("profiles.ini"), ini).expect("writes");
+        let browser = Connection::open(profile.join("cookies.sqlite")).expect("a database");
+        browser.execute_batch(TABLE).expect("a table");
+        let cookie = "INSERT INTO moz_cookies (name, value, host, path, expiry, isSecure, isHttpOnly)
+            VALUES ('a', 'hush', '127.0.0.1', '/', 4000000000, 0, 0);";
+        browser.execute_batch(cookie).expect("a cookie");
+        let args = [url.as_str(), "--cookies-from-browser", "firefox"];
+        let out = finish(place.command(&args).env(variable, &named).spawn().expect("starts"));
+        place.assert_exact(&out, "f", &content("f", 1000));
+        let request = server.requests().pop().expect("a request");
+        assert_eq!(request.header("cookie"), Some("a=hush"), "{config}");
     }
 }

@@ -83,7 +83,7 @@ fn unchecked_digests_are_reported() {
     let out = place.run(&[&format!("{}#{}", url(&server), "ab".repeat(20)), "-o", "f"]);
     place.assert_exact(&out, "f", &file());
     assert!(out.stderr.contains("may be the hash of a commit"), "{}", out.stderr);
-    // The same is true for the URL of a mirror.
+    // Forty digits in the URL of a mirror may be the hash of a commit, too.
     let place = Place::new();
     place.write("list", format!("{0}\t{0}?2#{1} f\n", url(&server), "ab".repeat(20)));
     let out = place.run(&["-i", "list"]);

@@ -53,7 +53,7 @@ fn headers_do_not_go_to_hosts_that_only_a_document_names() {
     place.assert_exact(&out, "f", &file());
     assert!(!was_trusted(&other, "/file") && out.stderr.contains(&origin), "{}", out.stderr);
 
-    // The search for checksum lists beside such a file does not send the header either.
+    // The search for checksum lists beside a file that only a document names does not send the header either.
     let out = place
         .run(&[&["-i", "l.meta4", "--verify", "find", "--if-exists", "overwrite"][..], &HEADER].concat());
     assert_eq!(out.status, 0, "{}", out.stderr);

@@ -151,7 +151,7 @@ fn heads_that_allow_two_ends_of_the_body_are_refused() {
         let (place, out) = with_lines(&server, &lines, &[]);
         place.assert_failed(&out, 1, "the server's response is not valid HTTP");
     }
-    // A redirect with two possible ends is refused too, because any bytes could follow it.
+    // A redirect whose body could end at two places is refused too, because any bytes could follow it.
     let head = "HTTP/1.1 302 Found\r\nLocation: /well_behaved/5/f\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n";
     let (place, out) = with_head(&server, head, &[]);
     place.assert_failed(&out, 1, "it has both a Content-Length and a transfer coding");

@@ -36,6 +36,17 @@ fn commands_get_the_facts_about_each_file() {
 }
 
 #[test]
+fn a_caret_or_a_backquote_in_a_command_changes_nothing_about_its_quotes() {
+    let server = Server::start();
+    for command in [r#"sh -c 'echo "$0" > said' ^"a b""#, "sh -c 'echo \"$0\" > said # ^\n' '^a b'"] {
+        let place = Place::new();
+        let out = place.run(&[&server.url("well_behaved/10/f"), "--on-complete", command]);
+        place.assert_exact(&out, "f", &content("f", 10));
+        assert_eq!(place.file("said").as_deref(), Some(&b"^a b\n"[..]), "{}", out.stderr);
+    }
+}
+
+#[test]
 fn a_command_that_fails_is_a_warning() {
     let server = Server::start();
     for (command, says) in [

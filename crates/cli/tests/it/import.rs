@@ -147,6 +147,17 @@ fn a_dry_run_shows_what_was_understood_without_secrets() {
 }
 
 #[test]
+fn a_pasted_host_header_without_a_value_is_left_out_with_a_warning() {
+    let place = Place::new();
+    for header in ["Host:", "host: ", "Host;"] {
+        let out = place.run(&[&format!("curl https://h.example/f -H '{header}'"), "--dry-run"]);
+        let printed = String::from_utf8_lossy(&out.stdout);
+        assert_eq!((out.status, printed.as_ref()), (0, "downhaul https://h.example/f\n"), "{}", out.stderr);
+        assert!(out.stderr.contains("warning: the header host is left out"), "{header}: {}", out.stderr);
+    }
+}
+
+#[test]
 fn a_pasted_command_uses_the_scheme_and_the_login_that_curl_would_use() {
     let server = Server::start();
     let url = server.url("well_behaved/1000/f").replace("http://", "http://x:y@");

@@ -215,7 +215,7 @@ fn a_pipe_or_a_folder_with_the_name_of_the_file_is_not_changed() {
     let place = Place::new();
     place.make_pipe("pipe");
     let url = server.url("well_behaved/1000/f");
-    // The names of FILENAMES are always files.
+    // A name in the argument FILENAMES is always the name of a regular file.
     let out = place.run(&[&url, "pipe"]);
     assert_eq!(out.status, 5, "{}", out.stderr);
     assert!(out.stderr.contains("a pipe or a device is where the file should be"), "{}", out.stderr);

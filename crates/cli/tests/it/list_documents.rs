@@ -88,7 +88,7 @@ fn a_mistake_in_a_document_fails_the_file_that_has_it() {
     }
 }
 
-/// The files after the end are missing, so `--skip-bad-lines` does not leave out this mistake.
+/// The files after the cut are missing, so `--skip-bad-lines` does not leave out this mistake.
 #[test]
 fn a_document_that_is_cut_off_is_never_complete() {
     let server = Server::start();
@@ -99,7 +99,7 @@ fn a_document_that_is_cut_off_is_never_complete() {
         file("data/a", &a),
         &file("data/b", &b)[..20]
     );
-    // The end is not among the bytes by which the form of the list is recognised.
+    // The cut is not among the bytes by which the form of the list is recognised.
     let (first, second) = (format!("{a} {SIZE} data/a\n{}", "\n".repeat(20_000)), format!("{b} - data/b\n"));
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
     gzip.write_all(format!("{first}{second}").as_bytes()).expect("packs");

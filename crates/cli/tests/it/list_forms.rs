@@ -258,8 +258,8 @@ fn a_packed_list_may_have_several_members_and_no_other_bytes_after_them() {
         let out = place.run(&["-i", "list.gz"]);
         assert!(out.status == 2 && out.stderr.contains(says), "{rest:?}: {}", out.stderr);
     }
-    // Bytes that are not gzip are not a line that can be left out. The list is longer than the part that is
-    // read before the start.
+    // `--skip-bad-lines` does not leave out other bytes after the gzip data. The list is longer than the part
+    // that is read before the start.
     let long = format!("{}\n", "#".repeat(100)).repeat(1000);
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
     gzip.write_all(long.as_bytes()).expect("packs");

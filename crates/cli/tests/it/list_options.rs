@@ -211,7 +211,7 @@ fn addresses_are_replaced_and_relative_to_the_base_in_every_form() {
         let out = place.run(&["-i", "list"]);
         assert!(out.status != 0 && out.stderr.contains("ftp"), "{}", out.stderr);
     }
-    // In a Metalink file, URLs of other schemes would be left out.
+    // Without `--replace`, ftp URLs in a Metalink file would be left out.
     let metalink = format!(
         "<metalink xmlns=\"urn:ietf:params:xml:ns:metalink\"><file name=\"x\"><url>ftp://{host}/d/a</url></file></metalink>"
     );
@@ -242,7 +242,9 @@ fn a_fetched_list_only_lowers_the_number_of_connections() {
     };
     let four = "{\"url\":\"URL\",\"connections\":4}\n";
     let one = "URL\n split=1\n";
-    assert!(most(four, false, "1") >= 4, "a list of the user may set the number");
+    // On a busy machine, much of the file may have arrived before the fourth connection is opened.
+    let may_set = (0..3).any(|_| most(four, false, "1") >= 4);
+    assert!(may_set, "a list of the user may set the number");
     assert_eq!(most(four, true, "1"), 1);
     assert_eq!(most(one, true, "4"), 1);
 }

@@ -20,7 +20,21 @@ fn an_input_file_of_aria2_is_a_list() {
     }
 }
 
-/// Otherwise the file would be saved without its name, and its digest would not be checked.
+/// In aria2, the login then comes from the netrc file.
+#[test]
+fn a_password_without_a_user_name_in_an_input_file_of_aria2_is_ignored_with_a_warning() {
+    let server = Server::start();
+    let (a, b) = (put(&server, "a"), put(&server, "b"));
+    let list = format!("{a}\n http-passwd=hush\n{b}\n http-passwd=hush\n http-user=ann\n");
+    for (place, out) in both_ways("aria2.list", &list, &[]) {
+        assert_files(&place, &out, &[("a", "a"), ("b", "b")]);
+        let note = "the option `http-passwd` of aria2 in the list is ignored";
+        assert_eq!(out.stderr.matches(note).count(), 1, "{}", out.stderr);
+        assert!(!out.stderr.contains("hush"), "{}", out.stderr);
+    }
+}
+
+/// Without the option, the file would have another name, or its digest would not be verified.
 #[test]
 fn a_file_with_an_option_that_cannot_be_read_is_not_downloaded() {
     let server = Server::start();
@@ -107,6 +121,31 @@ fn the_folder_and_the_rate_of_a_section_of_curl_are_used() {
     place.write("list", format!("url = {a}\n-sx http://proxy:1\n"));
     let out = place.run(&["-i", "list"]);
     assert!(out.status == 2 && out.stderr.contains("the option `x` of curl (in line 2)"), "{}", out.stderr);
+}
+
+#[test]
+fn a_warning_says_which_names_and_sections_of_a_configuration_file_of_curl_have_no_url() {
+    let server = Server::start();
+    let (a, b) = (put(&server, "a"), put(&server, "b"));
+    let names = "its names from line 4 on are ignored";
+    let section = "the section from line 2 of the list on has no URL";
+    for (list, notes) in [
+        (format!("url = {a}\noutput = x\nurl = {b}\noutput = y\n"), &[][..]),
+        (format!("url = {a}\noutput = x\nlocation\noutput = y\n-O\n"), &[names]),
+        (format!("location\noutput = y\nheader = \"X-A: 1\"\nnext\nurl = {a}\n-o x\n"), &[section]),
+        (format!("url = {a}\n-o x\nnext\nretry = 3\n"), &["the section from line 4 of the list on"]),
+        // Nothing is lost.
+        (format!("url = {a}\n-o x\nnext\nlocation\nnext\n"), &[]),
+    ] {
+        for (place, out) in both_ways("curl.txt", &list, &[]) {
+            let both = [("x", "a"), ("y", "b")];
+            assert_files(&place, &out, if list.contains(&b) { &both[..] } else { &both[..1] });
+            assert_eq!(out.stderr.matches("ignored").count(), notes.len(), "{list}: {}", out.stderr);
+            for note in notes {
+                assert!(out.stderr.contains(*note), "{note}: {}", out.stderr);
+            }
+        }
+    }
 }
 
 #[test]

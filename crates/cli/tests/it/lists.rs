@@ -230,7 +230,7 @@ fn a_digest_in_the_url_of_a_list_verifies_the_list() {
         out.stderr
     );
     assert_eq!(server.requests_for("/d/a").len(), 1);
-    // The same is true for a checksum list.
+    // The URL of a checksum list may have a digest, too.
     let sums = server.put("/l/SUMS", format!("{}  a\n", sha256(&content("a", 1000))));
     for (digest, status) in
         [(MD5, 3), (&sha256(format!("{}  a\n", sha256(&content("a", 1000))).as_bytes()), 0)]
@@ -280,7 +280,7 @@ fn keys_of_json_lines_that_seem_to_have_a_digest_are_used_or_refused() {
     assert_eq!(server.requests().len(), before);
 }
 
-/// Other readers of JSON use the last value of such a key.
+/// Other readers of JSON use the last value of a key that an object has twice.
 #[test]
 fn a_key_that_an_object_has_twice_is_a_mistake() {
     let server = Server::start();
@@ -302,6 +302,23 @@ fn a_key_that_an_object_has_twice_is_a_mistake() {
         place.write("f", file());
         place.write("set.lock", line);
         assert_eq!(place.run(&["verify", "set.lock"]).status, 2, "{keys}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn control_characters_in_the_path_of_a_list_do_not_reach_the_terminal() {
+    let place = Place::new();
+    place.write("bad\u{1b}[31m", "ftp://h/a\n");
+    place.write("empty\u{1b}[31m", "# nothing\n");
+    for (list, says) in [
+        ("bad\u{1b}[31m", r"the list bad\u{1b}[31m has mistakes:"),
+        ("empty\u{1b}[31m", r"the list empty\u{1b}[31m is empty"),
+        ("missing\u{1b}[31m", r"the list missing\u{1b}[31m cannot be read"),
+    ] {
+        let out = place.run(&["-i", list]);
+        assert!(out.status == 2 && out.stderr.contains(says), "{}", out.stderr);
+        assert!(!out.stderr.contains('\u{1b}'), "{:?}", out.stderr);
     }
 }
 

@@ -57,7 +57,7 @@ fn a_lock_file_reproduces_a_set_of_files_exactly_or_fails() {
         ["sub/b", "new", "file"].into_iter().filter(|name| record.contains(&format!("\"{name}\""))).collect();
     assert_eq!((names.len(), record.lines().count()), (3, 3), "{record}");
     assert_eq!(record.matches(SHA256.0).count(), 2);
-    // A run that downloads no file changes nothing that the lock file says about files.
+    // A run that downloads no file changes no line of an earlier run.
     place.run(&[&server.url("d/none"), "--record", "set.lock"]);
     let after = String::from_utf8(place.file("set.lock").expect("a record")).expect("UTF-8");
     assert!(after.starts_with(&record) && after.contains("\"http_status\":404"), "{after}");
@@ -284,7 +284,7 @@ fn verify_says_why_no_line_can_be_used() {
     place.write("SHA256SUMS", format!("{}  good\n", downhaul_testkit::sha256(b"hello")));
     let out = place.run(&["verify", "."]);
     assert!(out.status == 2 && out.stderr.contains("zeros.lock could not be read"), "{}", out.stderr);
-    // Other files may have the same endings.
+    // Files that are not lock files may have the endings of lock files.
     std::fs::remove_file(place.path().join("set.lock")).expect("removes");
     std::fs::remove_file(place.path().join("zeros.lock")).expect("removes");
     place.write("package.lock", "{\n  \"name\": \"x\"\n}\n");

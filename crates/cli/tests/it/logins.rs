@@ -268,18 +268,18 @@ fn logins_go_to_the_origins_of_the_given_urls_only() {
 
 #[cfg(unix)]
 #[test]
-fn a_file_with_a_login_that_others_can_read_gets_a_warning() {
+fn a_file_with_a_login_to_which_others_have_rights_gets_a_warning() {
     use std::fs::{Permissions, set_permissions};
     use std::os::unix::fs::PermissionsExt;
     let server = Server::start();
     let url = server.url("login/1000/f?as=basic");
     let place = Place::new();
     let path = place.write("login", "me:hush\n");
-    for (mode, warns) in [(0o644, true), (0o600, false)] {
+    for (mode, warns) in [(0o644, true), (0o602, true), (0o600, false)] {
         set_permissions(&path, Permissions::from_mode(mode)).expect("a mode");
         let out = place.run(&[&url, "-u", "@login", "--if-exists", "overwrite"]);
         place.assert_exact(&out, "f", &content("f", 1000));
-        let says = "warning: other users can read the file login of --user: chmod 600";
+        let says = "warning: other users have rights to the file login of --user: chmod 600";
         assert_eq!(out.stderr.contains(says), warns, "{}", out.stderr);
     }
 }

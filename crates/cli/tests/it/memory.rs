@@ -53,8 +53,8 @@ fn a_list_whose_lines_all_fail_takes_no_more_memory_if_it_is_long() {
         assert!(failed.lines().last().is_some_and(|line| line.contains(&format!("/{:06}.bin", lines - 1))));
         highest
     };
-    // An unoptimised build takes 50 to 70 MiB for any number of lines, because the queues of events are more
-    // or less full. Kept lines would take about 300 bytes each, which are 34 MiB more.
+    // An unoptimised build takes 50 to 70 MiB for any number of lines. It takes more if the queues of events
+    // are fuller. If the lines were kept, each would take about 300 bytes, which are 34 MiB in all.
     let peak = peak_of(120_000);
     assert!(peak < 84 * 1024, "{peak} KiB");
 }

@@ -188,7 +188,7 @@ fn a_file_without_a_usable_url_fails_by_name_and_the_others_are_fetched() {
         "1 of 3 files",
     ];
     assert_one_file_failed(&server, &document, &says);
-    // The same is true if the document has no other file.
+    // A document whose only file has an ftp URL is not refused either. The file fails.
     let (place, out) = run("set.meta4", &four(&element("g", SHA256, &["ftp://h/f"])));
     assert_eq!((out.status, place.file("out/g")), (1, None), "{}", out.stderr);
     let place = Place::new();

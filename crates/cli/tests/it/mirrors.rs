@@ -172,7 +172,7 @@ fn without_a_digest_one_mirror_after_the_other_is_used_and_bytes_are_never_mixed
     let out = run(&place, &metalink("", &urls), &[]);
     assert_exact(&place, &out);
     assert!(second.requests().is_empty());
-    // The same is true if verification is off, for a weak and for a strong digest.
+    // If verification is off, the second mirror is not used either, whether the digest is weak or strong.
     let md5 = "<hash type='md5'>0123456789abcdef0123456789abcdef</hash>";
     for (proofs, more) in [(md5.to_string(), &["--verify", "off"][..]), (whole(), &["--verify", "off"])] {
         let place = Place::new();
@@ -287,7 +287,7 @@ fn mirrors_that_a_server_offers_are_used_only_on_request_and_with_a_digest() {
         }
     }
     let before = second.requests().len();
-    // Such mirrors are not used by default, and they are not used without a digest.
+    // A mirror that a server offers is used neither with `--mirrors off` nor without a digest.
     for (more, how) in [("&sha256=1", "off"), ("", "auto")] {
         let url = offering(&first, more, &duplicate);
         let place = Place::new();

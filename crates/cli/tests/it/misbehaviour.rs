@@ -342,11 +342,11 @@ fn redirects_are_followed_up_to_a_limit() {
     let (place, out) = get(&server, "redirect_chain?hops=20", &[]);
     place.assert_exact(&out, "f", &file());
     let (place, out) = get(&server, "redirect_chain?hops=21", &[]);
-    place.assert_failed(&out, 1, "too many redirects: 20 were followed");
+    place.assert_failed(&out, 1, "there are too many redirects: 20 were followed");
     let (place, out) = get(&server, "redirect_chain?hops=3", &["--max-redirects", "2"]);
-    place.assert_failed(&out, 1, "too many redirects: 2 were followed");
+    place.assert_failed(&out, 1, "there are too many redirects: 2 were followed");
     let (place, out) = get(&server, "redirect_chain", &[]);
-    place.assert_failed(&out, 1, "too many redirects");
+    place.assert_failed(&out, 1, "there are too many redirects");
 }
 
 #[test]

@@ -189,7 +189,7 @@ fn mistakes_in_a_netrc_file_name_the_line_and_show_nothing() {
 
 #[cfg(unix)]
 #[test]
-fn a_netrc_file_that_others_may_read_is_one_warning() {
+fn a_netrc_file_to_which_others_have_rights_is_one_warning() {
     use std::os::unix::fs::PermissionsExt;
     let server = Server::start();
     let place = Place::new();
@@ -200,7 +200,7 @@ fn a_netrc_file_that_others_may_read_is_one_warning() {
     let out = place.run(&["-i", &list, "--netrc", file.to_str().expect("UTF-8")]);
     place.assert_exact(&out, "f", &content("f", 1000));
     assert_eq!(
-        out.stderr.matches("warning: other users can read the netrc file").count(),
+        out.stderr.matches("warning: other users have rights to the netrc file").count(),
         1,
         "{}",
         out.stderr

@@ -1,5 +1,5 @@
-//! Tests of which OpenPGP keys and signatures are accepted, for the file itself and for its list. After a
-//! failure the old file is unchanged.
+//! Tests of which OpenPGP keys and signatures are accepted, for the file itself and for its checksum list.
+//! After a failure, the old file is unchanged.
 //!
 //! The script `openpgp/make` made all keys and signatures with GnuPG, for `content("file", 100_000)` and for
 //! a list that names it.

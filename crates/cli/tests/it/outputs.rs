@@ -118,7 +118,7 @@ fn a_file_that_is_written_at_the_end_is_checked_before_the_downloads() {
     }
 }
 
-/// A file may be called `download_log.txt` by chance, such as a file that a server named.
+/// A file may be called `download_log.txt` by chance, for example because a server gave it this name.
 #[test]
 fn the_default_log_is_not_appended_to_a_file_that_is_no_log() {
     let server = Server::start();
@@ -131,7 +131,7 @@ fn the_default_log_is_not_appended_to_a_file_that_is_no_log() {
         place.assert_exact(&out, "f", &content("f", 9));
         assert!(out.stderr.contains("no log is written: download_log.txt: it exists, and it is not a log"));
         assert_eq!(place.file(name).as_deref(), Some(old));
-        // The user may want to append to this file.
+        // With `--log`, the user names this file, and may want to append to it.
         assert_eq!(place.run(&[&url, "--log", name]).status, 0);
         assert!(place.file(name).is_some_and(|text| text.len() > old.len() && text.starts_with(old)));
     }
@@ -195,7 +195,7 @@ fn a_log_is_not_appended_to_a_file_that_an_option_or_a_variable_names() {
         let says = format!("it is also the file of {of}");
         assert!(out.status == 2 && out.stderr.contains(&says), "{args:?} {variables:?}: {}", out.stderr);
     }
-    // Standard input may be the file too.
+    // Standard input may be the file of the log, too.
     let own = std::fs::File::open(place.path().join("own")).expect("it is there");
     let mut command = place.command(&["--log", "own", "--bearer", "@-", &url]);
     let out = finish(command.stdin(own).spawn().expect("starts"));

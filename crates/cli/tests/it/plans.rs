@@ -76,7 +76,7 @@ fn assert_foretells(place: &Place, args: &[&str]) -> Out {
     planned
 }
 
-/// Leaves a partial file of which about half is there.
+/// Leaves a partial file that has about half of the bytes.
 fn interrupt(place: &Place, url: &str, name: &str) {
     let out = place.run(&[url, "-o", name, "--retries", "0", "-x", "1"]);
     assert_eq!(out.status, 1, "{}", out.stderr);

@@ -17,14 +17,15 @@ use std::time::Duration;
 /// The behaviour of a model on a connection.
 #[derive(Clone)]
 enum Does {
-    /// Opens the tunnel that CONNECT requests.
+    /// Opens the tunnel that a CONNECT request asks for.
     Tunnels,
     /// Opens tunnels for requests with this value of `Proxy-Authorization` (the first field). Answers other
-    /// requests with this challenge (the second field).
+    /// requests with status 407 and these header lines (the second field).
     Wants(&'static str, &'static str),
     /// Sends these bytes after the head of a request, and closes the connection.
     Answers(Vec<u8>),
-    /// Sends each of these texts after it has received bytes, and then opens a tunnel to the server.
+    /// Answers each message of the client with the next of these replies. After the last reply, opens a
+    /// tunnel to the server.
     Socks(Vec<Vec<u8>>),
     /// Reads requests and never answers.
     IsSilent,
@@ -326,7 +327,7 @@ fn a_failure_of_a_forwarded_request_says_if_it_comes_from_the_proxy_or_from_the_
         ("401 Log In", "", "http.unauthorized", EITHER),
         ("403 No", "", "http.forbidden", EITHER),
         ("404 None", "", "http.not_found", ""),
-        // The proxy forwarded these responses, or wrote them with `Via`.
+        // The proxy forwarded these responses, or wrote them itself and added `Via`.
         ("500 Bad", "Via: 1.1 x\r\nServer: squid\r\n", "http.server", EITHER),
         ("403 No", "Via: 1.1 x\r\n", "http.forbidden", EITHER),
         ("401 Log In", "Via: 1.1 x\r\n", "http.unauthorized", EITHER),
@@ -556,7 +557,7 @@ fn a_host_name_that_is_too_long_for_socks_is_not_sent() {
     for scheme in ["socks5h", "socks4a"] {
         let out =
             place.run(&[&format!("http://{name}/f"), "--proxy", &proxy.url(scheme), "--on-error", "skip"]);
-        assert_fails(&place, &out, "proxy.refused", "at most 255 bytes");
+        assert_fails(&place, &out, "proxy.refused", "at most 255 bytes, without NUL");
     }
     let out = place.run(&["http://[::1]:9/f", "--proxy", &proxy.url("socks4a"), "--on-error", "skip"]);
     assert_fails(&place, &out, "proxy.refused", "has no IPv6 addresses");

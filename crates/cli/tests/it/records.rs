@@ -91,7 +91,7 @@ fn every_job_has_one_line_that_says_how_it_ended() {
         assert!(line["date"].as_str().is_some_and(|date| date.ends_with('Z')), "{line}");
     }
 
-    // The events have the same facts.
+    // The events have the same facts as the lines of the lock file.
     let ends = ["finished", "skipped", "failed"];
     let events = events(&out);
     let ends: Vec<_> =
@@ -102,7 +102,7 @@ fn every_job_has_one_line_that_says_how_it_ended() {
     let refused = ends.iter().find(|end| end["extra"]["id"] == 3).expect("a failed file");
     assert_eq!(refused["error"]["http_status"], 404);
 
-    // `verify`, and a run with the record as its list, ignore the lines of files that failed.
+    // `verify`, and a run with the lock file as its list, ignore the lines of files that failed.
     assert_eq!(place.run(&["verify", "all.jsonl"]).status, 0);
     let again = place.run(&["-i", "all.jsonl", "-d", "again"]);
     assert_eq!((again.status, place.file("again/there")), (0, Some(file())), "{}", again.stderr);
@@ -250,8 +250,7 @@ fn a_record_whose_name_ends_in_csv_is_a_table() {
         assert!(found, "{begins}\n{text}");
     }
 
-    // The record of a second run has the same lines, and the digests of the earlier run. The record is a list
-    // too.
+    // A second run keeps the digests of the first run in the table. The table can also be used as a list.
     let out = place.run(&args);
     let after = String::from_utf8(place.file("all.csv").expect("a table")).expect("UTF-8");
     assert_eq!((out.status, after.lines().count()), (3, 5), "{after}");

@@ -79,7 +79,7 @@ fn a_file_of_another_login_is_not_the_wanted_one() {
     }
 }
 
-/// A token changes from day to day. The server then says if the file is still the same.
+/// Tokens may change from day to day. With a new token, the server says if the file is still the same.
 #[test]
 fn with_a_new_token_the_server_is_asked_if_the_file_is_the_same() {
     let server = Server::start();

@@ -187,7 +187,7 @@ fn a_range_of_a_file_is_a_file_of_its_own() {
         let out = place.run(&[&url, "--range", range, "-x", "4"]);
         place.assert_exact(&out, "f", bytes);
     }
-    // The whole file is another file.
+    // A range of a file and the whole file are two different files.
     let place = Place::new();
     let out = place.run(&[&url, "--range", "0-99"]);
     place.assert_exact(&out, "f", &whole[..100]);

@@ -734,8 +734,8 @@ fn a_download_that_the_real_aria2_left_is_continued() {
     let args =
         ["-x4", "-s4", "-k1M", "--file-allocation=prealloc", "--auto-save-interval=1", "-q", "-o", "f"];
     let mut aria2 = aria2.args(args).arg(&url).current_dir(place.path()).spawn().expect("starts");
-    // aria2 saves its control file once a second. This waits for the second time, when some pieces are
-    // complete.
+    // aria2 saves its control file once a second. The test waits for a little longer than a
+    // second, so that some pieces are complete.
     let start = Instant::now();
     wait_until("aria2 has saved its control file", || {
         place.file("f.aria2").is_some() && start.elapsed() > Duration::from_millis(1300)

@@ -71,7 +71,7 @@ fn after_the_deadline_no_file_starts() {
     assert_eq!((out.status, place.files()), (75, vec!["f0".to_string(), "list".into()]), "{}", out.stderr);
     assert!(out.took < Duration::from_secs(20), "{:?}", out.took);
     assert_eq!(suggested(&out), ["-i", "list"]);
-    // `f0` is complete, but it counts too, because this run has looked at no file.
+    // `f0` is complete, but it counts as not started, because this run has looked at no file.
     assert!(out.stderr.contains("Stopped by --deadline: 4 files not started."), "{}", out.stderr);
     // A run may be over before its first file is known.
     assert_eq!(place.run(&["-i", "list", "--deadline", "1ms", "--progress", "json"]).status, 75);

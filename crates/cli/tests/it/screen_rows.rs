@@ -274,8 +274,8 @@ fn a_list_with_many_failures_suggests_one_command_and_writes_what_failed() {
         assert_eq!(mode & 0o777, 0o600, "it may have passwords");
     }
     assert!(failed.lines().count() == 300 && !failed.contains("good"), "{failed}");
-    // The failed files can be downloaded with that list. It has the secrets of the URLs and the names of the
-    // files.
+    // The failed files can be downloaded with the list of `--failed`. It has the secrets of the URLs and the
+    // names of the files.
     for n in 0..300 {
         server.becomes(&format!("status/10/{n}?status=503&token=hush{n}"), &format!("well_behaved/10/{n}"));
     }

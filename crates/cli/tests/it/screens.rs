@@ -326,7 +326,7 @@ fn ctrl_c_stops_cleanly_and_leaves_only_a_partial_file() {
     assert_eq!(status, 130);
     assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
     assert!(!screen.contains('█'), "{screen}");
-    assert_eq!(place.files(), ["x.part", "x.part.journal"], "what is there can be gone on with");
+    assert_eq!(place.files(), ["x.part", "x.part.journal"], "the file can be resumed");
     assert!(place.log().contains("the user ended the run (Ctrl-C)"), "{}", place.log());
 }
 

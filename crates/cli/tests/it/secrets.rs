@@ -50,7 +50,8 @@ const REDIRECTED_SILENTLY: &[Way] = &[
 /// The ways to another server whose URL is in a document, or is the URL of a checksum list.
 const NAMED: &[Way] = &[Way::ChecksumListByUrl, Way::MetalinkByUrl, Way::MetalinkOnDisk, Way::ListByUrl];
 
-/// One secret of a kind, and where it must arrive. It must arrive nowhere else.
+/// One secret of a kind, and where it must arrive. It may arrive at no other server, except at the server of
+/// the given URL (`may_be_seen`).
 struct Secret {
     /// The secret in all forms in which it could be sent.
     forms: Vec<String>,
@@ -206,7 +207,7 @@ fn common_options(trip: &Trip, way: Way) -> Vec<String> {
     options
 }
 
-/// Returns the URL of a file on the home server whose response sets cookies. The run begins with this URL.
+/// Returns the URL of a file of [`HOME`] whose response sets cookies. The run begins with this URL.
 /// Returns no URL for a run that cannot have such a URL.
 fn url_that_sets_cookies(trip: &Trip, way: Way, by: Alone) -> Vec<String> {
     let cookies = [
@@ -460,7 +461,7 @@ const WAYS_OF_HTTP2: &[Way] = &[
     Way::SecondFileOfPerson,
 ];
 
-/// Secrets that are sent without a challenge of a server behind a redirect.
+/// Secrets that are sent even if no server behind a redirect requires a login.
 const UNASKED: &[Alone] = &[Alone::Userinfo, Alone::Bearer, Alone::Header, Alone::NetrcDefault];
 
 #[test]

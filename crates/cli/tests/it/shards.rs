@@ -119,7 +119,8 @@ fn a_shard_is_done_only_for_the_names_that_a_template_makes_of_its_list() {
         place.run(&["-i", "list", "-d", "all", "--name-template", "{id}.bin", "--shard", "1/1"])
     };
     assert_eq!(run("", 1, "a").status, 0);
-    // Neither an empty line nor a column that no name has changes a file.
+    // A new empty line changes no file. A changed `note` changes no file either, because the template does
+    // not use this column.
     let out = run("\n", 1, "b");
     assert!(out.status == 0 && out.stderr.contains("completed by an earlier run"), "{}", out.stderr);
     let out = run("", 2, "a");

@@ -51,7 +51,7 @@ fn after_a_signal_the_run_ends_within_two_seconds_and_reports_it() {
 
 /// Starts a run whose events cannot be written, because its standard output is full. Sends Ctrl-C, and
 /// returns the run as soon as its log has a line about the signal. From then on the run waits a second for
-/// standard output. Also returns the time before the signal.
+/// standard output. Also returns the reader of standard output, and the time before the signal.
 fn stopped_while_its_events_are_stuck(server: &Server, place: &Place) -> (PipeReader, Child, Instant) {
     let (unread, full) = full_pipe();
     let url = server.url("slow/9000000/x?rate=100000");

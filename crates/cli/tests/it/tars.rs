@@ -274,7 +274,8 @@ fn names_of_every_kind_become_members_with_keys_of_their_own() {
     keys.dedup();
     assert_eq!(keys.len(), names.len());
     let there = |names: &[&str]| names.iter().filter(|name| all.contains_key(**name)).count();
-    // Of several files with one key, the file that arrives first has this key, and the others have a hash.
+    // Of several files with one key, the file that arrives first has this key. The keys of the other files
+    // have a hash.
     let shared = [there(&["a.jpg", "a.txt", "a.png"]), there(&["meta.data.json", "meta.jpg"])];
     let own = there(&["README.bin", "dir_d/größe 1_5.png", "日本/語.tar.gz", "a b.txt"]);
     assert_eq!((shared, own), ([1, 1], 4), "{:?}", all.keys());

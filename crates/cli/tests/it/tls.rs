@@ -89,7 +89,7 @@ fn a_file_without_a_certificate_is_named_in_the_error() {
     }
 }
 
-/// Starts a server that answers everything with these bytes. Returns its port and the count of its
+/// Starts a server that sends these bytes over each connection. Returns its port and the count of its
 /// connections.
 fn answers_with(bytes: &'static [u8]) -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");

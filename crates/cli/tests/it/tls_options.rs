@@ -1,4 +1,4 @@
-//! Client certificates, pinned keys, the oldest version of TLS, and hosts whose certificates are not
+//! Client certificates, pinned keys, the oldest allowed version of TLS, and hosts whose certificates are not
 //! verified. Most of these options are for some servers only, and change nothing on connections to other
 //! servers.
 
@@ -97,7 +97,11 @@ fn a_server_that_requires_a_client_certificate_gets_it_in_every_form() {
         &place,
         &out,
         "tls.client_refused",
-        &["requires a client certificate", "no client certificate was sent", "--cert FILE"],
+        &[
+            "the server requires a client certificate, and got none that it accepts",
+            "no client certificate was sent",
+            "--cert FILE",
+        ],
     );
     assert!(!out.stderr.contains("retries)"), "the answer is final: {}", out.stderr);
     let place = place_with(&stranger);
@@ -173,7 +177,14 @@ fn an_encrypted_key_needs_its_password() {
         assert!(out.status == 2 && out.stderr.contains(says), "{form}: {}", out.stderr);
         assert!(!out.stderr.contains("h\u{fc}sh") && !place.log().contains("h\u{fc}sh"), "{}", out.stderr);
     }
-    // The key may be beside the certificate, and the program asks for the password on the terminal.
+    // This key is not in base64, so its form is not known.
+    let damaged = "-----BEGIN ENCRYPTED PRIVATE KEY-----\n!\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    place.write("keys/damaged.pem", damaged);
+    let cert = ["--cert", "keys/cert.pem", "--key", "keys/damaged.pem", "--key-password", "x"];
+    let out = place.run(&[&[url.as_str()], &CA[..], &cert].concat());
+    let says = "the key is malformed, or encrypted in a form that is not supported";
+    assert!(out.status == 2 && out.stderr.contains(says), "{}", out.stderr);
+    // The key may be in the file of the certificate, and the program asks for the password on the terminal.
     let sealed = place.file("keys/sealed.pem").expect("a key");
     place.write("keys/all.pem", [place.file("keys/cert.pem").expect("a certificate"), sealed].concat());
     let args = [url.as_str(), "--cert", "keys/all.pem", "-o", "g", CA[0], CA[1]];
@@ -453,7 +464,8 @@ fn the_variables_of_openssl_say_where_trusted_certificates_are() {
     let authority = Authority::default();
     let server = Server::start_tls(authority.config(Flaw::None));
     let place = place_with(&authority);
-    // The name of a certificate in such a folder is the hash of its subject. All files of this form are read.
+    // In a folder of `SSL_CERT_DIR`, the name of a certificate is the hash of its subject. All files whose
+    // names have this form are read.
     place.write("folder/0123abcd.0", authority.pem());
     for (variable, path, is_trusted) in [
         ("SSL_CERT_FILE", "keys/ca.pem", true),

@@ -36,14 +36,14 @@ pub fn file() -> Vec<u8> {
     content("file", SIZE)
 }
 
-/// Returns the URL of the file with these headers.
+/// Returns a URL whose response has the file and these headers.
 fn with_headers(server: &Server, headers: &[(&str, &str)]) -> String {
     let mut url = url::Url::parse(&server.url(&format!("headers/{SIZE}/file"))).expect("a URL");
     url.query_pairs_mut().extend_pairs(headers);
     url.into()
 }
 
-/// Downloads over an old file `f`.
+/// Downloads a file, which may replace an old file `f`.
 pub fn over_old(url: &str, more: &[&str]) -> (Place, Out) {
     let place = Place::new();
     place.write("f", "old");
@@ -167,7 +167,7 @@ fn the_digest_of_the_whole_file_in_a_206_is_used() {
         assert!(out.stderr.contains(says), "{}", out.stderr);
         assert_eq!(place.file("f").map(|bytes| bytes.len()), Some(length));
     }
-    // In these headers, the digest may belong to the range or to the whole file. So it is not used.
+    // The digest in this header may belong to the range or to the whole file. So it is not used.
     let place = Place::new();
     place.write("f", &file()[..90_000]);
     let out =

@@ -11,7 +11,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::time::{Duration, Instant};
 
-/// At least this many lines of a list of 4 MiB are checked before the first request.
+/// At least this many lines of a list of 4 MiB or more are checked before the first request.
 const FIRST: usize = if cfg!(debug_assertions) { 10_000 } else { 100_000 };
 
 /// Returns many lines that are left out with `--skip-bad-lines`. They cause no requests. [`FIRST`] lines are
@@ -174,8 +174,8 @@ fn a_signal_does_not_hide_a_mistake_that_was_found_during_the_run() {
     }
 }
 
-/// A run is interrupted while its list is read and checked. Each file must be complete and must be requested
-/// once, unless the run was killed when its response arrived.
+/// A run is interrupted while its list is read and checked. Each file must be complete. Each file must be
+/// requested once, unless the run was killed while the response arrived.
 #[test]
 fn a_very_long_list_that_is_interrupted_at_random_loses_nothing_and_fetches_nothing_twice() {
     let (server, place, mut rng) = (Server::start(), Place::new(), Rng::with_seed(7));

@@ -11,8 +11,8 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::thread;
 
-/// Starts a server that sends the answer for the path of a request, and then closes the connection. For other
-/// paths, it sends nothing. Returns its URL.
+/// Starts a server that sends the answer that `answers` has for the path of a request, and then closes the
+/// connection. If `answers` does not have the path, the server sends nothing. Returns the URL of the server.
 fn scripted(answers: Vec<(&'static str, Vec<u8>)>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));

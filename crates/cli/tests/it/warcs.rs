@@ -190,7 +190,7 @@ fn a_file_from_several_connections_has_the_response_of_the_whole_file() {
     assert_eq!(out.status, 0, "{}", out.stderr);
     assert!(server.requests().iter().any(|one| one.header("range").is_some()), "one connection only");
     assert_exact(&place, &[("f.bin".into(), content("f.bin", size))], &out);
-    // A run that continues gets only a range.
+    // A run that resumes a partial file gets only a range.
     let place = Place::new();
     place.write("list", server.url(&format!("capped/{size}/g.bin?rate=4000000")));
     let child = place.start(&[&TO_WARC[..], &["-x", "1"]].concat());

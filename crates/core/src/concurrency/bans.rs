@@ -63,7 +63,7 @@ struct Growth {
     at: Duration,
     /// The value of [`Bans::most_flowing`] before the increase.
     flowed: usize,
-    /// True if the file of the newest connection had another connection already.
+    /// True if the file of the newest connection had another connection to the same source already.
     further: bool,
 }
 
@@ -175,7 +175,8 @@ impl Bans {
         self.ban.is_some() || (flowed && answers)
     }
 
-    /// Returns the highest number of connections that the host may have now.
+    /// Returns the highest number of connections that the host may have now, or [`usize::MAX`] if no limit is
+    /// known.
     pub(super) fn tolerated(&self) -> usize {
         if self.ban.is_some() { 1 } else { self.limit().unwrap_or(usize::MAX) }
     }

@@ -257,7 +257,7 @@ impl Controller {
         self.window = None;
     }
 
-    /// Records a refused connection. If the present number of connections is below the ceiling, this number
+    /// Records a refused connection. If the number of open connections is below the ceiling and not 0, it
     /// becomes the ceiling. If the refusal may be a fault of the network (`deliberate` is false), the ceiling
     /// changes only after two failures in a row.
     fn on_refused(&mut self, now: Duration, wait: Duration, deliberate: bool) {
@@ -270,7 +270,7 @@ impl Controller {
         }
     }
 
-    /// Sets the number of connections above which the host bans the client, or removes it.
+    /// Sets the number of connections above which the host bans the client. `None` removes this limit.
     pub(super) fn set_tolerated(&mut self, now: Duration, tolerated: Option<usize>) {
         self.tolerated = tolerated.map(|most| most.max(1));
         self.ceiling_changed(now);

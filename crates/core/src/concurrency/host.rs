@@ -68,8 +68,7 @@ impl Host {
         self.controller.in_use()
     }
 
-    /// Returns the changes of the target, oldest first. If there were more than 64 changes, some changes in
-    /// the middle are missing.
+    /// Returns the steps of the controller of connections, oldest first. See [`Controller::steps`].
     pub fn steps(&self) -> &[Step] {
         self.controller.steps()
     }
@@ -199,8 +198,9 @@ impl Host {
         Allowance { not_before: allowance.not_before.max(self.bans.not_before()), ..allowance }
     }
 
-    /// Returns the highest number of connections that the host accepts now. A limit that may have been set
-    /// because of a fault of the network is removed first.
+    /// Returns the highest number of connections that the host accepts now, or [`usize::MAX`] if no limit is
+    /// known. During a ban, the number is 1. A limit that may have been set because of a fault of the network
+    /// is removed first.
     pub fn tolerated(&mut self, now: Duration) -> usize {
         if self.bans.forget_accident(now) {
             self.controller.set_tolerated(now, self.bans.limit());

@@ -1,7 +1,7 @@
 //! The phases of the controller, and its decision after each measurement.
 //!
 //! Invariant: in [`Phase::TryMore`] the target is above `from`, and in [`Phase::TryFewer`] it is below
-//! `from`. The documentation of the module has the list of phases.
+//! `from`. The documentation of the module `concurrency` has the list of phases.
 
 use super::controller::FAR_TARGET;
 use super::window::Measurement;
@@ -9,11 +9,11 @@ use super::{Controller, StepReason};
 use std::time::Duration;
 
 /// A larger target stays if its gain is at least this share of the ideal gain, which the documentation of the
-/// module explains. The number was found with simulated lines. With a share of 0.07, 0.8 % fewer of the lines
-/// come close to the goodput of the best fixed number of connections (within a tenth). With a share of 0.04,
-/// 0.8 % more of the lines get more than twice the connections that are enough. With a share of one third,
-/// other traffic on the same line would be slowed down less, but a tenth fewer of the lines would come close
-/// to this goodput.
+/// module `concurrency` explains. The number was found with simulated lines. With a share of 0.07, 0.8 %
+/// fewer of the lines come close to the goodput of the best fixed number of connections (within a tenth).
+/// With a share of 0.04, 0.8 % more of the lines get more than twice the connections that are enough. With a
+/// share of one third, other traffic on the same line would be slowed down less, but a tenth fewer of the
+/// lines would come close to this goodput.
 const WORTH_IT: f64 = 0.05;
 
 /// A gain of at least this share of the ideal gain is accepted at once. A smaller gain is accepted only when
@@ -24,9 +24,9 @@ const OBVIOUS: f64 = 1.0 / 3.0;
 /// From [`FAR_TARGET`] on, the next step then tries four times as many connections.
 const NEARLY_IDEAL: f64 = 0.8;
 
-/// A smaller target stays if its goodput is at least this share of the earlier goodput. The rest, 5 %, is the
-/// usual difference between two measurements at the same target. With a share of 0.9, each step down could
-/// lose a tenth of the goodput.
+/// A smaller target stays if its goodput is at least this share of the goodput before the first step down.
+/// The rest, 5 %, is the usual difference between two measurements at the same target. With a share of 0.9, a
+/// series of steps down could lose a tenth of the goodput.
 const AS_GOOD: f64 = 0.95;
 
 /// A trial of fewer connections ends at once if the connections have less than this share of the earlier
@@ -34,7 +34,8 @@ const AS_GOOD: f64 = 0.95;
 const MUCH_WORSE: f64 = 0.7;
 
 /// A hold ends early if two measurements in a row are below this share of the goodput at its start. On a line
-/// that loses packets, the first seconds are faster than the rest.
+/// that loses packets, the goodput is higher in the first seconds of a download than later. A hold that began
+/// in those seconds must not last its whole length.
 const FELL: f64 = 0.9;
 
 /// If the first connections to a far host leave room on the line, the next target is this many times as high.
@@ -44,9 +45,9 @@ const FROM_AFAR: usize = 4;
 
 /// After a trial of a larger target that gained too little, the smaller target is measured again. If its
 /// goodput is then more than this many times the goodput of the larger target, the host seems to become
-/// slower with many connections. More connections are tried once more, but not before the longest hold is
-/// over, unless the goodput falls. If the same happens again at the same smaller target, more connections are
-/// never tried again.
+/// slower with many connections. A larger target is tried again only after the longest hold, or earlier if
+/// the goodput falls. If the same happens again at the same smaller target, no larger target is tried after
+/// that.
 const COLLAPSE: f64 = 2.0;
 
 /// The length of the first hold, and the greatest length of a hold. The length doubles with each hold. After
@@ -74,7 +75,7 @@ const SLOW_START_SHORTEST: Duration = Duration::from_millis(100);
 /// than this many times the goodput of the window before.
 const SLOW_START_GROWTH: f64 = 1.5;
 
-/// The phases. The documentation of the module explains each phase.
+/// The phases. The documentation of the module `concurrency` explains each phase.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Phase {
     /// The first target is measured, and there was no hold before.

@@ -175,7 +175,7 @@ mod tests {
         fetch_with_outage(files, a_second, burst, Duration::ZERO..Duration::ZERO, requests)
     }
 
-    /// Does the same as `fetch`, from a host that refuses all requests during the outage.
+    /// Fetches files as `fetch` does, but from a host that refuses all requests during the outage.
     fn fetch_with_outage(
         files: usize,
         a_second: f64,

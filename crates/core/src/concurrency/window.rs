@@ -14,14 +14,15 @@ const LENGTH: Duration = Duration::from_millis(300);
 /// response.
 const LATENCIES: f64 = 1.5;
 
-/// A gain that is nearly ideal is already visible in a window of this length. In a shorter one, delays of the
-/// scheduler distort the measurement of a transfer over loopback or a LAN.
+/// If the goodput grows almost in proportion to the number of connections, a window of this length already
+/// shows it. In a shorter one, delays of the scheduler distort the measurement of a transfer over loopback or
+/// a LAN.
 const SHORTEST: Duration = Duration::from_millis(100);
 
-/// Before the first hold, windows in the phases `Ramp` and `Recheck` may be shorter than [`LENGTH`]: this
-/// many times the time from a request to the first byte of its response, but at least [`SHORTEST`]. Slow
-/// start takes about eight round trips. If the host is near, these round trips pass quickly, and a trial
-/// costs little.
+/// Before the controller first keeps a target for a while (the phase `Hold`), a window in the phases `Ramp`
+/// and `Recheck` may be shorter than [`LENGTH`]. It then has this many times the time from a request to the
+/// first byte of its response, but at least [`SHORTEST`]. Slow start takes about eight round trips. If the
+/// host is near, these round trips pass quickly, and a trial costs little.
 const RAMP_LATENCIES: u32 = 8;
 
 /// If the goodput grew by more than this factor between two windows, TCP is still in slow start. Such a

@@ -1,7 +1,7 @@
 //! Protection spaces. A protection space is a set of paths at one origin (scheme, host and port) that need
 //! the same login (user name and password). A list of beginnings describes the set: the set has every path
 //! that starts with one of the beginnings. After the server has accepted the login for one of these paths,
-//! every request for one of them carries the login at once: the client does not wait for a challenge.
+//! every request for a path in the set carries the login at once: the client does not wait for a challenge.
 
 use url::{Position, Url};
 

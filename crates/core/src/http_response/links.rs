@@ -1,8 +1,8 @@
 //! Reads `Link` headers (RFC 8288) as RFC 6249 uses them: the mirrors of a file, and a Metalink document
 //! about it.
 //!
-//! Invariant: a link with a wrong syntax is left out, and so is the rest of its header. If only the URL of a
-//! link cannot be used, only this link is left out. There are at most [`MOST`] mirrors.
+//! Invariant: a link with a wrong syntax is left out, and so is the rest of its header. If a link has the
+//! right syntax, but its URL cannot be used, only this link is left out. There are at most [`MOST`] mirrors.
 
 use crate::job;
 use crate::remote::Links;
@@ -52,7 +52,7 @@ struct Link {
 }
 
 impl Link {
-    /// Returns the first parameter of that name. RFC 8288, section 3.3, requires this for `rel`.
+    /// Returns the first parameter with this name. RFC 8288, section 3.3, requires this for `rel`.
     fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters.iter().find(|(one, _)| one == name).map(|(_, value)| value.as_str())
     }

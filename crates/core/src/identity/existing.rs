@@ -90,7 +90,7 @@ pub enum Compared {
     Same(&'static str),
     /// The files differ. The text says how they differ.
     Different(String),
-    /// The server stated nothing that could be compared.
+    /// The server did not state the size of its file, so nothing was compared.
     Unknown,
 }
 

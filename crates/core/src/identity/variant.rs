@@ -25,9 +25,9 @@ pub struct Variant {
 
 impl Variant {
     /// Returns the variant of the request that a job sends to this URL. A redirect may lead to any host in
-    /// [`Settings::headers_for`], so the variant includes all of these headers. It does not include the
-    /// headers that [`Settings::for_hosts`] has for hosts to which only a redirect leads, since these hosts
-    /// are not known before the request.
+    /// [`Settings::headers_for`], so the variant includes the headers for all hosts in it. The variant does
+    /// not include the headers that [`Settings::for_hosts`] has for hosts to which only a redirect leads,
+    /// since these hosts are not known before the request.
     pub fn of(settings: &Settings, job: &Job, url: &Url) -> Variant {
         let (mut content, mut visitor) = (Facts::new(&settings.key), Facts::new(&settings.key));
         add_server(&mut content, settings, url);
@@ -51,8 +51,8 @@ impl Variant {
     }
 }
 
-/// Adds the server, if an option may choose another server than the one in the URL. The same URL may then
-/// mean another file.
+/// Adds the server that an option chooses instead of the server in the URL, if there is such an option. With
+/// another server, the same URL may mean another file.
 fn add_server(content: &mut Facts, settings: &Settings, url: &Url) {
     if let Some(path) = &settings.unix_socket {
         return content.add("socket", path.as_os_str().as_encoded_bytes());

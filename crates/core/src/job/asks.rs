@@ -44,12 +44,12 @@ impl Sends {
         &self.method
     }
 
-    /// Returns the body.
+    /// Returns the body, if there is one.
     pub fn body(&self) -> Option<&Body> {
         self.body.as_ref().map(|(body, _)| body)
     }
 
-    /// Returns the media type of the body.
+    /// Returns the media type of the body, if there is a body.
     pub fn media_type(&self) -> Option<&str> {
         self.body.as_ref().map(|(_, media_type)| media_type.as_str())
     }

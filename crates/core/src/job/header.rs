@@ -82,12 +82,12 @@ impl Headers {
         Ok(url.into())
     }
 
-    /// Adds a header.
+    /// Adds a header without checking it.
     pub fn add(&mut self, name: impl Into<String>, value: impl Into<String>) {
         self.0.push((name.into(), Secret::new(value)));
     }
 
-    /// Returns true if there is a header of this name.
+    /// Returns true if there is a header with this name, in upper or lower case.
     pub fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(other, _)| other.eq_ignore_ascii_case(name))
     }

@@ -2,7 +2,8 @@
 //! Indented lines with the options for this download follow, such as ` out=NAME`.
 //!
 //! Most options for which a [`Job`] has a field are used. An option that chooses a proxy is an error, since
-//! only the settings choose a proxy. All other options are ignored, and a note names each of them once.
+//! only the settings choose a proxy. All other options are ignored, and so is a password without a user name.
+//! A note names each ignored option once.
 //!
 //! Invariant: no job silently loses an option that downhaul can use, such as its checksum. If a line that may
 //! have an option of a job cannot be read, an error takes the place of this job.
@@ -129,8 +130,8 @@ impl<R: Read> Entries<R> {
     }
 
     /// Begins a job, and returns the job before it, if there is one. `job` is an error if the line cannot be
-    /// read. If such a line may have an option (`may_be_option`), its error becomes the error of the current
-    /// job, and no new job begins.
+    /// read. If such a line may have an option (`may_be_option`) of a current job, no new job begins, and the
+    /// current job becomes an error.
     fn begin(&mut self, job: Result<Box<Job>, Error>, may_be_option: bool) -> Option<AtLine> {
         match (job, &mut self.current) {
             (Err(error), Some(entry)) if may_be_option => {
@@ -152,7 +153,10 @@ impl<R: Read> Entries<R> {
     /// Returns the job of an entry with its name and its notes. The notes name the ignored options that no
     /// earlier note has named.
     fn end(&mut self, mut entry: Entry) -> AtLine {
-        let unused = std::mem::take(&mut entry.unused);
+        let mut unused = std::mem::take(&mut entry.unused);
+        if let (None, Some(_)) = &entry.login {
+            unused.push("http-passwd".into());
+        }
         let (line, mut job) = entry.end();
         if let Ok(job) = &mut job {
             for name in unused {

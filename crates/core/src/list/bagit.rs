@@ -84,7 +84,7 @@ mod tests {
             (name_of(second), second.size, second.named_by),
             ("data/b".into(), None, NamedBy::Document)
         );
-        // If the blanks in a URL are not encoded, its second part is read as the length.
+        // If the blanks in a URL are not encoded, the text after the first blank is read as the length.
         let shown = length.to_string();
         assert!(shown.contains("must be a number or -") && !shown.contains("many"), "{shown}");
         assert_eq!((length.kind, name.kind), (ErrorKind::ListFile, ErrorKind::NameUnsafe));

@@ -75,7 +75,8 @@ impl Checksums {
         self.unread
     }
 
-    /// Returns true if the list has no entry, and no line that could not be read seems to have a digest.
+    /// Returns true if the list has no entry, and none of the lines that could not be read seems to have a
+    /// digest.
     pub fn has_no_digest(&self) -> bool {
         self.entries.is_empty() && self.unread_digests.is_empty()
     }
@@ -210,7 +211,7 @@ fn base(name: &str) -> &str {
     name.rsplit(['/', '\\']).next().unwrap_or(name)
 }
 
-/// Returns a path with slashes, without blanks at its end.
+/// Returns a path with slashes instead of backslashes, and without blanks at its end.
 fn slashed(path: &str) -> String {
     path.trim_end().replace('\\', "/")
 }

@@ -8,6 +8,9 @@
 //! An option is ignored without a note if downhaul always does what the option requests, or if the option has
 //! no effect on a file. A note names the other options that are ignored. An option that is not supported is
 //! an error if it may change which file is downloaded, or through which servers the file is downloaded.
+//!
+//! If a section has more names than URLs, the last names are ignored with a note. If a section has no URL,
+//! all its options are ignored with a note.
 
 use super::addresses::Addresses;
 use super::{AtLine, bad, folder};
@@ -123,15 +126,17 @@ fn use_of(name: &str) -> Use {
 #[derive(Default)]
 struct Section {
     urls: Vec<(u64, String)>,
-    /// The names of the files, in order. `None` stands for the option `remote-name`. With this option, the
-    /// name comes from the server or the URL.
-    names: Vec<Option<String>>,
+    /// The names of the files, in order, each with the number of its line. `None` stands for the option
+    /// `remote-name`. With this option, the name comes from the server or the URL.
+    names: Vec<(u64, Option<String>)>,
     headers: Headers,
     folder: Option<SafeName>,
     /// The highest rate for each file, in bytes a second.
     rate: Option<u64>,
     /// True if brackets and braces in URLs are not patterns.
     has_no_patterns: bool,
+    /// The number of the line with the first option that a note must name if the section has no URL.
+    first_line: Option<u64>,
     unused: Vec<String>,
     mistake: Option<Error>,
 }
@@ -142,7 +147,8 @@ struct Section {
 /// Returns `list.line` if the text is not UTF-8.
 pub fn jobs(text: &[u8], addresses: &Addresses) -> Result<Vec<AtLine>, Error> {
     let text = str::from_utf8(text).map_err(|_| bad("it is not UTF-8"))?;
-    let (mut jobs, mut section) = (Vec::new(), Section::default());
+    let mut jobs: Vec<AtLine> = Vec::new();
+    let (mut section, mut notes) = (Section::default(), Vec::new());
     for (number, line) in (1..).zip(text.lines()) {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
@@ -158,12 +164,15 @@ pub fn jobs(text: &[u8], addresses: &Addresses) -> Result<Vec<AtLine>, Error> {
         }
         for (name, value) in options {
             match &*name {
-                "next" | ":" => jobs.extend(std::mem::take(&mut section).end(addresses)),
+                "next" | ":" => jobs.extend(std::mem::take(&mut section).end(addresses, &mut notes)),
                 name => section.add(number, name, value),
             }
         }
     }
-    jobs.extend(section.end(addresses));
+    jobs.extend(section.end(addresses, &mut notes));
+    if let Some(first) = jobs.iter_mut().find_map(|(_, job)| job.as_mut().ok()) {
+        first.notes.append(&mut notes);
+    }
     Ok(jobs)
 }
 
@@ -179,11 +188,11 @@ impl Section {
                 Ok(())
             }
             Some(To::Output) => {
-                self.names.push(Some(value));
+                self.names.push((number, Some(value)));
                 Ok(())
             }
             Some(To::RemoteName) => {
-                self.names.push(None);
+                self.names.push((number, None));
                 Ok(())
             }
             Some(To::NoPatterns) => {
@@ -205,6 +214,7 @@ impl Section {
                 return;
             }
         };
+        self.first_line.get_or_insert(number);
         if let Err(error) = read {
             let why = format!("`{name}` in line {number}: {}", error.detail);
             self.mistake = Some(Error { detail: why, ..error });
@@ -216,6 +226,7 @@ impl Section {
         match use_of(name) {
             Use::Silent => {}
             Use::Noted => {
+                self.first_line.get_or_insert(number);
                 if !self.unused.iter().any(|one| one == name) {
                     self.unused.push(name.into());
                 }
@@ -229,27 +240,38 @@ impl Section {
     }
 
     /// Returns the jobs of the section. If the section has a mistake, an error takes the place of each of its
-    /// jobs. If such a section has no URL, the error is the only item.
-    fn end(mut self, addresses: &Addresses) -> Vec<AtLine> {
+    /// jobs. If such a section has no URL, the error is the only item. If a section without a mistake has no
+    /// URL, a note about its options is added to `notes`, because the section has no job for the note.
+    fn end(mut self, addresses: &Addresses, notes: &mut Vec<String>) -> Vec<AtLine> {
         let urls = std::mem::take(&mut self.urls);
         if urls.is_empty() {
+            if let (None, Some(line)) = (&self.mistake, self.first_line) {
+                notes.push(format!(
+                    "the section from line {line} of the list on has no URL, so its options are ignored"
+                ));
+            }
             return self.mistake.into_iter().map(|mistake| (0, Err(mistake))).collect();
         }
         let mut names = std::mem::take(&mut self.names).into_iter();
         let mut jobs = Vec::new();
         for (line, url) in urls {
-            let name = names.next().flatten();
+            let name = names.next().and_then(|(_, name)| name);
             let job = match &self.mistake {
                 Some(mistake) => Err(mistake.clone()),
                 None => self.job(&url, name.as_deref(), addresses).map(Box::new),
             };
             jobs.push((line, job));
         }
-        if !self.unused.is_empty()
-            && let Some(first) = jobs.iter_mut().find_map(|(_, job)| job.as_mut().ok())
-        {
-            let shown = self.unused.join("`, `");
-            first.notes.push(format!("ignored options of curl in the list: `{shown}`"));
+        if let Some(first) = jobs.iter_mut().find_map(|(_, job)| job.as_mut().ok()) {
+            if !self.unused.is_empty() {
+                let shown = self.unused.join("`, `");
+                first.notes.push(format!("ignored options of curl in the list: `{shown}`"));
+            }
+            if let Some((line, _)) = names.next() {
+                first.notes.push(format!(
+                    "a section of the list has more names than URLs, so its names from line {line} on are ignored"
+                ));
+            }
         }
         jobs
     }

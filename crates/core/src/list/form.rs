@@ -77,7 +77,7 @@ impl Stated {
         ("metalink", Stated::Metalink),
     ];
 
-    /// Returns the form with this name.
+    /// Returns the form with this name, or `None` if no form has this name.
     pub fn from_name(name: &str) -> Option<Stated> {
         Stated::NAMES.iter().find(|(other, _)| *other == name).map(|(_, form)| *form)
     }
@@ -90,7 +90,7 @@ pub struct Facts {
     pub form: Option<Stated>,
     /// The file name of the list. It is empty if the list has no file name.
     pub name: String,
-    /// The columns of a table that the user named.
+    /// The meanings that the user gave to the columns of a table (`--columns`).
     pub columns: Columns,
     /// The rules for the addresses in the list.
     pub addresses: Addresses,
@@ -181,7 +181,8 @@ impl Form {
     ///
     /// # Errors
     /// Returns an error if the form requires that the whole list is read first, and the list cannot be read.
-    /// In all other forms, an error of the reader is the last item of the iterator.
+    /// In all other forms, an error of the reader is the last item of the iterator. Also returns an error if
+    /// a configuration file of curl, a data package or an RO-Crate is too long.
     pub fn jobs<'r>(
         self,
         text: impl BufRead + Send + 'r,

@@ -65,7 +65,8 @@ pub(super) fn take(keys: &mut Map<String, Value>, job: &mut Job) -> Result<(), E
     Ok(())
 }
 
-const FORMS: &str = "it must be an object with strings, or an array of strings such as \"Name: value\"";
+const FORMS: &str =
+    "it must be an object with strings, a string such as \"Name: value\", or an array of such strings";
 
 #[cfg(test)]
 mod tests {

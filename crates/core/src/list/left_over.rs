@@ -11,7 +11,8 @@ use crate::job::Job;
 use crate::name::SafeName;
 use serde_json::{Map, Value};
 
-/// A key that each line has, and the value of the key. Together, they show that `--failed` wrote the line.
+/// A key that each line of a list of `--failed` has, and the value of the key. Together, they show that
+/// `--failed` wrote the line.
 const LISTED_BY: (&str, &str) = ("listed_by", "--failed");
 
 /// The beginning of each line that `--failed` writes, except for comments.

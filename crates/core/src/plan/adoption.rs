@@ -94,7 +94,8 @@ impl Adoption {
     }
 
     /// Returns the error message for a new file with a wrong digest. If bytes of the unfinished file are a
-    /// part of the new file, the message names the unfinished file. `why` has the two digests.
+    /// part of the new file, the message names the unfinished file. `why` states the computed digest and the
+    /// expected digest.
     pub(super) fn wrong_digest(&self, why: String) -> String {
         match self.is_kept() {
             true => format!("{IS_NOT_WHAT}: when the rest of the server's file is added to it, the {why}"),

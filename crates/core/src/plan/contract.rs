@@ -231,7 +231,7 @@ pub struct Findings {
     pub chunks: Option<ChunkHashes>,
     /// The size that the file must have, in bytes.
     pub size: Option<u64>,
-    /// A signature of the file itself, which is verified together with its digests.
+    /// A signature of the file itself. It is verified when the file is complete.
     pub signed: Option<Signed>,
     /// The kind of content that the first bytes of the file show. It is `None` if the content is not checked.
     pub look: Option<Look>,
@@ -326,8 +326,8 @@ pub struct Rules {
     pub retries: u32,
     /// The shortest wait before a retry.
     pub retry_wait: Duration,
-    /// True if the request of the job may have an effect on the server, and no retries are allowed. Then the
-    /// request is sent again only if the server refused it or did nothing with it.
+    /// True if the request of the job may have an effect on the server, and no retries are allowed. In this
+    /// case, the request is sent again only if the server refused it or did nothing with it.
     pub sends_once: bool,
     /// The reaction to a failure.
     pub on_error: OnError,

@@ -56,7 +56,8 @@ pub(super) struct Identity {
     pub(super) adoption: Adoption,
     /// The number of changes of the server's file during the download.
     changes: u32,
-    /// True if bytes were joined without a validator. Then only a digest shows if they are of one version.
+    /// True if bytes were joined without a validator. In this case, only a digest shows if they are of one
+    /// version.
     joined_unproven: bool,
     /// The header lines that could not be read in the last response. The event `started` reports the lines of
     /// the first accepted response.
@@ -104,8 +105,8 @@ impl Identity {
         })
     }
 
-    /// Returns the error for a wrong digest of the whole file. `why` has both digests. `only_earlier` is true
-    /// if all bytes are from an earlier run.
+    /// Returns the error for a wrong digest of the whole file. `why` states the computed digest and the
+    /// expected digest. `only_earlier` is true if all bytes are from an earlier run.
     ///
     /// If bytes were joined without a validator, or if all bytes are from an earlier run, only the digest
     /// could show if they belong to one version of the file. So the wrong digest is reported as a changed
@@ -212,8 +213,8 @@ impl Identity {
     }
 
     /// Forgets the earlier responses, because their bytes or sizes were wrong. Another mirror may have a much
-    /// smaller file, and a given digest shows if this is the right file. Without a given digest
-    /// (`has_digest`), nothing is forgotten, so that an error message is not taken for the file.
+    /// smaller file, and a given digest shows if this is the right file. If there is no given digest
+    /// (`has_digest` is false), nothing is forgotten, so that an error message is not taken for the file.
     pub(super) fn forget_responses(&mut self, has_digest: bool) {
         if has_digest {
             (self.first, self.before) = (None, None);
@@ -334,9 +335,9 @@ impl Identity {
     /// Checks that a job can continue the partial file of an earlier run, according to what is known about
     /// the file now. `job` is the identity of the job. `known` has the facts in the response of this run
     /// that the partial file must fit, if there is such a response. `joinable` is true if bytes may be joined
-    /// to the file of that response. `tells_apart` is true if a digest or chunk hashes will show if bytes of
-    /// two mirrors belong together. `digest_tells(digests)` returns true if a strong digest is already known
-    /// or is among `digests`.
+    /// to the file of that response. `tells_apart` is true if a strong digest or chunk hashes will show
+    /// whether bytes of two mirrors belong together. `digest_tells(digests)` returns true if a strong digest
+    /// is already known or is among `digests`.
     ///
     /// # Errors
     /// Returns `resume.unproven` or `remote.changed` if the job cannot continue the partial file.

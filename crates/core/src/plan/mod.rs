@@ -7,7 +7,7 @@
 //!
 //! 1. Create it with [`Plan::new`].
 //! 2. Call [`Plan::next`] and carry out the [`Action`] that it returns, until it returns [`Action::Wait`] or
-//!    [`Action::Finish`]. Every action is returned once.
+//!    [`Action::Finish`]. `next` removes each action that it returns, so the driver must carry out every one.
 //! 3. After [`Action::Wait`], wait until something happens, until an allowance changes, or until the time
 //!    that the action states, if it states one. If something happened, pass it to [`Plan::on`]. Then return
 //!    to step 2. You may call `on` several times before the next call of `next`.
@@ -34,23 +34,30 @@
 //! | `Cut`, `Drop`, `Tell`, `Observe` | no input |
 //! | `Tell` with a question | `Answer`, when the user has decided |
 //!
-//! `Found`, `Sources`, `OnError`, `Pause`, `Stop` and `Remove` may be passed at any time. A dropped worker
-//! does not have to answer. Each time the download starts, starts again or is resumed, a new state of the
-//! partial file begins, which has a number. `CheckJournal`, `VerifyChunk`, `Discard` and their answers have
-//! this number. Some inputs may arrive late, such as reports of a dropped worker or reports about an earlier
-//! state. The plan ignores late inputs, so the driver does not need to filter them.
+//! `Found` with facts from lists or signatures must be passed before `Placed`. `Found` with other facts,
+//! `Sources`, `OnError`, `Pause`, `Stop` and `Remove` may be passed at any time. A dropped worker does not
+//! have to answer. Each time the download starts, starts again or resumes the partial file, the plan gives
+//! the state of the partial file a new number. `CheckJournal`, `VerifyChunk`, `Discard` and their answers
+//! have this number. Some inputs may arrive late, such as reports of a dropped worker or reports about an
+//! earlier state. The plan ignores late inputs, so the driver does not need to filter them.
 //!
 //! # The life of a job
 //!
-//! ```text
-//! Looking -> Transferring <-> Waiting      a retry, or a pause that a host asked for
-//!               |   ^    <-> Asking        the user decides
-//!               v   |
-//!        Placing, Beginning                the file gets its name, or the partial file is begun (emptied)
-//!          ^ Locked                        another run works on the file (--if-locked wait)
-//!               |
-//!           Verifying -> Publishing -> Over
-//! ```
+//! | state | what happens | next states |
+//! |---|---|---|
+//! | `Looking` | the wanted name is checked | `Placing`, `Transferring` |
+//! | `Placing` | the file gets its name, and the partial file is opened | `Beginning`, `Transferring` |
+//! | `Beginning` | the partial file is begun (usually emptied) | `Transferring` |
+//! | `Transferring` | requests are sent, and bytes arrive | `Looking`, `Placing`, `Beginning`, `Verifying` |
+//! | `Verifying` | the complete file is verified | `Publishing`, or `Transferring` to replace wrong bytes |
+//! | `Publishing` | the file gets its final name | `Over` |
+//! | `Waiting` | the job waits before a retry, or because a host needs a pause | `Transferring` |
+//! | `Locked` | another run works on the file (`--if-locked wait`) | `Placing` |
+//! | `Asking` | the user decides what follows a failure | `Waiting`, `Over` |
+//!
+//! A job begins in `Looking` or `Transferring`. `Looking` and `Placing` lead to `Over` if nothing needs to be
+//! downloaded. A failure leads to `Transferring`, `Waiting`, `Locked`, `Asking` or `Over`, and the inputs
+//! `Stop` and `Remove` lead to `Over`.
 //!
 //! # Which part decides what
 //!

@@ -17,8 +17,8 @@ const AT_ONCE: usize = 4;
 /// first of these failures. A single failure may be temporary.
 const FAILURES: u32 = 2;
 
-/// A source is dropped if the connections of another source are more than this many times as fast.
-/// Otherwise, the segments of the slow source would still be incomplete long after all other segments.
+/// A source is dropped if the connections of another source are more than this many times as fast. Otherwise,
+/// the segments of the slow source would still be incomplete long after all other segments are complete.
 const SLOW: f64 = 8.0;
 
 /// The reason why a source is not used.
@@ -43,8 +43,9 @@ struct Source {
     validator: Option<Validator>,
     sends_ranges: bool,
     failures: u32,
-    /// True if the job began with this source, or if [`Sources::advance`] or [`Sources::prefer`] has chosen
-    /// it. [`Sources::advance`] does not choose such a source.
+    /// True if the source had its turn: the job began with it, or [`Sources::advance`] or [`Sources::prefer`]
+    /// has chosen it. [`Sources::advance`] does not choose such a source. [`Sources::prefer`] and
+    /// [`Sources::begin_turns`] may set the field to false again.
     had_turn: bool,
     out: Option<Out>,
     /// The average rate of a connection to this source, in bytes a second. The newest segment has half of the
@@ -146,8 +147,8 @@ impl Sources {
         (self.current, self.is_preferred) = (source, true);
     }
 
-    /// Gives each source a turn again. The caller does this if a digest is wrong and bytes of several sources
-    /// were mixed.
+    /// Gives each source a turn again. The caller does this if the complete file does not have its digest and
+    /// has no chunk hashes, bytes of several sources may be mixed, and no bytes are replaced any more.
     pub(super) fn begin_turns(&mut self) {
         self.all.iter_mut().for_each(|one| one.had_turn = false);
     }
@@ -183,7 +184,8 @@ impl Sources {
         (0..self.all.len()).any(|one| !these.contains(&one) && self.is_usable(one))
     }
 
-    /// Records a valid response of the source: its URL without secrets, and its validator.
+    /// Records a valid response of the source: its URL without secrets, and its validator if it is the first
+    /// response since the download last started.
     pub(super) fn answered(&mut self, source: usize, url: String, validator: &Validator) {
         if let Some(one) = self.all.get_mut(source) {
             one.url = url;
@@ -234,22 +236,25 @@ impl Sources {
     }
 
     /// Records that a connection of the source failed. `sent_bytes` is true if the connection delivered bytes
-    /// before. Then earlier failures do not count any more. Returns true if the source has failed too often.
+    /// before the failure. In this case, earlier failures do not count any more. Returns true if the source
+    /// has failed too often.
     pub(super) fn failed(&mut self, source: usize, sent_bytes: bool) -> bool {
         let Some(one) = self.all.get_mut(source) else { return false };
         one.failures = if sent_bytes { 1 } else { one.failures + 1 };
         one.failures >= FAILURES
     }
 
-    /// Makes the source unusable. If it was the current one, the first usable source becomes the current one.
-    /// If no source is usable, the current one stays. If the source is known to have sent wrong bytes, `why`
-    /// has no effect.
+    /// Makes the source unusable. If it was the current one, the first usable source becomes the current one,
+    /// and is not a preferred one. If no source is usable, the current one stays. If the source is known to
+    /// have sent wrong bytes, `why` has no effect.
     pub(super) fn take_out(&mut self, source: usize, why: Out) {
         if let Some(one) = self.all.get_mut(source).filter(|one| one.out != Some(Out::SentWrongBytes)) {
             one.out = Some(why);
         }
-        if source == self.current {
-            self.current = self.usable().first().copied().unwrap_or(source);
+        if source == self.current
+            && let Some(&first) = self.usable().first()
+        {
+            (self.current, self.is_preferred) = (first, false);
         }
     }
 
@@ -307,6 +312,23 @@ mod tests {
         assert!(sources.succeeded(0, 1e5));
         sources.take_out(0, Out::Dropped);
         assert_eq!((sources.current(), sources.usable()), (1, vec![1, 2]));
+    }
+
+    #[test]
+    fn a_source_that_replaces_a_preferred_one_is_not_preferred_itself() {
+        let mut sources = Sources::new(&origins(2));
+        sources.prefer(1);
+        sources.take_out(0, Out::Dropped);
+        assert!(sources.is_preferred(), "the current source is still the preferred one");
+        sources.revive();
+        sources.take_out(1, Out::Dropped);
+        assert_eq!((sources.current(), sources.is_preferred()), (0, false));
+        // If no source is usable, the current one stays, and so does its preference.
+        let mut sources = Sources::new(&origins(2));
+        sources.prefer(1);
+        sources.take_out(0, Out::Dropped);
+        sources.take_out(1, Out::Dropped);
+        assert_eq!((sources.current(), sources.is_preferred()), (1, true));
     }
 
     #[test]

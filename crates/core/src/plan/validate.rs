@@ -2,7 +2,7 @@
 //! decides which facts a response of each source is compared with.
 //!
 //! Invariant: a range that is used contains the first requested byte, and does not end beyond the known size.
-//! Nothing shows that it belongs to another version of the file than the written bytes.
+//! Nothing shows that the range and the written bytes belong to different versions of the file.
 
 use super::identity::Joining;
 use crate::adopt::Adopted;
@@ -26,8 +26,8 @@ pub struct Segment {
     pub end: u64,
 }
 
-/// Validates a response to a request for the bytes from `from` up to, but not including, `end`. `known` has
-/// the known facts about the file.
+/// Validates a response to a request for the bytes from `from` up to, but not including, `end`. If `end` is
+/// `None`, all bytes from `from` on were requested. `known` has the known facts about the file.
 ///
 /// # Errors
 /// Returns an error with the reason why no byte of the response may be written.

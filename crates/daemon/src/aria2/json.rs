@@ -44,8 +44,8 @@ pub fn answer_value(caller: &mut Caller<'_>, call: &Value) -> Answer {
     Answer { status: 200, body: answers.collect::<Value>().to_string() }
 }
 
-/// Answers the query of a GET request. It has the name of the method, the identifier of the call, and the
-/// parameters as JSON in base64. If it has no method, the parameters are a call or a batch.
+/// Answers the query of a GET request. The query has the name of the method, the identifier of the call, and
+/// the parameters as JSON in base64. If it has no method, the parameters are a call or a batch.
 pub fn answer_query(caller: &mut Caller<'_>, query: &[(String, String)]) -> Answer {
     let value = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     let params = match value("params").map(decode).transpose() {

@@ -87,8 +87,8 @@ impl<'a> Caller<'a> {
         if given {
             params.remove(0);
         }
-        // After a wrong token, no other token of the same request is accepted. Otherwise, one request could
-        // try many tokens, because the answer to a request is delayed only once.
+        // After a wrong or missing token, no token of the same request is accepted. Otherwise, one request
+        // could try many tokens, because the answer to a request is delayed only once.
         if !is_right || self.refused {
             self.refused = true;
             return Err(Fault::refused("Unauthorized"));

@@ -5,7 +5,8 @@ use crate::options::Options;
 use serde_json::Value;
 
 /// The parameters of a call, without the token. The first parameter has the position 0. The methods return a
-/// fault if a parameter has a wrong type, or if a required parameter is missing.
+/// fault if a parameter has a wrong type, or if a required parameter is missing. An optional parameter that
+/// is `null` counts as missing.
 pub struct Params(pub Vec<Value>);
 
 impl Params {
@@ -24,7 +25,7 @@ impl Params {
         self.optional(at).map(|value| number(value).ok_or_else(|| wrong_type(at))).transpose()
     }
 
-    /// Returns the texts of the list at a position. Other items of the list are left out, as in aria2.
+    /// Returns the texts of the list at a position. Items that are not texts are left out, as in aria2.
     pub fn texts(&self, at: usize) -> Result<Vec<String>, Fault> {
         let list = self.required(at)?.as_array().ok_or_else(|| wrong_type(at))?;
         Ok(list.iter().filter_map(Value::as_str).map(String::from).collect())

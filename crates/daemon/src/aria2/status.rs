@@ -90,7 +90,7 @@ pub fn uris(entry: &Entry) -> Value {
     entry.shown_uris().enumerate().map(|(at, uri)| json!({ "uri": uri, "status": status(at) })).collect()
 }
 
-/// Returns the path of the file, as far as it is known.
+/// Returns the path of the file, or an empty text if the path is not known.
 fn path(state: &State, entry: &Entry) -> String {
     match (&entry.path, entry.options.get("out")) {
         (Some(path), _) => path.to_string_lossy().into_owned(),

@@ -1,8 +1,8 @@
 //! Reads calls and writes answers in XML (XML-RPC, <http://xmlrpc.com/spec.md>).
 //!
-//! A value becomes the same value as in JSON. Texts, numbers, booleans, base64, lists and structures are
-//! read, because clients of aria2 send them. A value of another type is read as a text. Every text in an
-//! answer is marked as `<string>`, because some clients need it.
+//! A value becomes the value that a call in JSON would have. Texts, numbers, booleans, base64, lists and
+//! structures are read, because clients of aria2 send them. A value of another type is read as a text. Every
+//! text in an answer is marked as `<string>`, because some clients need it.
 
 use super::methods::Caller;
 use crate::fault::Fault;

@@ -31,8 +31,8 @@ pub enum Kind {
     Bool,
     /// A whole number. The fields are its lowest and its highest value.
     Number(u64, u64),
-    /// A number of bytes. The fields are its lowest and its highest value. `K` (1024) or `M` (1024 × 1024)
-    /// may follow the number.
+    /// A number of bytes. The fields are its lowest and its highest value. `K` (1024) or `M` (1024 × 1024),
+    /// in upper or lower case, may follow the number.
     Size(u64, u64),
     /// A number that is at least 0 and may have a fraction.
     Real,

@@ -1,5 +1,5 @@
-//! Opens private files on systems without the permissions of Unix. There, the permissions of the user's
-//! folder protect the files in it.
+//! Opens private files on systems without the permissions of Unix. On these systems, the permissions of the
+//! user's folder protect the files in it.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;

@@ -26,9 +26,9 @@ const FAILED_MOST: usize = 100;
 pub(super) const OF_ADDING: [&str; 2] = ["gid", "pause"];
 
 impl State {
-    /// Adds a download at a position in the queue, or at the end of the queue if `position` is `None`. The
-    /// client may choose the identifier. `now` is the time in milliseconds since the Unix epoch. Returns the
-    /// identifier.
+    /// Adds a download at a position in the queue, or at the end of the queue if `position` is `None`.
+    /// Positions are counted from 0, and a negative number counts as 0. The client may choose the identifier.
+    /// `now` is the time in milliseconds since the Unix epoch. Returns the identifier.
     ///
     /// # Errors
     /// Returns a fault if a URL, an option or the identifier cannot be used, or if the download cannot be
@@ -40,7 +40,8 @@ impl State {
     }
 
     /// Adds several downloads together, at neighbouring positions from `position` on. Downloads to which a
-    /// list gives a higher priority come first. Returns the identifiers in the order of the items.
+    /// list gives a higher priority come first. `position` and `now` are as for [`State::add`]. Returns the
+    /// identifiers in the order of the items.
     ///
     /// # Errors
     /// Returns the first fault if an item cannot be used. Also returns a fault if the downloads cannot be

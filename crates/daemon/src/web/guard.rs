@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use url::Url;
 
 /// The schemes of the pages of browser extensions.
-const EXTENSIONS: [&str; 2] = ["chrome-extension", "moz-extension"];
+const EXTENSIONS: [&str; 3] = ["chrome-extension", "moz-extension", "safari-web-extension"];
 
 /// The host names and the origins of pages that a request may have in its headers, in addition to those that
 /// are always allowed.
@@ -32,7 +32,7 @@ pub fn check(allowed: &Allowed, uri: &Uri, headers: &HeaderMap) -> Result<(), &'
     let [host, origin, site] = ["host", "origin", "sec-fetch-site"].map(|name| one(headers, name));
     let (host, origin, site) = (host?, origin?, site?);
     // A request may have a whole URL, whose host then replaces `Host` (RFC 9112, section 3.2.2). Both are
-    // checked.
+    // checked. A request without `Host` comes from a program, because browsers always send `Host`.
     let hosts = [uri.authority().map(Authority::as_str), host];
     if !hosts.into_iter().flatten().all(|host| is_known_host(allowed, host)) {
         return Err(
@@ -66,8 +66,7 @@ fn read_host(scheme: &str, host: &str) -> Option<Url> {
     Url::parse(&format!("{scheme}://{host}/")).ok().filter(|_| host.chars().all(is_plain))
 }
 
-/// Returns true if the `Host` of a request cannot be a name that an attacker made to lead to this machine. A
-/// request without `Host` comes from a program, since browsers always send it.
+/// Returns true if the `Host` of a request cannot be a name that an attacker made to lead to this machine.
 fn is_known_host(allowed: &Allowed, host: &str) -> bool {
     let Some(url) = read_host("http", host) else { return false };
     match url.host() {
@@ -137,6 +136,7 @@ mod tests {
             &[("host", "127.0.0.1:80"), ("origin", "http://127.0.0.1")],
             &[("host", "NAS.lan"), ("origin", "https://nas.lan")],
             &[("host", "127.0.0.1:6800"), ("origin", "chrome-extension://abc")],
+            &[("host", "127.0.0.1:6800"), ("origin", "safari-web-extension://abc")],
             &[
                 ("host", "127.0.0.1:6800"),
                 ("origin", "moz-extension://abc"),

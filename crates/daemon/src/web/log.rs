@@ -70,7 +70,7 @@ impl Log {
     }
 
     /// Returns the lines whose numbers are higher than `number`, and the number of the last line of the log.
-    /// If there are more than `most` such lines, returns only the last ones.
+    /// If there are more than `most` such lines, returns only the last `most` of them.
     pub fn after(&self, number: u64, most: usize) -> (Vec<Line>, u64) {
         let log = self.lock();
         let later = log.lines.iter().filter(|line| line.number > number).count();

@@ -143,7 +143,8 @@ mod tests {
             std::net::TcpStream::connect(listener.local_addr().expect("an address")).expect("a connection");
         client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").expect("a request");
         tokio::spawn(server.clone().serve(listener));
-        // The server has taken a place for this connection, and one for the next connection that it accepts.
+        // Waits until the server has taken a place for this connection, and one for the next connection that
+        // it accepts.
         while server.places.available_permits() > CONNECTIONS_MOST as usize - 2 {
             tokio::task::yield_now().await;
         }

@@ -13,9 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
-/// The number of waits for a partial file that this session does not have open, and the length of each wait.
-/// If a session was dropped, a write that had begun keeps the partial file locked for a few milliseconds. The
-/// same program may have started another session in the meantime.
+/// The highest number of waits for a partial file that this session does not have open, and the length of
+/// each wait. If a session was dropped, a write that had begun keeps the partial file locked for a few
+/// milliseconds. The same program may have started another session in the meantime.
 pub(super) const WAITS: u32 = 10;
 const WAIT: Duration = Duration::from_millis(20);
 
@@ -136,7 +136,7 @@ mod tests {
             let closing = closing.clone();
             move || {
                 closing.on_closed(first);
-                // The short waits would take less time than this.
+                // All `WAITS` waits together would take less time than this sleep.
                 thread::sleep(2 * WAITS * WAIT);
                 drop(part);
             }

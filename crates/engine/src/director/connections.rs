@@ -187,8 +187,8 @@ impl Director {
         }
         let mut allowance =
             controller.map_or(Allowance { most, ..none }, |host| host.allowance(now, most, named));
-        // With a rate limit, no surplus connection is stopped. It may be slow only because of the limit, and
-        // the bytes that it has received and not written yet would be lost.
+        // With a rate limit, no surplus connection is stopped. Such a connection may be slow only because of
+        // the limit, and the bytes that it has received and not written yet would be lost.
         if is_limited {
             allowance.surplus = 0;
         }
@@ -240,7 +240,7 @@ impl Director {
 
     /// Starts a worker that sends a request to a source of a job.
     //
-    // This function is long because a worker and its record have many fields.
+    // This function is long because `Worker` and `AtWork` have many fields.
     pub(super) fn fetch(&mut self, id: JobId, worker: WorkerId, source: usize, request: Request) {
         let Some(running) = self.running.get(&id) else { return };
         let (reports, settings) = (self.reports.clone(), self.networks.get(running.spec.network).settings);

@@ -153,7 +153,7 @@ impl Director {
         }
     }
 
-    /// Ends all jobs of the queue. The jobs in progress continue.
+    /// Ends all jobs that have not started. The jobs in progress continue.
     pub(super) fn start_no_more(&mut self) {
         let stopped = Error::new(ErrorKind::RunStopped, "", "");
         for (id, spec) in self.queue.close() {

@@ -46,7 +46,8 @@ pub struct Summary {
     /// The number of bytes of unfinished files that the next run can use. The partial file of an earlier run
     /// counts only if this run started its job.
     pub kept: u64,
-    /// The areas in which failures happened (such as the disk), each area once. They decide the exit status.
+    /// The areas in which failures happened (such as the disk), each area once. The exit
+    /// status depends on them and on other facts.
     pub blames: Vec<Blame>,
     /// True if `--on-error exit` stopped the run.
     pub stopped_on_error: bool,

@@ -4,10 +4,9 @@
 //! With `--http2`, no job is lent, because all requests must share one connection.
 //!
 //! Invariant: all jobs that are lent have the same host. The jobs that may be in progress on the threads are
-//! counted as connections of this host and as active jobs, so no limit is exceeded. There is one exception.
-//! All jobs of a thread that waits for a disk count as one job, although their connections stay open. No job
-//! is lent for a host that limits the number of requests, because the director spaces out the requests to
-//! such a host.
+//! counted as connections of this host and as active jobs, so no limit is exceeded. As an exception, all jobs
+//! of a thread that waits for a disk count as one job, although their connections stay open. No job is lent
+//! for a host that limits the number of requests, because the director spaces them out.
 
 use super::job_facts::{host_of, listed_size, name_of};
 use super::running::{Responded, Running};
@@ -106,13 +105,12 @@ impl Lending {
         self.out.iter().copied()
     }
 
-    /// Returns the number of lent jobs that are in progress.
+    /// Returns the number of lent jobs in progress, as the threads count them (`State::at_work`).
     pub(super) fn at_work(&self) -> usize {
         self.threads.as_ref().filter(|_| !self.out.is_empty()).map_or(0, SmallFiles::at_work)
     }
 
-    /// Returns true if some of the lent jobs still wait for a thread. These jobs start before the jobs of the
-    /// queue.
+    /// Returns true if lent jobs still wait for a thread. They start before the jobs of the queue.
     pub(super) fn has_waiting(&self) -> bool {
         !self.out.is_empty() && self.threads.as_ref().is_some_and(SmallFiles::has_waiting)
     }
@@ -219,7 +217,8 @@ impl Director {
             self.lending.out.insert(id);
             let url = &spec.urls[0];
             let source = self.networks.get(0).sources.source(url, GivenBy::of(&self.settings, url, &spec));
-            jobs.push(Lent { id, spec: spec.into(), rules, likely_small, source, span: trace::job(id) });
+            let (spec, span) = (spec.into(), trace::job(id));
+            jobs.push(Lent { id, spec, rules, likely_small, source, span });
         }
         jobs
     }

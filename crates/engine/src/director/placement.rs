@@ -82,7 +82,7 @@ pub(super) struct PlacementTask {
     /// The whole body of a small file, and the worker that received it.
     pub(super) whole: Option<(WorkerId, Vec<Bytes>)>,
     pub(super) is_preview: bool,
-    /// The number of waits for a partial file that another run has locked.
+    /// The highest number of waits for a partial file that another run has locked.
     pub(super) lock_waits: u32,
     pub(super) settings: Arc<Settings>,
     pub(super) places: Arc<Places>,
@@ -287,8 +287,8 @@ impl PlacementTask {
         }
     }
 
-    /// Returns true if an existing file is replaced as a whole, and not continued: it is finished, or it may
-    /// be replaced, has the size of the server's file, and has no control file.
+    /// Returns true if an existing file is not continued: either it is finished, or it may be replaced, has
+    /// the size of the server's file, and has no control file.
     fn is_whole(&self, path: &Path, there: &Standing) -> bool {
         let is_of_size = || Some(there.file.size) == self.stated && self.disk.unfinished_by(path).is_none();
         there.file.is_finished() || (self.may_be_replaced() && is_of_size())

@@ -224,7 +224,7 @@ impl LookTask {
     }
 
     /// Returns true if the server does not name the file. Otherwise, the response may change the name, and a
-    /// list may have another digest for that name.
+    /// list may have another digest for the new name.
     fn is_named(&self) -> bool {
         self.spec.destination != Destination::Server
     }
@@ -241,7 +241,8 @@ impl LookTask {
     fn may_be_due_to_name(&self, error: &Error) -> bool {
         let is_missing = match error.kind {
             ErrorKind::DigestMissing | ErrorKind::DigestUnlisted => true,
-            // A signed list may have another name. The signature of the file itself is beside its URL.
+            // A signed list may have the file under another name. The signature of the file itself is beside
+            // its URL.
             ErrorKind::SignatureMissing => {
                 self.settings.checksums.is_some() || self.settings.verify != Verify::Auto
             }

@@ -105,7 +105,8 @@ impl Director {
         }
     }
 
-    /// Ends a job of a preview, if it is already known what a download would write.
+    /// Ends a job of a preview, if it is already known what a download would write, or if another run is
+    /// working on the file.
     pub(super) fn end_preview(&mut self, id: JobId) {
         let Some(running) = self.running.get(&id).filter(|_| self.is_preview()) else { return };
         let is_locked = running.plan.is_locked();

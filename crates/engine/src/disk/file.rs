@@ -252,7 +252,8 @@ fn is_ours(path: &Path) -> bool {
         || platform::open_existing(path).is_ok_and(|file| is_locked(&file))
 }
 
-/// Returns true if a run is working on a file. Otherwise locks the file until it is closed.
+/// Returns true if a run is working on a file. Otherwise locks the file until it is closed, if the file
+/// system has locks.
 fn is_locked(file: &File) -> bool {
     matches!(file.try_lock(), Err(TryLockError::WouldBlock))
 }

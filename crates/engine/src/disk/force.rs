@@ -51,8 +51,9 @@ fn force_file_systems(folders: &HashSet<&Path>) -> Result<(), Error> {
     systems.values().try_for_each(force)
 }
 
-/// Forces everything on the file system of a folder to the disk, where the system allows it. Blocks the
-/// thread.
+/// Forces everything on the file system of a folder to the disk. On systems other than Linux and Windows, the
+/// call may return before that is done. Does nothing on Windows, or if this user cannot open the folder or
+/// the folder does not exist. Blocks the thread.
 ///
 /// # Errors
 /// Returns the error of the system.

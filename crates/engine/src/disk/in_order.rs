@@ -193,7 +193,7 @@ impl Part for InOrder {
         Ok(state.generation)
     }
 
-    /// Always returns true, even if some of the bytes were written before or wait for their turn. Bytes
+    /// Never returns false, even if some of the bytes were written before or wait for their turn. Bytes
     /// beyond `end` are written too.
     fn write_at(
         &self,

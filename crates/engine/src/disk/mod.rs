@@ -122,7 +122,7 @@ pub trait Disk: Send + std::marker::Sync {
     fn open_part(&self, target: &Path, how: Opening<'_>) -> Result<(Box<dyn Part>, Option<Found>), Error>;
 
     /// Saves a complete small file under its final name, which must be free. Returns false if that is not
-    /// possible. Then there is no new file, though its folder may have been made. The caller then uses
+    /// possible. In this case, no new file exists, but its folder may have been made. The caller then uses
     /// [`Disk::open_part`], which returns the error if there is one.
     fn save(&self, target: &Path, identity: &Identity, data: &[Bytes], how: &Publishing) -> bool {
         save_as_part(self, target, identity, data, how)
@@ -281,7 +281,7 @@ pub trait Part: Send + std::marker::Sync {
 
     /// Writes `data` from `offset` on. Only the first write of a byte in this generation is used, so bytes
     /// that were written before are not changed. Returns true if all of `data` was written and none of it had
-    /// been written before. An output that is written in order always returns true. `end` is the offset at
+    /// been written before. An output that is written in order never returns false. `end` is the offset at
     /// which the writer's segment ends. Bytes beyond it are not written to a file. The value 0 means that the
     /// writer was dropped and must not write any more.
     ///

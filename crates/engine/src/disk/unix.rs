@@ -231,7 +231,8 @@ pub(super) fn begin_write_back(file: &File, range: Range<u64>) {
     let _ = (file, range);
 }
 
-/// Returns how many bytes this user may write on the disk of a file that exists or will exist.
+/// Returns how many bytes this user may write on the disk of a file that exists or will exist, if that is
+/// known.
 pub(super) fn free_space(path: &Path) -> Option<u64> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Some FUSE file systems cannot report their size, and return 0.

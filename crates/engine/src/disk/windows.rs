@@ -99,8 +99,8 @@ pub(super) fn create_new(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create_new(true).open(path)
 }
 
-/// Opens a file. A link itself is opened, and then refused, so that no other program can put a link there
-/// between a check and the opening.
+/// Opens a file. A link itself is opened, and then refused, so that no other program can put a link at the
+/// path between a check and the opening.
 fn no_link(how: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let file = how.custom_flags(OPEN_LINK).open(path)?;
     match file.metadata()?.is_symlink() {
@@ -154,7 +154,8 @@ pub(super) fn free_space(_path: &Path) -> Option<u64> {
     None
 }
 
-/// Opens a file, to force its bytes to the disk. Windows does this only for files that are open for writing.
+/// Opens a file, to force its bytes to the disk. Windows forces bytes to the disk only if their file is open
+/// for writing.
 pub(super) fn open_to_force(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).open(path)
 }

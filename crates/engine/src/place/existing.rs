@@ -101,12 +101,12 @@ impl Places {
     /// Decides if an existing file is complete (`--continue`). A complete file has a record of a finished
     /// download, matches a given digest, signature or chunk hashes, or has the size of the server's file and
     /// seems to lack no bytes. For a file with such a record or size, `--if-exists` decides as it does
-    /// without `--continue`, but `overwrite` decides as `update` does. Returns `None` if the file is
+    /// without `--continue`, but `overwrite` decides as `update` does. An empty file, and a file without such
+    /// a record that has a control file of another tool, count as incomplete. Returns `None` if the file is
     /// continued or replaced. If there is no response yet and one is needed, returns [`Place::Ask`].
     ///
     /// # Errors
-    /// Returns the errors of [`Places::check`] or [`Places::update`] if one of these functions decides.
-    /// Returns the error of the disk if the file cannot be read.
+    /// Returns the errors of [`Places::check`] or [`Places::update`], or an error of reading the file.
     fn continued(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Option<Place>, Error> {
         let (size, is_finished) = (there.file.size, there.file.is_finished());
         if size == 0 || (!is_finished && self.disk.unfinished_by(path).is_some()) {
@@ -161,12 +161,12 @@ impl Places {
 
     /// Keeps the existing file if it matches what is known without a response, if nothing is known, or if
     /// nothing is verified in this run (`--if-exists skip`). If a strong digest is required and none is
-    /// known, the file is compared with the digests in the response. Before it, returns [`Place::Ask`].
+    /// known, returns [`Place::Ask`], and then compares the file with the digests in the response.
     ///
     /// # Errors
-    /// Returns `digest.missing` if a strong digest is required and none is known. Returns `digest.mismatch`
-    /// or `signature.wrong` if the file does not match. Returns the error of the disk if the file cannot be
-    /// read.
+    /// Returns `digest.missing` if a strong digest is required and none is known, not even from the response.
+    /// Returns `digest.mismatch` or `signature.wrong` if the file does not match. Returns the error of the
+    /// disk if the file cannot be read.
     fn skip(&self, path: &Path, there: &Standing, wanted: &Wanted<'_>) -> Result<Place, Error> {
         let mut verified = self.verify_given(path, there, wanted)?;
         if self.lacks_digest(wanted, &[]) {

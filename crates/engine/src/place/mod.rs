@@ -51,7 +51,7 @@ pub(crate) struct Places {
     folders: Folders,
     /// The hashes of files with signed URLs, or with headers of the job that identify the user. The number of
     /// such a hash is a second hash, which depends on the whole URL and these headers too. If several jobs of
-    /// the run differ only in these signatures or headers, the number is [`SEVERAL`]. Then the server may
+    /// the run differ only in these signatures or headers, the number is [`SEVERAL`], because the server may
     /// send a different file for each of these jobs.
     signed: Mutex<Hashes>,
 }
@@ -278,8 +278,8 @@ impl Places {
     }
 
     /// Returns true if the file at this path may belong to an earlier job, whose name was forgotten. In
-    /// rare cases, the result is true although the file belongs to no such job. Then a file whose name
-    /// comes from the server gets a number without need.
+    /// rare cases, the result is true although the file belongs to no such job. In these cases, a new file
+    /// whose name comes from the server gets a number without need.
     fn may_be_forgotten(&self, path: &Path) -> bool {
         let name = path.strip_prefix(&self.settings.output).unwrap_or(path).to_string_lossy();
         self.paths.listed_names().is_some_and(|names| names.may_have(&name))

@@ -31,7 +31,7 @@ pub(crate) enum Reserved {
     Path,
     /// An earlier job of the run downloads the same file, to this path.
     Same(PathBuf),
-    /// The path or one of its folders is not free, and a numbered name is not possible: the name may not
+    /// The path or one of its folders is not free, and a numbered name is not possible: the name must not
     /// change, a folder of the path is a file or a side file of this run, or all numbered forms are in use.
     Taken,
 }

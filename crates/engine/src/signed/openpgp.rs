@@ -272,8 +272,8 @@ fn merge(certificate: &mut SignedPublicKey, other: SignedPublicKey) {
     }
 }
 
-/// Returns the certificate's key that made this signature, or the reason why the signature is refused.
-/// Returns `None` if none of the certificate's keys made it.
+/// Returns the certificate's key that this signature names, or the reason why the signature is refused.
+/// Returns `None` if the signature names none of the certificate's keys.
 fn signer(
     certificate: &SignedPublicKey,
     signature: &packet::Signature,

@@ -61,7 +61,6 @@ pub(super) async fn download(
     let sent = tools.clock.now();
     let meter = tools.reporter.meter(lent.id, name, sent);
     let _shown = Shown { tools, id: lent.id };
-    let plan = Plan::new(Rules { look_first: false, ..lent.rules.clone() });
     let (response, mut spent) = tokio::select! {
         biased;
         response = responded(&lent, &tools.settings, &meter) => response,
@@ -81,8 +80,8 @@ pub(super) async fn download(
         Ok(response) => response,
     };
     let since = clock::instant();
-    let saving = whole.map(|whole| Saving { tools, lent: &lent, plan, whole, sent, path: PathBuf::new() });
-    if let Some(saved) = saving.and_then(|mut saving| on_disk(saves, || saving.run(&opened.remote))) {
+    let save = |whole| on_disk(saves, || Saving::new(tools, &lent, whole, sent).run(&opened.remote));
+    if let Some(saved) = whole.and_then(save) {
         let took = tools.clock.now().saturating_sub(sent);
         spent.publish = since.elapsed();
         let (id, spec, is_shared) = (lent.id, lent.spec, opened.remote.is_shared);
@@ -201,7 +200,12 @@ pub(crate) struct Saved {
     pub(crate) observations: Vec<Observation>,
 }
 
-impl Saving<'_> {
+impl<'a> Saving<'a> {
+    fn new(tools: &'a Tools, lent: &'a Lent, whole: Vec<Bytes>, sent: Duration) -> Saving<'a> {
+        let plan = Plan::new(Rules { look_first: false, ..lent.rules.clone() });
+        Saving { tools, lent, plan, whole, sent, path: PathBuf::new() }
+    }
+
     /// Carries out the actions of the plan. Returns `None` if one of them fails, or if the job needs
     /// something that only the director can do. In these cases, no byte of the file is on the disk.
     fn run(&mut self, remote: &Remote) -> Option<Saved> {

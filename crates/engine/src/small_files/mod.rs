@@ -1,10 +1,10 @@
 //! Downloads ordinary small files on one or two separate threads, each file from the request to the final
 //! name.
 //!
-//! In the usual way, most of the time for a small file is spent on waking other threads: the director, a
-//! worker, and the thread for the disk. Here, one thread does all of this work for a file ([`file`]). The
-//! director lends jobs to these threads and gets the results back, many at a time. Each thread has a runtime
-//! and connections of its own, and several files are in progress on it at once.
+//! Without these threads, most of the time for a small file would be spent on waking other threads: the
+//! director, a worker, and the thread for the disk. Here, one thread does all of this work for a file
+//! ([`file`]). The director lends jobs to these threads and gets the results back, many at a time. Each
+//! thread has a runtime and connections of its own, and several files are in progress on it at once.
 //!
 //! There is a second thread if many files are downloaded at once and their URLs begin with `http:`.
 //!
@@ -171,7 +171,7 @@ impl SmallFiles {
 
     /// If a thread that takes jobs waits for the disk, another thread takes its place: one that no longer
     /// waits, or else a new one. If no thread can be started and all threads wait, the jobs wait too. The
-    /// director calls this every [`STUCK`] while jobs are lent.
+    /// director calls this method every [`STUCK`] while jobs are lent.
     pub(crate) fn watch(&self) {
         let mut state = self.shared.state();
         let stuck: Vec<_> = state.takers.iter().filter(|one| one.is_stuck()).cloned().collect();

@@ -190,12 +190,12 @@ pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>;
 ///
 /// # Errors
 /// Returns the error of the code, or `net.reset`.
-pub(crate) async fn caught<T>(
+pub(crate) fn caught<T>(
     at: impl Into<String>,
     code: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
+) -> impl Future<Output = Result<T, Error>> {
     let panicked = |_| Err(Error::new(ErrorKind::NetReset, at, "the code for this protocol panicked"));
-    AssertUnwindSafe(code).catch_unwind().await.unwrap_or_else(panicked)
+    AssertUnwindSafe(code).catch_unwind().map(|result| result.unwrap_or_else(panicked))
 }
 
 /// Returns the next bytes of a body, and skips empty buffers. A body may send empty buffers without end. This

@@ -79,7 +79,8 @@ impl Sources {
 
     /// Wraps the sources of all protocols that were registered before this call, for example to count, cache
     /// or sign requests. `wrap` gets a URL and its original source, and returns the source to use in its
-    /// place.
+    /// place. That source should forward [`Source::round_trip`] to the original source, because the default
+    /// implementation says that the time is not known.
     #[must_use]
     pub fn wrapped(
         mut self,

@@ -29,10 +29,11 @@ class File:
     """The URL as it was given. In the rows of `Session.files`, the URL has no secrets."""
     status: Status
     """``finished``; ``skipped``, if an existing file was kept, if another run is working on the file
-    (``if_locked="skip"``), or if an earlier item has the same URL; or ``failed``."""
+    (``if_locked="skip"``), or if an earlier item has the same URL and no other name; or ``failed``."""
     ok: bool = False
     """True if the complete file is at `path`. False if the download failed, if another run works on the file
-    (``if_locked="skip"``), or if an earlier item has the same URL. The row of that item has the result."""
+    (``if_locked="skip"``), or if an earlier item has the same URL and no other name. In the last case, the
+    row of the earlier item has the result."""
     path: Path | None = None
     """The path of the file. None if the download failed."""
     bytes: int | None = None

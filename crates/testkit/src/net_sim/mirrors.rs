@@ -27,8 +27,8 @@ const DEAD: [ErrorKind; 7] = [
 /// The highest number of mirrors.
 pub(crate) const MIRRORS_MOST: usize = 8;
 
-/// The kind of a good mirror. Mirrors of smaller kinds fail. Mirrors of greater kinds have a wrong file, or
-/// send a page or an error message in place of the file.
+/// The kind of a good mirror. Mirrors whose kind is a smaller number fail at some or all requests. Mirrors
+/// whose kind is a greater number have a wrong file, or send a page or an error message in place of the file.
 const GOOD: u8 = 3;
 const WRONG: u8 = GOOD + 1;
 

@@ -132,7 +132,8 @@ impl Sim {
         self.disk.get(range).is_some_and(|bytes| journal::crc32c(bytes) == claim.crc)
     }
 
-    /// Stores a partial file of another tool. It is the beginning of this file or of another file.
+    /// Stores a partial file of another tool. It is the beginning of the first version of the file.
+    /// Sometimes, one of its last `OVERLAP` bytes is wrong.
     pub(super) fn leave_a_prefix(&mut self) {
         let file = self.world.versions[0].clone();
         let length = self.world.rng.usize(0..=file.len());

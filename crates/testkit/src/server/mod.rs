@@ -65,7 +65,8 @@ pub struct Request {
     pub method: String,
     /// The path and the query. In a request to a proxy, this is the whole URL.
     pub target: String,
-    /// The headers in order. Their names are in lower case.
+    /// The headers in order. Their names are in lower case. Over HTTP/2, the first ones are `:scheme` and
+    /// `:authority`.
     pub headers: Vec<(String, String)>,
     /// The body, or its first MiB if it is longer. It is always empty over HTTP/2.
     pub body: Vec<u8>,
@@ -199,7 +200,8 @@ impl Request {
         self.headers.iter().find(|(one, _)| one == name).map(|(_, value)| value.as_str())
     }
 
-    /// Returns the target without scheme and host, which requests to a proxy have (RFC 9112, section 3.2.2).
+    /// Returns the target without its scheme and host. Only requests to a proxy have them (RFC 9112, section
+    /// 3.2.2).
     fn origin_form(&self) -> &str {
         let host = self.target.strip_prefix("http://").unwrap_or_default();
         host.find('/').map_or(&self.target, |slash| &host[slash..])

@@ -4,7 +4,7 @@ use super::Request;
 use std::io::{BufRead, BufReader, Read};
 use std::time::Instant;
 
-/// The longest body of a request that is read, in bytes.
+/// At most this many bytes of the body of a request are read.
 const LONGEST_BODY: u64 = 1 << 20;
 
 /// Reads a request. Returns `None` at the end of the connection, after an error, or if the first line is

@@ -120,7 +120,7 @@ async fn only_the_files_of_a_hanging_disk_stop(parallel: usize, on_one_thread: u
     let settings = Settings::default().with_parallel(Some(parallel));
     let mut world = World::with(hanging.disk.clone(), settings, builder);
     let name = |n| if n == 50 { "stuck".to_string() } else { format!("f{n}") };
-    // All jobs are added at once, so that none of them is started in the usual way.
+    // All jobs are added at once, so that the threads for small files get all of them.
     world.session.add_all((0..300).map(|n| Ok(world.job(&name(n), SIZE))).collect()).await;
     world.session.close().await;
     let mut finished = BTreeSet::new();
@@ -168,7 +168,7 @@ async fn a_job_that_is_added_again_waits_for_the_partial_file_of_the_removed_job
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_for_small_files_are_obeyed_and_each_file_ends_once() {
-    // With 16 files at once or more, there are two threads.
+    // With 16 files at once or more, there are two threads if there are two cores.
     for (seed, parallel) in [(0, 1), (1, 4), (2, 16), (3, 24)] {
         let mut rng = fastrand::Rng::with_seed(seed);
         let settings = Settings::default().with_parallel(Some(parallel));

@@ -22,9 +22,9 @@ pub struct Http {
 
     /// Send HEADER to HOST only, whether a given URL, a redirect or a document leads there
     ///
-    /// HOST is a name (for the default port) or has the form NAME:PORT. A document is, for example, a
-    /// Metalink file or a list that is fetched from a URL. Over http, the header is sent only to http URLs
-    /// that you gave and to their redirects.
+    /// HOST is a name or an address (for the default port), or has the form HOST:PORT. A document is, for
+    /// example, a Metalink file or a list that is fetched from a URL. Over http, the header is sent only to
+    /// http URLs that you gave and to their redirects.
     #[arg(long, num_args = 2, value_names = ["HOST", "HEADER"], value_parser = values::secret, hide_short_help = true)]
     pub header_for: Vec<Secret>,
 
@@ -82,8 +82,8 @@ pub struct Http {
 
     /// Write the cookies of --cookies, of a browser and of servers to FILE at the end of the run
     ///
-    /// The cookies of --cookie are not written. FILE has the form that --cookies reads, and only you can read
-    /// it.
+    /// The cookies of --cookie are not written. FILE has the form that --cookies reads. On Unix, only you can
+    /// read it.
     #[arg(long, value_name = "FILE", value_parser = values::written_file(), value_hint = ValueHint::FilePath, hide_short_help = true)]
     pub save_cookies: Option<PathBuf>,
 

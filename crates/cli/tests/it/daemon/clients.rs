@@ -155,7 +155,7 @@ fn without_a_daemon_or_its_secret_a_command_says_what_to_do() {
 
     let daemon = Daemon::start(&place);
     let address = format!("http://localhost:{}", daemon.port);
-    // Another user of this machine knows neither the address nor the secret.
+    // Another state folder stands for another user of this machine, who does not know the secret.
     let other = Place::new();
     let out = other.run(&["list", "--daemon", &address]);
     assert!(
@@ -185,13 +185,16 @@ fn without_a_daemon_or_its_secret_a_command_says_what_to_do() {
 }
 
 #[test]
-fn a_secret_that_others_can_read_is_not_used() {
+fn a_secret_to_whose_file_others_have_rights_is_not_used() {
     let place = Place::new();
     let secret = place.write("secret", "hush\n");
-    for (mode, works) in [(0o644, false), (0o640, false), (0o604, false), (0o600, true), (0o400, true)] {
+    for (mode, works) in
+        [(0o644, false), (0o640, false), (0o604, false), (0o622, false), (0o600, true), (0o400, true)]
+    {
         std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(mode)).expect("ours");
         let out = place.run(&["list", "--daemon", "127.0.0.1:1", "--secret-file", "secret"]);
-        let is_refused = out.status == 2 && out.stderr.contains("other users can read the file (chmod 600");
+        let says = "other users have rights to the file (chmod 600";
+        let is_refused = out.status == 2 && out.stderr.contains(says);
         assert_eq!(!is_refused, works, "{mode:o}: {}", out.stderr);
     }
     std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o644)).expect("ours");

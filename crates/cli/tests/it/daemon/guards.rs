@@ -20,6 +20,7 @@ fn pages_of_others_get_no_answer_and_extensions_do() {
         ("", 200),
         (&*own, 200),
         ("Origin: chrome-extension://abc\r\n", 200),
+        ("Origin: safari-web-extension://abc\r\n", 200),
         ("Origin: moz-extension://abc\r\nSec-Fetch-Site: cross-site\r\n", 200),
         ("Origin: https://ariang.example\r\n", 200),
         ("Host: nas.lan\r\n", 200),
@@ -111,7 +112,7 @@ fn a_batch_tries_one_token_only() {
 
 #[test]
 fn clients_that_send_nothing_do_not_shut_out_others() {
-    // Each end of a connection is a file of this process or of the daemon.
+    // Each end of a connection takes a file descriptor of this process or of the daemon.
     let limit = rustix::process::getrlimit(Resource::Nofile);
     let _ = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
     let place = Place::new();

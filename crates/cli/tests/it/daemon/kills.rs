@@ -276,7 +276,7 @@ fn a_file_that_was_complete_at_a_kill_is_found_again_though_its_list_says_rename
     assert_eq!(status, 201, "{listed}");
     place.wait_for_bytes("files/a.bin.part", 1);
     daemon.kill();
-    // The file got its name, and the daemon was killed before it saved this.
+    // The file got its name, and the daemon was killed before it saved that the download is complete.
     place.write("files/a.bin", &bytes);
     let daemon = Daemon::start(&place);
     daemon.wait_for(listed["ids"][0].as_str().expect("an id"), "complete");

@@ -235,7 +235,7 @@ fn public_secret_is_refused(_: &World) {
     let place = Place::new();
     place.write("secret", "known to all");
     let out = place.run(&["daemon", "--secret-file", "secret", "--listen", "127.0.0.1:0"]);
-    assert!(out.status == 2 && out.stderr.contains("other users can read the file"), "{}", out.stderr);
+    assert!(out.status == 2 && out.stderr.contains("other users have rights to the file"), "{}", out.stderr);
 }
 
 fn secret_has_one_form(world: &World) {

@@ -25,7 +25,7 @@ pub const BELOW: &str = "https://sub.files.lab.example";
 pub const ABOVE: &str = "https://lab.example";
 /// A name beside the name of the host.
 pub const BESIDE: &str = "https://other.lab.example";
-/// The same name with the dot of the root, which is another origin.
+/// The name of the host with the dot of the root at its end, which is another origin.
 pub const DOTTED: &str = "https://files.lab.example.";
 /// A host whose name has nothing in common with the other names.
 pub const ELSEWHERE: &str = "https://else.test";
@@ -54,7 +54,7 @@ pub struct Seen {
     pub text: String,
 }
 
-/// The numbers of records at one moment.
+/// How many requests, client certificates and heads were recorded at one moment.
 pub struct Mark {
     requests: Vec<usize>,
     certificates: Vec<usize>,

@@ -64,7 +64,8 @@ pub struct Trip<'a> {
 }
 
 impl Way {
-    /// Returns the origin that this way leads to. The table says what its server sees.
+    /// Returns the origin that this way leads to. The table in `secrets.rs` says which secrets the server of
+    /// this origin receives.
     pub fn leads_to(self) -> &'static str {
         match self {
             Way::Given
@@ -131,15 +132,15 @@ impl Way {
         }
     }
 
-    /// Returns true if the run cannot have another URL of the home server, because a list has the URLs, or
-    /// because the given URL is of another server.
+    /// Returns true if a URL of [`HOME`] cannot be given beside the other URLs of the run, because those are
+    /// in a list, or because the given URL is not of [`HOME`].
     pub fn stands_alone(self) -> bool {
         let has_list = self == Way::MirrorOfPerson || self.only_a_document_names_the_target();
         has_list || self.home() != HOME
     }
 
-    /// Returns true if the user gave no URL of the server that this way leads to, and no server redirects to
-    /// it.
+    /// Returns true if only a document that the user gave (a Metalink file or a fetched list) names the
+    /// server that this way leads to.
     pub fn only_a_document_names_the_target(self) -> bool {
         matches!(self, Way::MetalinkByUrl | Way::MetalinkOnDisk | Way::ListByUrl)
     }
@@ -236,7 +237,7 @@ impl Way {
     }
 }
 
-/// The target of a file that is large enough for several connections.
+/// The path and query of a file that is large enough for several connections.
 const LARGE: &str = "capped/12000000/large?rate=2000000";
 
 /// Returns a text as a value in a query.

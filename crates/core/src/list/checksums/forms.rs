@@ -7,7 +7,7 @@
 //! - reversed: `NAME  HEX`, `NAME sha256:HEX`
 //! - a digest without a name, in most of these forms
 //!
-//! If the line does not name the algorithm, the algorithm follows from the length of the digest and the name
+//! If a line does not name the algorithm, the algorithm follows from the length of the digest and the name
 //! of the list.
 //!
 //! Invariant: each digest has the length that its algorithm requires.

@@ -41,7 +41,7 @@ impl Block {
         (!block.name.is_empty() && (rest.trim().is_empty() || block.takes_tagged(rest))).then_some(block)
     }
 
-    /// Adds a line if the line continues the digest. Returns true if the line was added.
+    /// Adds the digits of a line if the line begins or continues the digest. Returns true if they were added.
     pub(super) fn takes(&mut self, line: &str) -> bool {
         match self.digits.is_empty() {
             true => self.takes_tagged(line),

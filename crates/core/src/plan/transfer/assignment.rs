@@ -39,7 +39,7 @@ pub(in crate::plan) struct Assignment {
     requested_end: Option<u64>,
     /// True if the response of the worker was accepted.
     pub(in crate::plan) receiving: bool,
-    /// True if this worker wrote all written bytes of the segment.
+    /// True if it is certain that this worker wrote all written bytes of the segment.
     fresh: bool,
     /// True if the segment is used only as a whole, because the response has a digest of its own or the chunk
     /// must come from one source. If the response has a digest, the worker reports no bytes before the whole
@@ -168,14 +168,14 @@ impl Assignment {
         Some((new, measured))
     }
 
-    /// Returns the time since the worker last delivered bytes, or since its request or its response if it has
-    /// not delivered any.
+    /// Returns the time since the worker last delivered bytes. If it has not delivered any, returns the time
+    /// since its response was accepted, or since its request if no response was accepted yet.
     pub(super) fn silence(&self, now: Duration) -> Duration {
         now.saturating_sub(self.speed.last)
     }
 
-    /// Returns true if bytes of the worker are probably still arriving: its response was accepted, or it
-    /// delivered bytes, at most five [`SPAN`]s ago.
+    /// Returns true if bytes of the worker are probably still arriving. This is so for five [`SPAN`]s after
+    /// its response was accepted, and for five [`SPAN`]s after each delivery of bytes.
     pub(super) fn delivers(&self, now: Duration) -> bool {
         self.receiving && self.silence(now) <= SPAN * 5
     }

@@ -1,4 +1,4 @@
-//! Decides if one more connection to the same file may be opened at a source.
+//! Decides if one more connection for the same file may be opened to a source.
 //!
 //! After a refusal, the limit is the number of connections that work, and no more connections are tried for a
 //! while. After the third refusal in a row, no more connections are tried for the rest of the file.

@@ -360,7 +360,9 @@ impl SegmentLedger {
                 || self.discarding.touches(&range)
                 || seen.touches(&range)
             {
-                return Err("some bytes are assigned twice, or assigned and also written");
+                return Err(
+                    "some bytes are assigned twice, or are assigned and also written, claimed or being discarded",
+                );
             }
             seen.insert(range);
         }

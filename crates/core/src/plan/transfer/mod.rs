@@ -186,8 +186,8 @@ impl Transfer {
 
     /// Returns true if a worker's response, which ends at `end`, is still needed. The response is not needed
     /// if its bytes have arrived already, or if its digest cannot be compared because other workers write
-    /// some of the bytes. A probe takes over its segment. If the other worker has written bytes of it, the
-    /// response is not needed. `digest_until` is the offset of the last byte if the response has a digest.
+    /// some of the bytes. A probe takes over its segment, unless the other worker has written bytes of it:
+    /// then the response is not needed. `digest_until` is the offset of the last byte if there is a digest.
     pub(super) fn is_needed(
         &mut self,
         worker: WorkerId,
@@ -302,7 +302,7 @@ impl Transfer {
         true
     }
 
-    /// Records that a worker finished its segment. If it had no known end, the file ends where it ended.
+    /// Records that a worker finished its segment. If this segment had no known end, the file ends there too.
     pub(super) fn segment_finished(
         &mut self,
         assignment: &Assignment,

@@ -30,7 +30,7 @@ const SEGMENTS_AHEAD: u64 = 4;
 const HEDGED_MOST: u64 = 50;
 
 /// The rest of a segment is not split if it will be complete in less than the time of two round trips plus
-/// this many seconds. The last report may be so old that these bytes have arrived already.
+/// this many seconds. The last report may be so old that the rest has arrived already.
 pub const WORTH_SPLITTING: f64 = 0.25;
 
 /// What one more worker can do.

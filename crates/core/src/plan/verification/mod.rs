@@ -239,7 +239,7 @@ impl Verification {
             }
             (_, Some(chunks)) if !chunks.fit(size) => {
                 let count = chunks.hashes().digests.len();
-                format!("the file has {size} bytes, which does not fit {count} chunks")
+                format!("the file has {size} bytes, and this size does not fit {count} chunks")
             }
             _ => return Ok(()),
         };
@@ -351,8 +351,8 @@ impl Verification {
     /// Decides what to fetch again if the digest of the whole file is wrong and bytes of several mirrors may
     /// be mixed. First, the bytes whose source is unknown are replaced. After that, each call chooses one
     /// mirror whose bytes are replaced. Returns `None` if all mirrors that sent bytes were suspected already,
-    /// or if no other mirror is left. Also returns `None` if all chunks are right, because then the digest of
-    /// the whole file itself is wrong.
+    /// if no other mirror is left, or if there were as many replacements as mirrors. Also returns `None` if
+    /// all chunks are right, because then the digest of the whole file itself is wrong.
     pub(super) fn replace_suspicious(
         &mut self,
         provenance: &Provenance,

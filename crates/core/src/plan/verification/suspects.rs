@@ -81,7 +81,7 @@ impl Suspects {
 
     /// Records that the digest of a complete file is wrong, and that no bytes are replaced any more. If the
     /// file may have bytes of several mirrors (`mixed`), each mirror gets a turn to send the whole file. If
-    /// the hashes of all its chunks are right (`has_chunks`), the digest itself is wrong.
+    /// the file has chunk hashes, and all of them are right (`has_chunks`), the digest itself is wrong.
     pub(super) fn count_wrong_file(&mut self, mixed: bool, has_chunks: bool, sources: &mut Sources) {
         if has_chunks {
             self.wrong_files = WRONG_FILES_MOST;

@@ -263,7 +263,7 @@ pub async fn retry(State(web): State<Web>, Path(id): Path<String>) -> Result<Jso
     show_one(&web, gid)
 }
 
-/// Removes all downloads that are over from the list. Their files are kept.
+/// Removes from the list all downloads that are over. Their files are kept.
 #[utoipa::path(delete, path = "/downloads", responses((status = 204), (status = 400, body = Problem)))]
 pub async fn clear(State(web): State<Web>) -> Result<StatusCode, Problem> {
     web.daemon.change(DaemonState::forget_all)?;

@@ -61,8 +61,8 @@ pub(super) struct Found {
 }
 
 impl New<'_> {
-    /// Returns the modification time that the container states for the file, in seconds. It is 0 if no time
-    /// is known, and for WARCs, which have no field for it.
+    /// Returns the modification time that the container states for the file, in seconds since the Unix epoch.
+    /// It is 0 if no time is known, and for WARCs, which have no field for it.
     pub(super) fn modified(&self) -> u64 {
         let modified = self.how.modified.filter(|_| self.sample.is_some());
         seconds(modified.unwrap_or(SystemTime::UNIX_EPOCH))
@@ -81,7 +81,7 @@ impl New<'_> {
     /// Writes the file into a container at an offset. Returns the offset after the file.
     ///
     /// # Errors
-    /// Returns the error of the system.
+    /// Returns the error of the system, or an error if the partial file is too short.
     pub(super) fn write(&self, entry: &Entry, container: &File, at: u64) -> io::Result<u64> {
         match &self.sample {
             Some(sample) => {
@@ -148,7 +148,7 @@ pub(super) fn read(form: Form, container: &File, start: u64) -> io::Result<Store
 /// Opens a file in a container.
 ///
 /// # Errors
-/// Returns the error of the system.
+/// Returns the error of the system, or another error if a record of a WARC is damaged.
 pub(super) fn open(form: Form, container: Arc<File>, stored: &Stored) -> io::Result<Box<dyn Read>> {
     match form {
         Form::Tar => Ok(Box::new(Window::new(container, stored.offset).take(stored.size))),
@@ -185,9 +185,9 @@ fn matches_digest(form: Form, container: &Arc<File>, start: u64) -> io::Result<b
     Ok(hashers.finish().first() == Some(strong))
 }
 
-/// Returns true if downhaul wrote this unfinished container, or if the container is empty or has only zeros.
-/// After a power failure, any blocks of a file may be zeros. So if a container begins with zeros, a later
-/// header can still show that downhaul wrote it.
+/// Returns true if downhaul wrote this container, or if the container is empty or has only zeros. After a
+/// power failure, any blocks of a file may be zeros. So if a container begins with zeros, a later header can
+/// still show that downhaul wrote it.
 ///
 /// # Errors
 /// Returns the error of the system.
@@ -219,7 +219,7 @@ pub(super) fn is_ours(form: Form, container: &File) -> io::Result<bool> {
     }
 }
 
-/// The error for a container that another program wrote.
+/// Returns the error for a container that downhaul did not write.
 pub(super) fn no_container(form: Form) -> io::Error {
     let (word, option) = (form.word(), form.option());
     io::Error::new(
@@ -228,8 +228,8 @@ pub(super) fn no_container(form: Form) -> io::Error {
     )
 }
 
-/// The error for a container that has its final name, but does not end as downhaul ends a container. `part`
-/// is the path that the container had before it was complete.
+/// Returns the error for a container that has its final name, but does not end as downhaul ends a container.
+/// `part` is the path that the container had before it was complete.
 pub(super) fn not_whole(form: Form, container: &File, part: &Path) -> io::Error {
     match is_ours(form, container) {
         Ok(true) => {}
@@ -243,9 +243,9 @@ pub(super) fn not_whole(form: Form, container: &File, part: &Path) -> io::Error 
     io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
-/// Returns the time when a file was last changed. `modified` is the time in the container, in seconds,
-/// which is that of the server. If `modified` is 0, returns the time of the download, which a file on a
-/// disk has in this case too.
+/// Returns the time when a file was last changed. `modified` is the server's time of the last change, which
+/// the container has in seconds since the Unix epoch. If `modified` is 0, returns the time of the download,
+/// which a file on a disk has in this case too.
 pub(super) fn changed_at(modified: u64, entry: &Entry) -> SystemTime {
     let since = if modified == 0 { Duration::from_millis(entry.date) } else { Duration::from_secs(modified) };
     SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH)

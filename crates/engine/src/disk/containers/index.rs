@@ -24,8 +24,8 @@ pub(super) struct Index {
     pub(super) open: Option<(u64, Arc<File>)>,
 }
 
-/// The place of a file: the position of its container in [`Index::containers`], and its offset there. Both
-/// are in one number to save memory.
+/// The place of a file: the position of its container in [`Index::containers`], and the offset of the file in
+/// this container. Both are in one number to save memory.
 #[derive(Clone, Copy)]
 struct Place(u64);
 
@@ -75,7 +75,7 @@ impl Index {
         self.places.contains_key(&name)
     }
 
-    /// Returns true if the container with this number existed when the run started, has files of this run,
+    /// Returns true if the container with this number was read when the run started, has files of this run,
     /// or is being written.
     pub(super) fn has_container(&self, number: u64) -> bool {
         self.containers.contains(&number) || self.open.as_ref().is_some_and(|(open, _)| *open == number)

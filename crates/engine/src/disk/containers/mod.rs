@@ -76,7 +76,7 @@ pub struct Containers {
     folder: PathBuf,
     /// The folder for the locks and the partial files.
     state: PathBuf,
-    /// The partial files, and their journals, that were there when this run began.
+    /// The partial files, and their journals, that existed when this run began.
     left: HashSet<PathBuf>,
     lock: SetLock,
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 impl Containers {
-    /// Makes new containers get higher numbers than all containers of this set into which these paths lead.
+    /// Makes new containers get higher numbers than all containers of this shard into which these paths lead.
     /// The paths are those that events of earlier runs stated. Without this call, a new container could get
     /// the number of a container that was moved away. The new container would then seem to have lost the
     /// files of the container that was moved away ([`Containers::have_lost`]).
@@ -44,9 +44,9 @@ impl Containers {
     }
 
     /// Returns the name, below the output folder, of a file in these containers. `path` is a path that an
-    /// event stated, and in a tar it has the name of the member. Returns `None` if the path does not lead
-    /// into a container of this set, or if no tar has the member. For a WARC, the name is that in the path,
-    /// and it is not checked that a WARC has the file.
+    /// event stated. For a tar, it ends with the name of the member. Returns `None` if the path does not lead
+    /// into a container of this set, if no tar has the member, or if the tar cannot be read. For a WARC, the
+    /// name is that in the path, and it is not checked that a WARC has the file.
     pub fn name_of(&self, path: &Path) -> Option<String> {
         self.places_of(path).find_map(|(folder, _, inside)| {
             let name = self.set.name_of(&inside)?;

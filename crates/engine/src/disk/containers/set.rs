@@ -296,7 +296,7 @@ impl ContainerSet {
 
     /// Completes the container that is being written, if there is one. A container without files does not get
     /// its final name. It is removed, unless an earlier run left it. Such a container may have lost its files
-    /// by damage, and an archive may still name them ([`ContainerSet::has_lost`]).
+    /// by damage, and an archive (`--archive`) may still name them ([`ContainerSet::has_lost`]).
     fn complete(&self, writing: &mut Writing) -> Result<(), Error> {
         let Some(open) = writing.container.take() else { return Ok(()) };
         let (path, target) = (self.part(open.number), self.path(open.number));
@@ -354,7 +354,7 @@ impl ContainerSet {
         Ok(existing(folder, names)?.1)
     }
 
-    /// Forces all files that were added to the disk, with the names of their containers.
+    /// Forces the files that were added so far, and the names of their containers, to the disk.
     pub(super) fn force(&self) -> Result<(), Error> {
         let open = self.index().open.clone();
         // All other containers were forced to the disk when they became complete.

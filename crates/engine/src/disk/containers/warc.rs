@@ -135,7 +135,7 @@ pub(super) fn read(warc: &File, start: u64) -> io::Result<Stored> {
 /// Opens the file whose response or resource begins at [`Stored::offset`].
 ///
 /// # Errors
-/// Returns the error of the system.
+/// Returns the error of the system, or another error if the record is damaged.
 pub(super) fn open(warc: Arc<File>, stored: &Stored) -> io::Result<Box<dyn Read>> {
     let member = Member::at(&warc, stored.offset)?;
     let window = Window::new(warc, member.start).take(member.end - member.start);
@@ -182,7 +182,7 @@ pub(super) fn scan(warc: &File, length: u64, hash: impl Fn(&str) -> u64) -> io::
 /// Checks that all records of the file that begins at this offset can be decompressed.
 ///
 /// # Errors
-/// Returns the error of the system or of the decompression.
+/// Returns the error of the system, or another error if a record is damaged or missing.
 pub(super) fn check_records(warc: &File, start: u64) -> io::Result<()> {
     let mut at = start;
     loop {

@@ -43,7 +43,7 @@ impl<F: Borrow<File>> Seek for Window<F> {
 ///
 /// # Errors
 /// Returns an error of the system, such as that of a bad sector or of a network that is interrupted. Such an
-/// error does not show which bytes are damaged, or if any are, and a later read may succeed.
+/// error does not show that any bytes are damaged. A later read may succeed.
 pub(super) fn undamaged<T>(read: io::Result<T>) -> io::Result<Option<T>> {
     match read {
         Ok(read) => Ok(Some(read)),

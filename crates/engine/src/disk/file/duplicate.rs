@@ -115,7 +115,8 @@ fn hard_link(
     }
 }
 
-/// Makes a file that shares the blocks of the original, or else a copy, if that is allowed.
+/// Makes a file that shares the blocks of the original. If that is not possible, makes a copy, if a copy is
+/// allowed.
 fn share_or_copy(
     original: &Original,
     folder: &Path,
@@ -217,9 +218,11 @@ fn has_digests(file: &File, digests: &[Digest]) -> io::Result<bool> {
 }
 
 /// Adds the record of a further name to a file. The further name is `new` until it is renamed to `target`.
-/// Returns false if a later run would not recognise the name, or would take the original for the file of this
-/// job. With the first further name, the name of the original gets a record in the list too, because the
-/// further name may be the same name in another folder.
+/// Returns true if the record was added, or if none is needed, because this run writes no records or the file
+/// system stores no extended attributes. Otherwise returns false, because a later run would not recognise the
+/// name, or would take the original for the file of this job. When the first record is added to [`FURTHER`],
+/// a record for the original's name is added too. The records have only file names, without folders, and the
+/// original may have the same file name in another folder.
 fn add_record(
     file: &File,
     new: &Path,

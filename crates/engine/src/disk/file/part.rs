@@ -98,7 +98,8 @@ impl PartFile {
         let append = |journal: &mut File| {
             let before = journal.stream_position()?;
             journal.write_all(record).inspect_err(|_| {
-                // The disk may be full. If a part of an entry stayed there, later entries could not be read.
+                // The disk may be full. If a part of an entry stayed in the journal, later entries could not
+                // be read.
                 let _ = journal.set_len(before).and_then(|()| journal.seek(SeekFrom::Start(before)));
             })
         };
@@ -127,8 +128,8 @@ impl PartFile {
         })
     }
 
-    /// Counts the bytes of a range that was written. If there are enough of them, tells the system to begin
-    /// writing them to the disk. Does not wait.
+    /// Counts the bytes of a range that was written. When [`WRITE_BACK`] bytes were counted, tells the system
+    /// to begin writing these bytes to the disk. Does not wait.
     fn write_back(&self, state: &mut State, range: &Range<u64>) {
         let (dirty, bytes) = &mut state.dirty;
         *bytes += range.end - range.start;
@@ -302,7 +303,7 @@ impl Part for PartFile {
         }
         let replace = how.replace || (how.continues && self.continues(target, how.size)?);
         if let Some(modified) = how.modified {
-            // If the disk cannot store the time, the file is published all the same.
+            // If the disk cannot store the time, the file is still published.
             let _ = self.file.set_modified(modified);
         }
         match &how.attach {

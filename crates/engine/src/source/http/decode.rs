@@ -6,9 +6,9 @@
 //! is not passed on, and the download cannot be resumed.
 //!
 //! Invariant: the decoded body ends without an error only if the coded body ended as announced, was decoded
-//! completely, and has the right digests. A body that would become more than [`GROWTH_MOST`] times as large
-//! when decoded is an error, so that a few bytes cannot fill the disk. Only a few buffers on each side of the
-//! decoder, and the windows of the codings, are in memory.
+//! completely, and has the expected digests, if digests are verified. A body that would become more than
+//! [`GROWTH_MOST`] times as large when decoded is an error, so that a few bytes cannot fill the disk. Only a
+//! few buffers on each side of the decoder, and the windows of the codings, are in memory.
 
 use crate::hashers::Hashers;
 use crate::source::{Body, Opened};

@@ -38,7 +38,7 @@ const REACHED_MOST: usize = 65_536;
 
 pub(super) struct Dialer {
     family: Family,
-    /// The time limit of a look-up of a name, and also of an attempt to connect.
+    /// The time limit of a look-up of a name, and also of all attempts together to connect to its addresses.
     patience: Duration,
     resolve: Vec<Resolve>,
     interface: Option<Interface>,

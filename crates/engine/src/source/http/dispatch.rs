@@ -1,22 +1,23 @@
-//! Chooses HTTP/1.1 or HTTP/2 for each request, and remembers the facts about each origin on which this
-//! choice depends.
+//! Chooses HTTP/1.1 or HTTP/2 for each request. [`super::origins`] remembers the facts about each origin on
+//! which this choice depends.
 //!
 //! Invariant: unless the user allows only HTTP/2, HTTP/2 is used only for small whole files over https, and
 //! only for requests with a safe method such as GET. A file counts as small if its list states a small size.
 //! If no list states its size, it counts as small if the last files of its origin were small. It also counts
 //! as small if small files of its host came over HTTP/2 before, in this run or in an earlier one, and no file
-//! of its origin was large in this run. For many small files, one shared connection saves handshakes. For a
-//! large file, such a connection is slow, because all segments would share one congestion window. If HTTP/2
-//! fails before the head of a response, and HTTP/1.1 is allowed, the same request is sent over HTTP/1.1.
+//! of its origin was large or of unknown size in this run. For many small files, one shared connection saves
+//! handshakes. For a large file, such a connection is slow, because all segments would share one congestion
+//! window. If HTTP/2 fails before the head of a response, and HTTP/1.1 is allowed, the same request is sent
+//! over HTTP/1.1.
 
 use super::body::HttpResponse;
 use super::http1::Pool;
 use super::http2::{Connection, SendError};
+use super::origins::{Origin, Origins, SMALL_FILE, SharedConnection};
 use super::proxy::forward;
 use super::request::HttpRequest;
 use super::route::Route;
 use super::transport::{Connector, Offer};
-use crate::clock;
 use crate::credentials::Peer;
 use crate::source::Request;
 use crate::trace::NET;
@@ -24,21 +25,12 @@ use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::settings::{HttpVersion, Settings};
 use downhaul_core::show;
 use futures_util::FutureExt;
-use futures_util::future::{self, BoxFuture};
-use http::StatusCode;
-use http::header::{CONTENT_LENGTH, PROXY_AUTHORIZATION};
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use http::header::PROXY_AUTHORIZATION;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::runtime::{self, Handle};
-use tokio::time::Instant;
 use tracing::debug;
 use url::Url;
-
-/// The largest size of a small file, in bytes. On common networks, such a file arrives in a few round trips,
-/// before another connection could help.
-const SMALL_FILE: u64 = 256 * 1024;
 
 /// After this many small files in a row, the next files of an origin are assumed to be small. HTTP/2 then
 /// needs one more handshake, which takes less time than HTTP/2 saves for this many files.
@@ -58,41 +50,20 @@ const CONNECTIONS_MOST: usize = 4;
 /// the requests to one server are only seconds apart, so this connection is probably not needed again soon.
 const IDLE_LEAST: Duration = Duration::from_secs(5);
 
-/// The highest number of times that the same request is sent if the server does not process it. The request
-/// is first sent again over the same connection, and then over other connections. A server that closes the
-/// connection after each request loses the other requests that arrived at the same time. If eight requests
-/// are sent at the same time, each of them is served within eight attempts.
+/// The highest number of times that the same request is sent over HTTP/2 if the server does not process it.
+/// The request is first sent again over the same connection, and then over other connections. A server that
+/// closes the connection after each request loses the other requests that arrived at the same time. If eight
+/// requests are sent at the same time, each of them is served within eight attempts.
 const TRIES_MOST: u32 = 8;
-
-/// The highest number of origins that are remembered, because a list may have a million origins. If an origin
-/// is forgotten, a few more of its files are fetched over HTTP/1.1.
-const ORIGINS_MOST: usize = 1024;
 
 pub(super) struct Dispatcher {
     settings: Arc<Settings>,
     connector: Arc<Connector>,
     http1: Arc<Pool>,
-    /// Each runtime has connections of its own (see [`super::http1`]).
-    origins: Mutex<HashMap<(Route, runtime::Id), Arc<Origin>>>,
+    origins: Origins,
     /// Each HTTP/2 connection has one clone of this value, so that the connections can be counted.
     alive: Arc<()>,
 }
-
-/// The facts about an origin that earlier requests have shown.
-#[derive(Default)]
-struct Origin {
-    /// The number of small files that arrived since the last file that was not small.
-    small_files: AtomicU32,
-    /// True after a file of the origin was large, or had no known size.
-    has_large_files: AtomicBool,
-    /// True if the origin does not support HTTP/2, or if HTTP/2 failed there.
-    unusable: Arc<AtomicBool>,
-    connection: Mutex<Option<SharedConnection>>,
-}
-
-/// A connection that is opened once for all requests that need it. The result is `None` if the server does
-/// not support HTTP/2.
-type SharedConnection = future::Shared<BoxFuture<'static, Result<Option<Arc<Connection>>, Error>>>;
 
 impl Dispatcher {
     /// Creates the dispatcher.
@@ -102,7 +73,7 @@ impl Dispatcher {
     pub(super) fn new(settings: Arc<Settings>) -> Result<Self, Error> {
         let connector = Arc::new(Connector::new(&settings)?);
         let http1 = Pool::new(&settings, connector.clone());
-        Ok(Dispatcher { settings, connector, http1, origins: Mutex::default(), alive: Arc::default() })
+        Ok(Dispatcher { settings, connector, http1, origins: Origins::default(), alive: Arc::default() })
     }
 
     /// Sends `http_request`, which was built from `request`.
@@ -120,7 +91,8 @@ impl Dispatcher {
         let result = match route.forwarder() {
             Some(gateway) => {
                 let patience = self.settings.timeout;
-                forward::send(&self.http1, (&route, gateway), url, http_request, patience).await
+                // The future is boxed, so that the futures of requests without a proxy stay small.
+                Box::pin(forward::send(&self.http1, (&route, gateway), url, http_request, patience)).await
             }
             None => self.send_to_server(&route, url, http_request, request).await,
         };
@@ -140,26 +112,30 @@ impl Dispatcher {
         mut http_request: HttpRequest,
         request: &Request,
     ) -> Result<HttpResponse, Error> {
-        let patience = self.settings.timeout;
         // This header is for proxies only. [`super::proxy`] adds it to the requests that are sent to a proxy.
         http_request.headers_mut().remove(PROXY_AUTHORIZATION);
-        let over_http1 = |request| self.http1.send(route, url, request, patience);
-        match self.settings.http_version {
-            HttpVersion::One => return over_http1(http_request).await,
+        let may_use_http2 = match self.settings.http_version {
+            HttpVersion::One => false,
             // After a failure of HTTP/2, a request is sent again over HTTP/1.1. So only requests with a safe
             // method use HTTP/2.
-            HttpVersion::Auto if url.scheme() != "https" || !http_request.method().is_safe() => {
-                return over_http1(http_request).await;
+            HttpVersion::Auto => url.scheme() == "https" && http_request.method().is_safe(),
+            HttpVersion::Two => true,
+        };
+        let origin = may_use_http2.then(|| self.origins.of(route));
+        // The future is boxed, so that the futures of requests over HTTP/1.1 stay small.
+        let over_http2 = match &origin {
+            Some(origin) => {
+                Box::pin(self.send_over_http2(origin, route, url, &http_request, request)).await?
             }
-            HttpVersion::Auto | HttpVersion::Two => {}
-        }
-        let origin = self.origin(route);
-        let response = match self.send_over_http2(&origin, route, url, &http_request, request).await? {
+            None => None,
+        };
+        let response = match over_http2 {
             Some(response) => response,
-            None => over_http1(http_request).await?,
+            None => self.http1.send(route, url, &http_request, self.settings.timeout).await?,
         };
         // Only files whose size no list states are counted, because only their sizes must be guessed.
-        if request.is_for_everything() && request.size.is_none() && !self.http2_only() {
+        let is_counted = request.is_for_everything() && request.size.is_none() && !self.http2_only();
+        if let Some(origin) = origin.filter(|_| is_counted) {
             origin.learn_from(&response);
         }
         Ok(response)
@@ -280,7 +256,6 @@ impl Dispatcher {
         if !self.free_a_place() && !http2_only {
             return None;
         }
-        self.http1.close_one_idle(route);
         Some(current.insert(self.connect(route, url, origin.unusable.clone())).clone())
     }
 
@@ -290,7 +265,11 @@ impl Dispatcher {
         let (route, url) = (route.clone(), url.clone());
         let (alive, http2_only) = (self.alive.clone(), self.http2_only());
         let offer = if http2_only { Offer::Http2 } else { Offer::Both };
+        let replaced = self.http1.take_one_idle(&route);
         async move {
+            if let Some(replaced) = replaced {
+                replaced.close().await;
+            }
             let transport = connector.connect(&route, &url, offer).await?;
             let at = show::url(&url);
             if transport.negotiated_http2() || (http2_only && url.scheme() == "http") {
@@ -317,84 +296,10 @@ impl Dispatcher {
             return true;
         }
         let least = if self.http2_only() { Duration::ZERO } else { IDLE_LEAST };
-        let now = clock::instant();
-        let origins = self.origins();
-        let idle = origins.values().filter_map(|origin| Some((origin.idle_since()?, origin)));
-        let longest = idle.min_by_key(|(since, _)| *since);
-        match longest.filter(|(since, _)| now.duration_since(*since) >= least) {
-            Some((_, origin)) => origin.connection.try_lock().map(|mut shared| *shared = None).is_ok(),
-            None => false,
-        }
-    }
-
-    fn origin(&self, route: &Route) -> Arc<Origin> {
-        let key = (route.clone(), Handle::current().id());
-        let mut origins = self.origins();
-        if let Some(origin) = origins.get(&key) {
-            return origin.clone();
-        }
-        if origins.len() >= ORIGINS_MOST {
-            origins.retain(|_, origin| origin.is_used());
-        }
-        // If HTTP/2 failed for this route on one runtime, no runtime uses HTTP/2 for this route.
-        let same = origins.iter().find(|((other, _), _)| other == route);
-        let unusable = same.map(|(_, origin)| origin.unusable.clone()).unwrap_or_default();
-        let new = || Arc::new(Origin { unusable, ..Origin::default() });
-        origins.entry(key).or_insert_with(new).clone()
+        self.origins.close_idle(least)
     }
 
     fn http2_only(&self) -> bool {
         self.settings.http_version == HttpVersion::Two
-    }
-
-    fn origins(&self) -> MutexGuard<'_, HashMap<(Route, runtime::Id), Arc<Origin>>> {
-        self.origins.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Origin {
-    /// Counts the file of a response with status 200 if the file is small. A file that is large or has no
-    /// known size sets the count to 0, and the HTTP/2 connection of the origin gets no new requests.
-    fn learn_from(&self, response: &HttpResponse) {
-        if response.status() != StatusCode::OK {
-            return;
-        }
-        let length = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-        if length.and_then(|length| length.parse::<u64>().ok()).is_some_and(|length| length <= SMALL_FILE) {
-            self.small_files.fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.small_files.store(0, Ordering::Relaxed);
-            self.has_large_files.store(true, Ordering::Relaxed);
-            *self.connection() = None;
-        }
-    }
-
-    /// Makes sure that no further request is sent over this connection.
-    fn retire(&self, connection: &Arc<Connection>) {
-        let mut current = self.connection();
-        let made = current.clone().and_then(FutureExt::now_or_never);
-        if matches!(made, Some(Ok(Some(one))) if Arc::ptr_eq(&one, connection)) {
-            *current = None;
-        }
-    }
-
-    /// Returns true if the origin has an open connection, if a connection is being opened, or if another
-    /// thread has locked the origin's connection.
-    fn is_used(&self) -> bool {
-        let Ok(current) = self.connection.try_lock() else { return true };
-        current.as_ref().is_some_and(|shared| match shared.peek() {
-            None => true,
-            Some(made) => matches!(made, Ok(Some(connection)) if connection.is_open()),
-        })
-    }
-
-    fn idle_since(&self) -> Option<Instant> {
-        // If another thread has locked the connection, the connection is in use.
-        let shared = self.connection.try_lock().ok()?.clone()?;
-        shared.now_or_never()?.ok()??.idle_since()
-    }
-
-    fn connection(&self) -> MutexGuard<'_, Option<SharedConnection>> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

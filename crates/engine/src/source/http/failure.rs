@@ -88,8 +88,8 @@ fn h2_cause(error: &hyper::Error) -> Option<&h2::Error> {
     error.source().and_then(|cause| cause.downcast_ref())
 }
 
-/// Returns the text of the innermost cause. The outer causes only say "connection error" or "error reading a
-/// body".
+/// Returns the text of the innermost cause. The error itself and the outer causes say only "connection error"
+/// or "error reading a body".
 fn cause(error: &hyper::Error) -> String {
     let mut text = error.to_string();
     let mut inner = error.source();

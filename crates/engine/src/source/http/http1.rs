@@ -28,6 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::{self, Handle};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 use url::Url;
@@ -36,6 +37,10 @@ use url::Url;
 /// connections after 5 s (Apache) to 75 s (nginx). A request on a connection that is being closed costs a
 /// round trip.
 const IDLE_LIMIT: Duration = Duration::from_secs(30);
+
+/// The longest wait until a connection is closed. Its runtime needs less than a millisecond for this, unless
+/// the thread of the runtime waits for a disk.
+const CLOSING_MOST: Duration = Duration::from_millis(100);
 
 /// An HTTP/1.1 connection for one route.
 pub(super) struct Connection {
@@ -47,6 +52,8 @@ pub(super) struct Connection {
     /// The address of the server, if the connection leads to it directly.
     server: Option<IpAddr>,
     runtime: runtime::Id,
+    /// Ends when the socket is closed.
+    closed: oneshot::Receiver<()>,
     idle_since: Instant,
 }
 
@@ -87,7 +94,7 @@ impl Pool {
         self: &Arc<Self>,
         route: &Route,
         url: &Url,
-        request: HttpRequest,
+        request: &HttpRequest,
         timeout_after: Duration,
     ) -> Result<HttpResponse, Error> {
         let at = show::url(url);
@@ -139,12 +146,11 @@ impl Pool {
         }
     }
 
-    /// Closes an idle connection of the route, if there is one, because an HTTP/2 connection replaces it.
-    pub(super) fn close_one_idle(&self, route: &Route) {
+    /// Removes an idle connection of the route, if there is one, so that an HTTP/2 connection can replace it.
+    pub(super) fn take_one_idle(&self, route: &Route) -> Option<Connection> {
         let mut idle = self.idle();
-        if let Some(last) = idle.iter().rposition(|connection| connection.route == *route) {
-            idle.remove(last);
-        }
+        let last = idle.iter().rposition(|connection| connection.route == *route);
+        last.and_then(|last| idle.remove(last))
     }
 
     pub(super) fn put(&self, mut connection: Connection) {
@@ -179,18 +185,23 @@ impl Pool {
         }
     }
 
-    /// Closes an idle connection of the route that another runtime drives, if there is one. So several
-    /// runtimes together do not open more connections to a host than one runtime would open.
-    fn close_one_elsewhere(&self, route: &Route) {
+    /// Closes an idle connection of the route that another runtime drives, if there is one, and waits until
+    /// it is closed. So several runtimes together do not open more connections to a host than one runtime
+    /// would open.
+    async fn close_one_elsewhere(&self, route: &Route) {
         let here = Handle::current().id();
-        let mut idle = self.idle();
-        if let Some(at) = idle.iter().position(|one| one.runtime != here && one.route == *route) {
-            idle.remove(at);
+        let connection = {
+            let mut idle = self.idle();
+            let elsewhere = idle.iter().position(|one| one.runtime != here && one.route == *route);
+            elsewhere.and_then(|at| idle.remove(at))
+        };
+        if let Some(connection) = connection {
+            connection.close().await;
         }
     }
 
     async fn dial(&self, url: &Url, route: &Route) -> Result<Connection, Error> {
-        self.close_one_elsewhere(route);
+        self.close_one_elsewhere(route).await;
         self.close_surplus(&mut self.idle(), self.most.saturating_sub(1));
         let transport = self.connector.connect(route, url, Offer::Http1).await?;
         self.open(transport, route, &show::url(url)).await
@@ -199,7 +210,7 @@ impl Pool {
     async fn open(&self, transport: Transport, route: &Route, at: &str) -> Result<Connection, Error> {
         let head_state = Arc::new(HeadState::new(self.keeps_heads));
         let server = if route.gateway().is_none() { transport.peer() } else { None };
-        let sender = match transport {
+        let (sender, closed) = match transport {
             Transport::Plain(stream) => self.handshake(stream, head_state.clone(), at).await?,
             Transport::Secure(stream) => self.handshake(stream, head_state.clone(), at).await?,
         };
@@ -210,6 +221,7 @@ impl Pool {
             route: route.clone(),
             server,
             runtime: Handle::current().id(),
+            closed,
             idle_since: clock::instant(),
         })
     }
@@ -219,7 +231,7 @@ impl Pool {
         stream: S,
         head_state: Arc<HeadState>,
         at: &str,
-    ) -> Result<http1::SendRequest<Full<Bytes>>, Error>
+    ) -> Result<(http1::SendRequest<Full<Bytes>>, oneshot::Receiver<()>), Error>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -240,10 +252,12 @@ impl Pool {
             .map_err(|e| failure::of_request(&e, at))?;
         // The task ends when the sender and the body are dropped, or when the server closes the connection.
         // The sender and the body report the error of the connection.
+        let (open, closed) = oneshot::channel();
         tokio::spawn(async move {
             let _ = driver.await;
+            drop(open);
         });
-        Ok(sender)
+        Ok((sender, closed))
     }
 
     fn response(
@@ -267,6 +281,12 @@ impl Connection {
     async fn send(&mut self, request: HttpRequest) -> hyper::Result<http::Response<hyper::body::Incoming>> {
         self.head_state.expect_head();
         self.sender.send_request(request).await
+    }
+
+    /// Closes an idle connection, and waits at most [`CLOSING_MOST`] until it is closed.
+    pub(super) async fn close(self) {
+        drop(self.sender);
+        let _ = timeout(CLOSING_MOST, self.closed).await;
     }
 
     pub(super) fn server(&self) -> Option<IpAddr> {

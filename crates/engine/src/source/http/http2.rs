@@ -321,8 +321,9 @@ where
     // window of a stream has at most as many bytes as the limit allows in one second, but at least
     // [`WINDOW_LEAST`].
     let a_second = settings.limit_rate.map_or(stream, |rate| u32::try_from(rate).unwrap_or(stream));
-    // A PING is sent after half of [`silence_limit`], and must be answered within the other half. So a dead
-    // connection is detected within [`silence_limit`], unless [`PING_LEAST`] makes the times longer.
+    // A PING is sent when no bytes arrived for half of [`silence_limit`], and must be answered within the
+    // other half. So a dead connection is detected within [`silence_limit`], unless [`PING_LEAST`] makes the
+    // times longer.
     let ping = (silence_limit(settings) / 2).max(PING_LEAST);
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())

@@ -20,6 +20,7 @@ mod dispatch;
 #[cfg_attr(not(feature = "doh"), path = "no_doh.rs")]
 mod doh;
 mod exchange;
+mod facts;
 mod failure;
 mod file;
 mod hsts;
@@ -27,6 +28,7 @@ mod http1;
 mod http2;
 mod login_gate;
 mod names;
+mod origins;
 mod proxy;
 mod reason;
 mod redirect;

@@ -1,6 +1,7 @@
-//! Remembers where the redirects of a URL led, and how often that URL failed.
+//! Remembers the URL to which redirects led, and how often that URL failed. The *given URL* is the URL of the
+//! source, where the redirects begin.
 //!
-//! Invariant: no request waits here, because the lock is held only for a moment.
+//! Invariant: the lock is held only for a moment, so no request waits for it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -26,7 +27,8 @@ struct State {
     url: Option<Url>,
     /// True if a URL to which redirects led has answered in this run.
     has_answered: bool,
-    /// The number of failures in a row of a URL to which redirects of an earlier run led.
+    /// The number of failures in a row of the URL to which redirects led before, in this run or in an earlier
+    /// one.
     failures: u32,
     last_failure: Option<Instant>,
 }

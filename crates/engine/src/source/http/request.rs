@@ -18,7 +18,7 @@ pub(super) type HttpRequest = Request<Full<bytes::Bytes>>;
 /// headers with secrets and the body come from `permit`.
 ///
 /// # Errors
-/// Returns `url.invalid` if the URL or a setting cannot be written as a header.
+/// Returns `url.invalid` if the URL has no host, or if the URL or the User-Agent cannot be part of a request.
 pub(super) fn build(
     url: &Url,
     user_agent: &str,

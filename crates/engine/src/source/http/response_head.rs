@@ -4,9 +4,9 @@
 //! not limit the zeros and blanks in this line. Without a limit, one connection could block a thread and
 //! delay the timers and signals of the run.
 //!
-//! Invariant: only the bytes after [`HeadState::expect_head`] (which is called before each request) up to the
-//! end of the head are examined. A valid head that arrives in one read is not copied, unless heads are kept
-//! for transcripts.
+//! Invariant: [`HeadState::expect_head`] is called before each request. Only the bytes that arrive between
+//! this call and the end of the head are examined. A valid head that arrives in one read is not copied,
+//! unless heads are kept for transcripts, or interim responses come before the head.
 
 use downhaul_core::head::{self, BYTES_MOST, Refused};
 use std::io::{self, IoSlice};
@@ -122,8 +122,8 @@ impl<S: AsyncRead + Unpin> LenientStream<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads the first bytes of a head. If the whole head is there and valid, which is the common case, the
-    /// bytes stay in `buf`, unless heads are kept for transcripts.
+    /// Reads the first bytes of a head. If the whole head has arrived and is valid, which is the common case,
+    /// the bytes stay in `buf`, unless heads are kept for transcripts.
     fn poll_first(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;

@@ -84,7 +84,7 @@ impl Tls {
     /// Reads the certificates and the key that the settings name.
     ///
     /// # Errors
-    /// Returns an error if a file cannot be read, or does not contain certificates or a key.
+    /// Returns an error if a file cannot be read, or if a certificate or a key is missing or cannot be used.
     pub(crate) fn new(settings: &Settings) -> Result<Tls, Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let given = match &settings.cacert {

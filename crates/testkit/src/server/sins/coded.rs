@@ -16,7 +16,7 @@ use std::sync::Mutex;
 /// - `more=TEXT`: this text follows the coded bytes.
 ///
 /// These parameters change how the file is sent:
-/// - `digest=VALUE`: the responses have this Repr-Digest. A right one is the digest of the coded bytes;
+/// - `digest=VALUE`: the responses have this Repr-Digest. The right value is the digest of the coded bytes;
 /// - `parts=1`: ranges of the coded bytes are served;
 /// - `tag=VALUE`: the ETag of the responses, instead of `"coded"`;
 /// - `part_says=TEXT`: the Content-Encoding of ranges;

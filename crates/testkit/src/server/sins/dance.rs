@@ -30,7 +30,7 @@ pub(super) fn granule(x: &mut Exchange) -> io::Result<bool> {
     x.respond("302 Found", &[("Location", &to)], b"")
 }
 
-/// Requires a login, and then redirects back with a code.
+/// Requires a login. Redirects a request with the login to the URL in `?back=URL`, and adds a code to it.
 pub(super) fn authorize(x: &mut Exchange) -> io::Result<bool> {
     if x.request.header("authorization") != Some(LOGIN) {
         let challenge = "Basic realm=\"Please enter your credentials\"";
@@ -41,7 +41,7 @@ pub(super) fn authorize(x: &mut Exchange) -> io::Result<bool> {
     x.respond("302 Found", &[("Location", &back), ("Set-Cookie", cookie)], b"")
 }
 
-/// Opens a session, and then redirects to the file.
+/// Sets the cookie of a session, and redirects to the URL in `?to=URL`. Refuses a request without a code.
 pub(super) fn callback(x: &mut Exchange) -> io::Result<bool> {
     if x.request.query("code").is_none() {
         return x.respond("403 Forbidden", &[], b"no code\n");

@@ -139,8 +139,8 @@ pub(super) fn everything_as_a_part(x: &mut Exchange) -> io::Result<bool> {
     x.respond("206 Partial Content", &[("Content-Range", &range), ("ETag", &etag)], &body)
 }
 
-/// Sends ranges without the total size. With `?most=N`, each range has at most N bytes, and `&tag=0` leaves
-/// out its validator.
+/// Sends ranges without the total size. With `?most=N`, each range has at most N bytes. With `&tag=0`, the
+/// responses have no ETag.
 pub(super) fn unknown_total(x: &mut Exchange) -> io::Result<bool> {
     let (status, _, mut body) = x.part();
     let Some((first, _)) = x.request.range().filter(|_| status.starts_with("206")) else {

@@ -49,7 +49,7 @@ pub(in crate::source::http) async fn send(
         if let Some(login) = attempt.authorization() {
             request.headers_mut().insert(PROXY_AUTHORIZATION, login);
         }
-        let response = pool.send(route, url, request.clone(), timeout_after).await?;
+        let response = pool.send(route, url, &request, timeout_after).await?;
         if response.status() != http::StatusCode::PROXY_AUTHENTICATION_REQUIRED {
             if !says_that_it_is_of_the_proxy(response.status().as_u16(), response.headers()) {
                 attempt.on_accepted();
@@ -76,10 +76,10 @@ fn says_that_it_is_of_the_proxy(status: u16, headers: &HeaderMap) -> bool {
     status >= 400 && (says_so || (is_of_program && !headers.contains_key(VIA)))
 }
 
-/// Returns true if a response with this status may come from the server as well as from the proxy. The header
-/// `Via` does not show that the response comes from the server, because some proxies also add this header to
-/// responses that they write themselves. A proxy asks for a login with `Proxy-Authenticate`, so a forwarded
-/// response with `WWW-Authenticate` comes from the server.
+/// Returns true if a response with this status may come from the server or from the proxy, and nothing shows
+/// from which of them. The header `Via` alone does not show that the response comes from the server, because
+/// some proxies also add this header to responses that they write themselves. A proxy asks for a login with
+/// `Proxy-Authenticate`, so a forwarded response with `WWW-Authenticate` comes from the server.
 pub(in crate::source::http) fn is_of_either(status: u16, headers: &HeaderMap) -> bool {
     let is_login_of_server = headers.contains_key(VIA) && headers.contains_key(WWW_AUTHENTICATE);
     matches!(status, 401 | 403 | 408 | 451 | 500..=599) && !is_login_of_server

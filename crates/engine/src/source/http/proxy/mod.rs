@@ -74,7 +74,8 @@ impl Gateway {
     }
 
     /// Returns the error with a note that the request went through this proxy, so that the user knows that
-    /// the proxy may be the cause.
+    /// the proxy may be the cause. The error `tls.missing` becomes `proxy.failed`, unless it is about the
+    /// connection to the proxy.
     pub(super) fn named_in(&self, mut error: Error) -> Error {
         let proxy = self.proxy.to_string();
         if error.kind == ErrorKind::TlsMissing && !error.at.starts_with(&proxy) {

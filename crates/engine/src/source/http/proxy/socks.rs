@@ -38,7 +38,7 @@ pub(super) async fn open(socket: &mut Socket, tunnel: &Tunnel<'_>, host: &Host<S
     if let Host::Domain(name) = host
         && (name.len() > SOCKS_TEXT_MOST || name.bytes().any(|byte| byte == 0))
     {
-        let why = "takes host names of at most 255 bytes";
+        let why = "takes host names of at most 255 bytes, without NUL";
         return Err(tunnel.error(ErrorKind::ProxyRefused, why));
     }
     match tunnel.gateway.proxy.protocol {

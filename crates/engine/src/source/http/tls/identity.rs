@@ -41,8 +41,8 @@ pub(super) fn read(
 /// issued it, as a text for the user.
 ///
 /// # Errors
-/// Returns `tls.client` if a file cannot be read, or does not contain a certificate and its key. The message
-/// contains no part of the key.
+/// Returns `tls.client` if a file cannot be read, or if the certificate or its key is missing or cannot be
+/// used, for example because `password` is wrong. The message contains no part of the key.
 pub(crate) fn pair(
     file: &Path,
     key_file: Option<&Path>,
@@ -87,18 +87,18 @@ fn private_key(
     password: Option<&Secret>,
     is_file_of_key: bool,
 ) -> Result<PrivateKeyDer<'static>, String> {
-    let other_form = "the key is encrypted in a form that is not supported: \
+    let other_form = "encrypted in a form that is not supported: \
                       \"openssl pkey -in FILE -out plain.pem\" decrypts it";
     if encrypted_key::is_in(text) {
         let password = password.ok_or("the key is encrypted, and its password is not known")?;
         return encrypted_key::decrypt(text, password).map_err(|why| match why {
             Undecrypted::WrongPassword => "the password of the key is wrong".into(),
-            Undecrypted::Unsupported => other_form.into(),
+            Undecrypted::Unsupported => format!("the key is malformed, or {other_form}"),
         });
     }
     // This text occurs in the older form of encrypted keys of OpenSSL (RFC 1421, section 4.6.1.1).
     if text.contains("Proc-Type: 4,ENCRYPTED") {
-        return Err(other_form.into());
+        return Err(format!("the key is {other_form}"));
     }
     PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|e| {
         let why = match (e, is_file_of_key) {
