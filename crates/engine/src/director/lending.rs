@@ -217,8 +217,7 @@ impl Director {
             self.lending.out.insert(id);
             let url = &spec.urls[0];
             let source = self.networks.get(0).sources.source(url, GivenBy::of(&self.settings, url, &spec));
-            let (spec, span) = (spec.into(), trace::job(id));
-            jobs.push(Lent { id, spec, rules, likely_small, source, span });
+            jobs.push(Lent { id, spec: spec.into(), rules, likely_small, source, span: trace::job(id) });
         }
         jobs
     }
