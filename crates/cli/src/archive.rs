@@ -86,6 +86,11 @@ struct JobState {
 }
 
 impl JobState {
+    /// Returns true if a file must be written, or if the facts about a job that has ended are still missing.
+    fn is_waiting(&self) -> bool {
+        !self.new.is_empty() || !self.ended.is_empty()
+    }
+
     fn end(&mut self, facts: Option<Facts>, event: &downhaul_engine::Event) {
         let Some(facts) = facts else { return };
         if let Some(file) = archive::of_event(event, facts.if_exists) {
@@ -246,7 +251,9 @@ impl Writer {
             let rest = since.map_or(PATIENCE, |since| WRITTEN_EVERY.saturating_sub(since.elapsed()));
             if rest == Duration::ZERO {
                 self.write()?;
-                since = None;
+                // The facts about a job may arrive more than a second after its end. Its file must not wait
+                // for the end of another job, which may be much later.
+                since = self.jobs.state().is_waiting().then(Instant::now);
                 continue;
             }
             match events.next(rest) {

@@ -11,7 +11,8 @@ use downhaul_daemon::session_file;
 use downhaul_engine::core::show::escaped;
 use std::path::Path;
 
-/// The endings of Metalink files: of the form in RFC 5854 (section 3), and of the older Metalink 3.
+/// The endings of Metalink files, of the form in RFC 5854 (section 3) and of the older Metalink 3. In the
+/// names of files, they may have any case.
 const METALINKS: [&str; 2] = ["meta4", "metalink"];
 
 /// Returns the files to download, and warnings about unknown options in the list of `--input-file`.
@@ -28,7 +29,8 @@ pub(super) fn of(given: &Arguments) -> Result<(Vec<Item>, Vec<String>), Refused>
     let (mut items, mut mirrors) = (Vec::new(), Vec::new());
     for operand in &given.operands {
         let ending = Path::new(operand).extension().and_then(|ending| ending.to_str());
-        let is_metalink = ending.is_some_and(|ending| METALINKS.contains(&ending));
+        let is_metalink =
+            ending.is_some_and(|ending| METALINKS.iter().any(|one| one.eq_ignore_ascii_case(ending)));
         if is_metalink && Path::new(operand).is_file() {
             items.extend(of_metalink(operand)?);
         } else if given.options.is_true("force-sequential") {

@@ -33,46 +33,62 @@ impl<'w> Advice<'w> {
     /// Returns the lines with the suggestions. Without `folder`, the files were looked for beside the list.
     pub(super) fn text(&self, list: &Path, folder: Option<&Path>) -> String {
         let folder = folder.or(list.parent()).filter(|folder| !folder.as_os_str().is_empty());
+        let (in_containers, missing): (Vec<&Stated>, Vec<&Stated>) =
+            self.missing.iter().copied().partition(|one| container_of(one).is_some());
+        let container = in_containers.first().and_then(|one| container_of(one));
+        let mut text = container.map(in_container).unwrap_or_default();
+        let subject = if container.is_some() { "The other missing files" } else { "The missing files" };
         // If there are wrong files, they must be repaired, wherever the missing files are.
-        let elsewhere = if self.wrong.is_empty() { elsewhere(list, folder, &self.missing) } else { None };
-        let mut text = elsewhere.unwrap_or_else(|| self.to_mend(list, folder));
+        let there = if self.wrong.is_empty() { other_folder(folder, &missing) } else { None };
+        let others = match there {
+            Some(there) => elsewhere(list, there, subject),
+            None => {
+                let files: Vec<&Stated> = self.wrong.iter().chain(&missing).copied().collect();
+                to_mend(list, folder, &files, container.is_some())
+            }
+        };
+        text += &others;
         if self.is_outside {
             text += OUTSIDE;
         }
         text
     }
-
-    /// Returns the commands that mend the files below the output folder. `downhaul repair` needs a digest.
-    fn to_mend(&self, list: &Path, folder: Option<&Path>) -> String {
-        let (without, with): (Vec<&Stated>, Vec<&Stated>) =
-            self.wrong.iter().chain(&self.missing).partition(|one| one.digests.is_empty());
-        let mut text = String::new();
-        if !with.is_empty() {
-            text += &format!("To repair: {}\n", command("repair", list, folder));
-        }
-        if !without.is_empty() {
-            text += &without_digest(list, folder);
-        }
-        text
-    }
 }
 
-/// Returns the line about missing files that are in containers or in another folder. Returns `None` if it is
-/// not known where they are. `missing` has what the list states about them.
-fn elsewhere(list: &Path, folder: Option<&Path>, missing: &[&Stated]) -> Option<String> {
-    let mut saved_in = missing.iter().filter_map(|one| one.saved_in.as_deref());
-    if let Some(first) = saved_in.find(|path| path.is_file()) {
-        return Some(format!(
-            "Missing files are in containers, such as {}. downhaul verify does not look into containers.\n",
-            words::path(first)
-        ));
+/// Returns the commands that mend these files below the output folder. `downhaul repair` needs a digest. If
+/// `has_containers` is true, other missing files are in containers.
+fn to_mend(list: &Path, folder: Option<&Path>, files: &[&Stated], has_containers: bool) -> String {
+    let (without, with): (Vec<&Stated>, Vec<&Stated>) =
+        files.iter().copied().partition(|one| one.digests.is_empty());
+    let mut text = String::new();
+    if !with.is_empty() {
+        let also = if has_containers { ", which also downloads the files in containers" } else { "" };
+        text += &format!("To repair{also}: {}\n", command("repair", list, folder));
     }
-    let there = other_folder(folder, missing)?;
-    Some(format!(
-        "The missing files were saved in {}. To verify them there: {}\n",
-        words::path(there),
-        command("verify", list, Some(there))
-    ))
+    if !without.is_empty() {
+        text += &without_digest(list, folder);
+    }
+    text
+}
+
+/// Returns the container that has the file, or `None` if the file is in no container that still exists.
+fn container_of(stated: &Stated) -> Option<&Path> {
+    stated.saved_in.as_deref().filter(|path| path.is_file())
+}
+
+/// Returns the line about missing files in containers. `container` is one of the containers.
+fn in_container(container: &Path) -> String {
+    format!(
+        "Missing files are in containers, such as {}. downhaul verify does not look into containers.\n",
+        words::path(container)
+    )
+}
+
+/// Returns the line about missing files that were saved in the folder `there`. The line begins with
+/// `subject`.
+fn elsewhere(list: &Path, there: &Path, subject: &str) -> String {
+    let command = command("verify", list, Some(there));
+    format!("{subject} were saved in {}. To verify them there: {command}\n", words::path(there))
 }
 
 /// Returns the line about wrong and missing files without a digest.

@@ -619,3 +619,19 @@ fn without_clients_the_files_of_a_document_are_downloaded_even_with_pause_metada
         assert!(place.file("a") == Some(content("a", 5000)), "{args:?}: {:?}", place.files());
     }
 }
+
+#[test]
+fn a_metalink_file_is_recognised_by_its_ending_in_any_case() {
+    let server = Server::start();
+    let url = server.put("/a", content("a", 5000));
+    let document = format!(
+        r#"<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="a"><url>{url}</url></file></metalink>"#
+    );
+    for name in ["d.meta4", "d.META4", "d.Metalink"] {
+        let place = Place::new();
+        place.write(name, &document);
+        let out = aria2c(&place, &[name]);
+        assert_eq!(out.status, 0, "{name}: {}{}", stdout(&out), out.stderr);
+        assert!(place.file("a") == Some(content("a", 5000)), "{name}: {:?}", place.files());
+    }
+}

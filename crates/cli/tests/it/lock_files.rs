@@ -368,3 +368,29 @@ fn verify_says_that_files_are_in_a_tar() {
     let says = "downhaul verify does not look into containers";
     assert!(out.status == 1 && out.stderr.contains(says) && !out.stderr.contains("repair"), "{}", out.stderr);
 }
+
+#[test]
+fn verify_says_of_each_missing_file_if_it_is_in_a_tar_or_where_it_was_saved_or_how_it_is_repaired() {
+    let (server, place) = (Server::start(), Place::new());
+    let (alone, in_tar) = (server.put("/d/alone", content("alone", 9)), put_file(&server));
+    let out = place.run(&["-q", &in_tar, "--to-tar", "set-{shard}.tar", "--record", "tar.lock"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    assert_eq!(place.run(&["-q", &alone, "-d", "there", "--record", "alone.lock"]).status, 0);
+    let lines = ["tar.lock", "alone.lock"].map(|name| place.file(name).expect("a lock file"));
+    place.write("set.lock", lines.concat());
+    let out = place.run(&["verify", "set.lock"]);
+    let is_in_tar = "downhaul verify does not look into containers.\n";
+    let says = "The other missing files were saved in there. To verify them there: downhaul verify set.lock -d there\n";
+    assert!(out.status == 1 && out.stderr.ends_with(&[is_in_tar, says].concat()), "{}", out.stderr);
+    std::fs::remove_dir_all(place.path().join("there")).expect("removed");
+    let says = "To repair, which also downloads the files in containers: downhaul repair set.lock -d .\n";
+    let says = [is_in_tar, says].concat();
+    let out = place.run(&["verify", "set.lock"]);
+    assert!(out.status == 1 && out.stderr.ends_with(&says), "{}", out.stderr);
+    place.write("alone", "wrong");
+    let out = place.run(&["verify", "set.lock"]);
+    assert!(out.status == 3 && out.stderr.ends_with(&says), "{}", out.stderr);
+    let out = place.run(&["repair", "set.lock", "-q"]);
+    assert_eq!((out.status, place.file("file")), (0, Some(file())), "{}", out.stderr);
+    assert_eq!(place.file("alone"), Some(content("alone", 9)));
+}

@@ -1,5 +1,5 @@
-//! Lends ordinary jobs to the threads for small files ([`crate::small_files`]), and takes back what they
-//! return: finished jobs, jobs with an open response or an error, and jobs without a response.
+//! Lends ordinary jobs to the threads for small files ([`crate::small_files`]). [`returned`] handles the jobs
+//! that they give back.
 //!
 //! With `--http2`, no job is lent, because all requests must share one connection.
 //!
@@ -8,22 +8,21 @@
 //! of a thread that waits for a disk count as one job, although their connections stay open. No job is lent
 //! for a host that limits the number of requests, because the director spaces them out.
 
-use super::job_facts::{host_of, listed_size, name_of};
-use super::running::{Responded, Running};
+mod returned;
+
+use super::job_facts::{host_of, listed_size};
+use super::running::Running;
 use super::starting::IDLE_MOST;
-use super::{Control, Director, QUEUE_AHEAD};
-use crate::explain::{self, FileStory};
-use crate::small_files::{Finished, Lent, Response, Returned, SMALL, STUCK, SmallFiles, Tools};
-use crate::source::{self, GivenBy};
+use super::{Director, QUEUE_AHEAD};
+use crate::small_files::{Lent, Returned, SMALL, STUCK, SmallFiles, Tools};
+use crate::source::GivenBy;
 use crate::trace;
-use downhaul_core::concurrency::{Host, Spoke};
-use downhaul_core::error::{Error, ErrorKind};
+use downhaul_core::concurrency::Host;
 use downhaul_core::event::JobId;
 use downhaul_core::identity::Identity;
 use downhaul_core::job::{Destination, IfExists, Job};
 use downhaul_core::settings::{HttpVersion, Resume, Sync};
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -55,8 +54,8 @@ pub(super) struct Lending {
     counted: usize,
     /// The highest number of connections to this host that the user allows.
     most: usize,
-    /// The number of responses that the threads gave back and that the threads still count as jobs in
-    /// progress.
+    /// The number of jobs in progress that the threads gave back unfinished, and that the threads still count
+    /// as jobs in progress.
     started: usize,
     /// The number of responses in a row that were given back without an error.
     unusual: u32,
@@ -327,72 +326,5 @@ impl Director {
         if let Some(threads) = &self.lending.threads {
             threads.call_back();
         }
-    }
-
-    pub(super) fn on_returned(&mut self, returned: Returned) {
-        match returned {
-            Returned::Finished(finished) => self.on_small_file(*finished),
-            Returned::Untouched(lent) => self.on_untouched(*lent),
-            Returned::Occupied(lent) => {
-                self.lending.usual.insert(lent.id);
-                self.on_untouched(*lent);
-            }
-            Returned::Responded(response) => {
-                let Response { job: Lent { id, spec, source, .. }, response, sent, done, spent } = *response;
-                self.lending.unusual += u32::from(response.is_ok());
-                self.lending.out.remove(&id);
-                self.lending.started += 1;
-                // The job is counted as a running job from now on, so it is no longer counted as a lent job.
-                self.count_lent(self.lending.counted.saturating_sub(1));
-                if self.queue.is_stopped() {
-                    return self.fail_unstarted(id, Some(&spec), &Error::new(ErrorKind::RunStopped, "", ""));
-                }
-                let first = (sent, response.is_err().then_some(done));
-                let came = response.is_ok().then(|| done.saturating_sub(spent.body));
-                let source = Arc::new(source::Responded::new(source, response, spent));
-                let responded = Responded { source, first, came };
-                self.start(id, Arc::unwrap_or_clone(spec), Some(responded));
-                if self.queue.is_all_paused() {
-                    self.control(id, Control::Pause);
-                }
-                self.catch_up(id);
-            }
-        }
-    }
-
-    fn on_untouched(&mut self, Lent { id, spec, .. }: Lent) {
-        self.lending.out.remove(&id);
-        if self.queue.is_closed() {
-            return self.fail_unstarted(id, Some(&spec), &Error::new(ErrorKind::RunStopped, "", ""));
-        }
-        self.queue.push(id, Box::new(Arc::unwrap_or_clone(spec)));
-        self.catch_up(id);
-    }
-
-    /// Records the end of a lent job whose file has its final name. The same facts are recorded as for a job
-    /// that was not lent.
-    fn on_small_file(&mut self, finished: Finished) {
-        let Finished { id, spec, saved, sent, took, spent, is_shared } = finished;
-        let now = self.clock.now();
-        let is_chosen = self.settings.http_version == HttpVersion::Auto && spec.urls[0].scheme() == "https";
-        let http = is_chosen.then_some(if is_shared { Spoke::Http2 } else { Spoke::Http1 });
-        self.lending.out.remove(&id);
-        drop(self.queue.take_early(id));
-        self.lending.unusual = 0;
-        self.connections.at_host(host_of(&spec, 0), |host| {
-            host.on_small_file(sent, sent + took, http);
-            saved.observations.into_iter().for_each(|observation| host.on(now, observation));
-        });
-        if self.summary.explanation.wants(took) {
-            let limit = explain::limiter(took, &spent, false, self.most_connections(&spec), 1, &[]);
-            let (name, bytes) = (name_of(&saved.path), saved.bytes);
-            self.summary.explanation.add(FileStory { name, bytes, took, connections: 1, spent, limit });
-        }
-        saved
-            .events
-            .into_iter()
-            .for_each(|event| self.reporter.tell(Some(id), event.with_extra(&spec.extra)));
-        self.places.over(id, &spec, false);
-        self.count_finished(saved.bytes);
     }
 }

@@ -159,7 +159,7 @@ impl Director {
         }
     }
 
-    /// Starts a job. If the first request was sent already, `responded` has its response or its error.
+    /// Starts a job. If the first request has ended already, `responded` has its response or its error.
     pub(super) fn start(&mut self, id: JobId, spec: Job, responded: Option<Responded>) {
         let name = spec.destination.given_name().unwrap_or_else(|| show::url(&spec.urls[0]));
         let since = responded.as_ref().map_or_else(|| self.clock.now(), |one| one.first.0);

@@ -197,9 +197,9 @@ impl SmallFiles {
         !self.shared.state().waiting.is_empty()
     }
 
-    /// Lends jobs to the threads. At most `at_once` files are in progress. `started` is the number of
-    /// responses that were given back, and that the caller has begun to count as files in progress since the
-    /// last call.
+    /// Lends jobs to the threads. At most `at_once` files are in progress. `started` is the number of jobs
+    /// that were given back unfinished after a request, and that the caller has begun to count itself since
+    /// the last call.
     pub(crate) fn lend(&self, jobs: Vec<Lent>, at_once: usize, started: usize) {
         let mut state = self.shared.state();
         state.lend(jobs, at_once, started);

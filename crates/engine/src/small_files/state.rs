@@ -40,9 +40,9 @@ pub(super) struct State {
     pub(super) results: Vec<Returned>,
     /// The highest number of files in progress on all threads together.
     at_once: usize,
-    /// The number of responses that were given back, and that the director does not count as files in
-    /// progress yet. The connections of these responses are open.
-    responded: usize,
+    /// The number of jobs in progress that were given back unfinished, and that the director does not count
+    /// itself yet. The connections of their responses are open.
+    given_back: usize,
     /// True if enough files may be in progress for two threads ([`SECOND_FROM`]).
     are_many: bool,
     /// The highest number of threads that take jobs.
@@ -89,9 +89,10 @@ impl State {
     }
 
     /// Adds lent jobs, and wakes the threads that may take them. At most `at_once` files may be in progress.
-    /// `started` is the number of responses that the director has begun to count since the last call.
+    /// `started` is the number of jobs that were given back unfinished, and that the director has begun to
+    /// count since the last call.
     pub(super) fn lend(&mut self, jobs: Vec<Lent>, at_once: usize, started: usize) {
-        self.responded = self.responded.saturating_sub(started);
+        self.given_back = self.given_back.saturating_sub(started);
         self.waiting.extend(jobs);
         self.knows = self.waiting.len() < LENT_LEAST;
         self.at_once = at_once;
@@ -140,7 +141,8 @@ impl State {
     pub(super) fn add_result(&mut self, thread: &Thread, result: Returned) -> bool {
         thread.at_work.fetch_sub(1, Ordering::Relaxed);
         let has_responded = matches!(result, Returned::Responded(_));
-        self.responded += usize::from(has_responded);
+        let is_untouched = matches!(result, Returned::Untouched(_));
+        self.given_back += usize::from(has_responded || is_untouched);
         self.results.push(result);
         has_responded || self.should_report()
     }
@@ -151,12 +153,12 @@ impl State {
     }
 
     /// Returns the number of files in progress. A thread that was replaced because it waits for the disk
-    /// counts as one file, because its other files do not use the network while it waits. A response that was
-    /// given back counts as one file until the director counts it.
+    /// counts as one file, because its other files do not use the network while it waits. A job that was
+    /// given back unfinished counts as one file until the director counts it.
     pub(super) fn at_work(&self) -> usize {
         let at_work = |thread: &Arc<Thread>| thread.at_work.load(Ordering::Relaxed);
         let taken: usize = self.takers.iter().map(at_work).sum();
-        taken + self.replaced.iter().filter(|one| at_work(one) > 0).count() + self.responded
+        taken + self.replaced.iter().filter(|one| at_work(one) > 0).count() + self.given_back
     }
 
     /// Returns true if two threads should take jobs ([`SECOND_FROM`]), and if there are two or a second one

@@ -5,6 +5,7 @@ use super::{Panics, World};
 use bytes::Bytes;
 use downhaul_engine::core::identity::Identity;
 use downhaul_engine::core::job::IfLocked;
+use downhaul_engine::core::run_limits::RunLimits;
 use downhaul_engine::disk::{Disk, Found, Opening, Part, Publishing, Standing};
 use downhaul_engine::source::{GivenBy, Opened, Request, Source, Sources};
 use downhaul_engine::{Error, ErrorKind, EventKind, Job, Remove, Session, Settings};
@@ -275,20 +276,32 @@ async fn a_panic_in_a_source_of_small_files_fails_only_its_jobs() {
     }
 }
 
-/// A source whose first request for the file `slow` gets no response.
+/// A source that does not respond to its first requests.
 struct NoFirstResponse {
     source: MemorySource,
-    is_slow: bool,
+    /// The number of first requests without a response. If it is 0, the requests are not counted.
+    silent: usize,
+    /// The number of requests, together with those of other sources that share this number.
     requests: Arc<AtomicUsize>,
 }
 
 impl Source for NoFirstResponse {
     fn open(&self, request: Request) -> BoxFuture<'_, Result<Opened, Error>> {
-        if self.is_slow && self.requests.fetch_add(1, Ordering::Relaxed) == 0 {
+        if self.silent > 0 && self.requests.fetch_add(1, Ordering::Relaxed) < self.silent {
             return Box::pin(future::pending());
         }
         self.source.open(request)
     }
+}
+
+/// Waits until this many requests were sent.
+async fn until_requested(requests: &AtomicUsize, number: usize) {
+    let are_sent = async {
+        while requests.load(Ordering::Relaxed) < number {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), are_sent).await.expect("the requests are sent");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -297,8 +310,8 @@ async fn a_small_file_that_was_removed_can_be_added_again_at_once() {
     let counted = requests.clone();
     let sources = Sources::for_all(move |url: &Url, _: GivenBy| {
         let source = MemorySource::new(url.clone(), content("f", SIZE));
-        let is_slow = url.path() == "/slow";
-        Arc::new(NoFirstResponse { source, is_slow, requests: counted.clone() }) as Arc<dyn Source>
+        let silent = usize::from(url.path() == "/slow");
+        Arc::new(NoFirstResponse { source, silent, requests: counted.clone() }) as Arc<dyn Source>
     });
     let settings = Settings::default().with_output("out").with_parallel(Some(2));
     let builder = Session::builder(settings).sources(sources).seed(1);
@@ -306,15 +319,42 @@ async fn a_small_file_that_was_removed_can_be_added_again_at_once() {
     let job = |name: &str| Job::given(&format!("http://sim/{name}")).expect("a URL");
     let others = (0..10).map(|n| Ok(job(&n.to_string())));
     let ids = session.add_all([Ok(job("slow"))].into_iter().chain(others).collect()).await;
-    for _ in 0..1000 {
-        if requests.load(Ordering::Relaxed) > 0 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until_requested(&requests, 1).await;
     session.remove(ids[0], Remove::KeepPartial);
     session.add(job("slow")).await.expect("is open");
     let ended = tokio::time::timeout(Duration::from_secs(30), session.finish()).await;
     let summary = ended.expect("the session ends");
     assert_eq!((summary.files, summary.finished, summary.failed, summary.skipped), (12, 11, 1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn small_files_in_progress_at_the_deadline_are_completed_although_one_of_them_is_paused() {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counted = requests.clone();
+    let sources = Sources::for_all(move |url: &Url, _: GivenBy| {
+        let source = MemorySource::new(url.clone(), content("f", SIZE));
+        Arc::new(NoFirstResponse { source, silent: 2, requests: counted.clone() }) as Arc<dyn Source>
+    });
+    let limits = RunLimits { deadline: Some(Duration::from_secs(1)), ..RunLimits::default() };
+    let settings = Settings::default().with_output("out").with_parallel(Some(2)).with_limits(limits);
+    let builder = Session::builder(settings).sources(sources).seed(1);
+    let session = builder.disk(Arc::new(FakeDisk::failing(0, 1))).start().expect("starts");
+    let mut events = session.events();
+    let jobs = (0..10).map(|n| Job::given(&format!("http://sim/{n}")));
+    let ids = session.add_all(jobs.collect()).await;
+    until_requested(&requests, 2).await;
+    let deadline = async {
+        let mut failed = 0;
+        while failed < 8 {
+            let event = events.next().await.expect("two files are in progress");
+            failed += usize::from(matches!(event.kind, EventKind::Failed { .. }));
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), deadline).await.expect("the other files do not start");
+    // A command for a small file interrupts the requests of all small files.
+    session.pause(ids[0]);
+    session.resume(ids[0]);
+    let ended = tokio::time::timeout(Duration::from_secs(30), session.finish()).await;
+    let summary = ended.expect("the session ends");
+    assert_eq!((summary.finished, summary.failed, summary.stopped), (2, 8, 8));
 }
