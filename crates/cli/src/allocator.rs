@@ -75,12 +75,12 @@ unsafe impl GlobalAlloc for Allocator {
     }
 }
 
-/// Makes mimalloc return freed memory to the system when the program frees or requests other memory, at least
-/// 10 ms later. By default, version 3 of mimalloc keeps freed memory for a second or longer. With 10 ms, a
-/// run of a Parquet list of ten million rows takes 61 MiB of memory in its first 15 s instead of 76 MiB, and
-/// a CSV list takes 32 MiB instead of 42 MiB. If the memory were returned immediately, a CSV list would take
-/// 28 MiB, but much of this memory is needed again soon: 10,000 small files would cause 1,200 to 2,500 more
-/// page faults, and take 3 % more processor time.
+/// Makes mimalloc keep freed memory for only 10 ms. When the program frees or requests other memory after
+/// this time, mimalloc returns the freed memory to the system. By default, version 3 of mimalloc keeps freed
+/// memory for a second or longer. With 10 ms, a run with a Parquet list of ten million rows takes 61 MiB of
+/// memory in its first 15 s instead of 76 MiB, and a CSV list takes 32 MiB instead of 42 MiB. If the memory
+/// were returned immediately, a CSV list would take 28 MiB, but much of this memory is needed again soon:
+/// 10,000 small files would cause 1,200 to 2,500 more page faults, and take 3 % more processor time.
 #[expect(unsafe_code, reason = "no safe function sets options of mimalloc")]
 pub(crate) fn keep_freed_memory_briefly() {
     // SAFETY: this only stores a number in a table, and no other thread runs yet.

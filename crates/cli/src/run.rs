@@ -232,8 +232,8 @@ fn fetch_list(settings: &Settings, url: &str, lists: &Lists) -> Result<List, Exi
 /// Runs the session, and returns how it ended.
 ///
 /// # Errors
-/// Returns the exit status if the run could not start, or if a streamed list had no URL. In both cases, no
-/// file was requested.
+/// Returns the exit status if the run could not start, or if it had no file because a streamed list had no
+/// URL. In both cases, no file was requested.
 //
 // This function is long because it has the steps of a run in their order.
 async fn download(
@@ -320,8 +320,8 @@ fn start_session(
 
 type Archived = (Option<archive::Finder>, Option<archive::Writer>);
 
-/// Opens the lock file of `--record` and the archive. For a plan, opens only the archive, and only to read
-/// it.
+/// Opens the lock file of `--record`, and the database of `--archive`. For a preview (`downhaul plan`), opens
+/// only the database, and only to read it.
 fn opened_files(
     args: &Args,
     settings: &Settings,

@@ -312,9 +312,9 @@ fn read_lines(
     lines
 }
 
-/// The digests and sizes in a lock file. If several lines are about one file, the last line is used. There is
-/// one exception: if the last line has no strong digest, and has no size or the same size as an earlier line
-/// with a strong digest, the earlier line is used. Lines about failures are not used.
+/// The digests and sizes in a lock file. If several lines are about one file, a later line replaces an
+/// earlier one. There is one exception: a line without a strong digest does not replace a line with a strong
+/// digest, unless its size is known and differs. Lines about failures are not used.
 #[derive(Default)]
 struct Recorded(BTreeMap<String, RecordedFile>);
 

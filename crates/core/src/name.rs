@@ -1,10 +1,11 @@
 //! [`SafeName`] makes file names from the texts of servers, URLs, lists and users. The names of all
-//! downloaded files are made in this module.
+//! downloaded files are made in this module, except the paths that a user gives with `-o`.
 //!
 //! Invariant: a `SafeName` is a relative path below the output folder. It never leads out of this folder, is
 //! never absolute, has no NUL, and has no component that is longer than [`LONGEST`]. If it came from a
-//! server, a URL or a document, its components also have no control or bidirectional characters, are not
-//! hidden, and do not look like an option of a program. [`SafeName::for_windows`] returns a name that Windows
+//! server, a URL or a document such as Metalink, its components also have no control characters and no
+//! characters that are invisible or change the direction of the text, are not hidden, and do not look like an
+//! option of a program. [`SafeName::for_windows`] returns a name that Windows
 //! accepts.
 
 mod clean;

@@ -44,7 +44,7 @@ impl<'w> Advice<'w> {
             Some(there) => elsewhere(list, there, subject),
             None => {
                 let files: Vec<&Stated> = self.wrong.iter().chain(&missing).copied().collect();
-                to_mend(list, folder, &files, container.is_some())
+                to_mend(list, folder, &files, in_containers.iter().any(|one| !one.digests.is_empty()))
             }
         };
         text += &others;
@@ -56,13 +56,17 @@ impl<'w> Advice<'w> {
 }
 
 /// Returns the commands that mend these files below the output folder. `downhaul repair` needs a digest. If
-/// `has_containers` is true, other missing files are in containers.
-fn to_mend(list: &Path, folder: Option<&Path>, files: &[&Stated], has_containers: bool) -> String {
+/// `has_more` is true, it also downloads other files, which are in containers.
+fn to_mend(list: &Path, folder: Option<&Path>, files: &[&Stated], has_more: bool) -> String {
     let (without, with): (Vec<&Stated>, Vec<&Stated>) =
         files.iter().copied().partition(|one| one.digests.is_empty());
     let mut text = String::new();
     if !with.is_empty() {
-        let also = if has_containers { ", which also downloads the files in containers" } else { "" };
+        let also = if has_more {
+            " (this also downloads the files with a digest that are in containers)"
+        } else {
+            ""
+        };
         text += &format!("To repair{also}: {}\n", command("repair", list, folder));
     }
     if !without.is_empty() {

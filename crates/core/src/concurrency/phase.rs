@@ -149,8 +149,13 @@ impl Controller {
             Phase::Ramp if measured.settled && self.known.is_some() => {
                 // The line has changed, or its goodput was not stored. So the search begins. The goodput of
                 // fewer connections was never measured.
-                (self.known, self.steps_down) = (None, true);
-                self.begin_trial(now, measured.goodput);
+                let was_compared = self.known.take().is_some_and(|level| level.goodput.is_some());
+                self.steps_down = true;
+                if was_compared || self.usage.is_far || self.target <= self.least() {
+                    self.begin_trial(now, measured.goodput);
+                } else {
+                    self.try_fewer(now, self.target.div_ceil(2), measured.goodput);
+                }
             }
             Phase::Ramp | Phase::Hold { .. } if measured.settled => self.begin_trial(now, measured.goodput),
             Phase::SlowStart { .. } | Phase::Recheck { .. } | Phase::Ramp | Phase::Hold { .. } => {}

@@ -51,7 +51,7 @@ pub enum Named {
 impl Checksums {
     /// Reads a list. `name` is the file name of the list. If a line does not name its algorithm, and several
     /// algorithms have digests of the same length, the name of the list decides. For example, the digests in
-    /// `B2SUMS` and `B3SUMS` are as long as SHA-2 digests.
+    /// `B2SUMS` and `B3SUMS` are as long as SHA-2 digests. If the name does not help, they are SHA-2 digests.
     pub fn read(text: &[u8], name: &str) -> Checksums {
         let mut reading = Reading { list: name, ..Reading::default() };
         for line in Lines::new(text) {
@@ -68,9 +68,8 @@ impl Checksums {
         Checksums { entries, unread, unread_digests }
     }
 
-    /// Returns the number of lines that could not be read, such as the lines of a signature around the list,
-    /// and lines with digests of unknown algorithms. An unreadable entry that spans several lines counts
-    /// once.
+    /// Returns the number of lines that could not be read, such as lines with digests of unknown algorithms,
+    /// or the lines of a signature around the list. An unreadable entry that spans several lines counts once.
     pub fn unread(&self) -> usize {
         self.unread
     }

@@ -1,12 +1,15 @@
 //! Looks for checksum lists beside a file on the server (`--verify find`, `listed` and `require`).
 //!
-//! Lists are requested one after the other, strong ones before weak ones, until a list names the file and a
-//! strong digest of the file is known. If a signature is required, a signed list must name the file too.
-//! Without the requests for signatures, the search needs at most ten requests for each folder in a run, one
-//! for each release in the folder, and three for each file that no strong list of the folder names. A file
-//! with a given name is looked up again with its response, so such a file needs six. These numbers do not
-//! include the requests that are repeated after a failure, or because the lists were forgotten
-//! ([`LISTS_MOST`]).
+//! Lists are requested one after the other, those with strong digests before those with weak digests. The
+//! search for a file ends when a list names the file and a strong digest of the file is known. No list with
+//! weak digests is requested if an earlier list names the file. If a signature is required, the search
+//! continues until a signed list names the file, or until no list is left.
+//!
+//! Without the requests for signatures, a run makes at most ten requests for each folder, one for each
+//! release in the folder, and three for each search that does not end at a list of the folder. There may be
+//! several searches for one file: before its first request, and again after its first response, which may add
+//! a name. These numbers do not include the requests that are repeated after a failure, or because the lists
+//! were forgotten ([`LISTS_MOST`]).
 //!
 //! Invariant: a list with weak digests is requested only if no earlier list named the file, or if a signature
 //! is required and no earlier signed list named the file.
@@ -22,7 +25,7 @@ use downhaul_core::list::checksums;
 use std::sync::{Arc, PoisonError};
 use url::Url;
 
-/// Names of lists with strong digests: those of coreutils and Debian, CI systems, Node.js and Red Hat.
+/// Names of lists with strong digests. coreutils, Debian, CI systems, Node.js and Red Hat use these names.
 const STRONG_OF_A_FOLDER: [&str; 7] = [
     "SHA256SUMS",
     "SHA512SUMS",
@@ -41,7 +44,7 @@ const STRONG_OF_A_FILE: [&str; 2] = [".sha256", ".sha512"];
 const WEAK_OF_A_FILE: [&str; 1] = [".md5"];
 
 /// The highest number of lists that are remembered. Names of lists that the server does not have count too. A
-/// run reaches this number after about a hundred folders. All lists are then forgotten, and are requested
+/// run may reach this number after about a hundred folders. All lists are then forgotten, and are requested
 /// again if they are needed.
 const LISTS_MOST: usize = 1024;
 

@@ -243,7 +243,7 @@ impl Logins {
         }
     }
 
-    /// Returns true if it is remembered that the origin of the URL accepted the login, at any path.
+    /// Returns true if it is remembered that the origin of the URL accepted the login for any of its paths.
     pub(super) fn is_accepted(&self, url: &Url, login: &Login) -> bool {
         let origin = url.origin().ascii_serialization();
         self.state().spaces.iter().any(|space| space.origin == origin && space.login == *login)
@@ -267,7 +267,8 @@ impl Nonce {
         Nonce { cnonce: cnonce(random, &challenge.nonce), challenge, count: 0 }
     }
 
-    /// Returns the value of `Authorization` for a request with this target.
+    /// Counts one more use of the nonce. Returns the value of `Authorization` or `Proxy-Authorization` for a
+    /// request with this target.
     pub(crate) fn answer(&mut self, target: &str, login: &Login, request: Sent) -> Option<HeaderValue> {
         self.count = self.count.saturating_add(1);
         let Sent { method, body } = request;

@@ -54,8 +54,8 @@ pub(super) struct Lending {
     counted: usize,
     /// The highest number of connections to this host that the user allows.
     most: usize,
-    /// The number of jobs in progress that the threads gave back unfinished, and that the threads still count
-    /// as jobs in progress.
+    /// The number of jobs that the threads gave back as [`Returned::Responded`] or [`Returned::Untouched`],
+    /// and that the threads still count as jobs in progress.
     started: usize,
     /// The number of responses in a row that were given back without an error.
     unusual: u32,

@@ -155,12 +155,19 @@ impl Director {
             // The job that was started last may have reached a limit of the run.
             self.check_limits(self.clock.now(), false);
             let Some((id, spec)) = self.queue.pop() else { return };
-            self.start(id, *spec, None);
+            self.start(id, *spec);
         }
     }
 
-    /// Starts a job. If the first request has ended already, `responded` has its response or its error.
-    pub(super) fn start(&mut self, id: JobId, spec: Job, responded: Option<Responded>) {
+    /// Starts a job.
+    fn start(&mut self, id: JobId, spec: Job) {
+        self.prepare(id, spec, None);
+        self.drive(id);
+    }
+
+    /// Makes the plan of a job, and adds the job to the running jobs. If a thread for small files has sent
+    /// the first request, `responded` has the response or the error. The caller drives the job.
+    pub(super) fn prepare(&mut self, id: JobId, spec: Job, responded: Option<Responded>) {
         let name = spec.destination.given_name().unwrap_or_else(|| show::url(&spec.urls[0]));
         let since = responded.as_ref().map_or_else(|| self.clock.now(), |one| one.first.0);
         let meter = self.reporter.meter(id, name, since);
@@ -189,7 +196,6 @@ impl Director {
         let limits = Limits { session: self.limit.clone(), job, host };
         let running = Running::new(spec, plan, trace::job(id), meter, limits, sources, since);
         self.running.insert(id, Running { first, came, ..running });
-        self.drive(id);
     }
 
     /// Returns the parts of a job and of the settings that its plan needs.

@@ -198,8 +198,8 @@ impl SmallFiles {
     }
 
     /// Lends jobs to the threads. At most `at_once` files are in progress. `started` is the number of jobs
-    /// that were given back unfinished after a request, and that the caller has begun to count itself since
-    /// the last call.
+    /// that were given back as [`Returned::Responded`] or [`Returned::Untouched`], and that the caller has
+    /// handled since the last call.
     pub(crate) fn lend(&self, jobs: Vec<Lent>, at_once: usize, started: usize) {
         let mut state = self.shared.state();
         state.lend(jobs, at_once, started);

@@ -40,8 +40,8 @@ pub(super) struct State {
     pub(super) results: Vec<Returned>,
     /// The highest number of files in progress on all threads together.
     at_once: usize,
-    /// The number of jobs in progress that were given back unfinished, and that the director does not count
-    /// itself yet. The connections of their responses are open.
+    /// The number of jobs that were given back as [`Returned::Responded`] or [`Returned::Untouched`], and
+    /// that the director has not handled yet. The connections of the responses are open.
     given_back: usize,
     /// True if enough files may be in progress for two threads ([`SECOND_FROM`]).
     are_many: bool,
@@ -89,8 +89,7 @@ impl State {
     }
 
     /// Adds lent jobs, and wakes the threads that may take them. At most `at_once` files may be in progress.
-    /// `started` is the number of jobs that were given back unfinished, and that the director has begun to
-    /// count since the last call.
+    /// `started` is the number of the jobs in `given_back` that the director has handled since the last call.
     pub(super) fn lend(&mut self, jobs: Vec<Lent>, at_once: usize, started: usize) {
         self.given_back = self.given_back.saturating_sub(started);
         self.waiting.extend(jobs);
@@ -153,8 +152,8 @@ impl State {
     }
 
     /// Returns the number of files in progress. A thread that was replaced because it waits for the disk
-    /// counts as one file, because its other files do not use the network while it waits. A job that was
-    /// given back unfinished counts as one file until the director counts it.
+    /// counts as one file, because its other files do not use the network while it waits. Each job
+    /// in `given_back` counts as one file.
     pub(super) fn at_work(&self) -> usize {
         let at_work = |thread: &Arc<Thread>| thread.at_work.load(Ordering::Relaxed);
         let taken: usize = self.takers.iter().map(at_work).sum();

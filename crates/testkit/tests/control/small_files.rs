@@ -8,7 +8,7 @@ use downhaul_engine::core::job::IfLocked;
 use downhaul_engine::core::run_limits::RunLimits;
 use downhaul_engine::disk::{Disk, Found, Opening, Part, Publishing, Standing};
 use downhaul_engine::source::{GivenBy, Opened, Request, Source, Sources};
-use downhaul_engine::{Error, ErrorKind, EventKind, Job, Remove, Session, Settings};
+use downhaul_engine::{Error, ErrorKind, EventKind, Job, JobId, Remove, Session, Settings, Summary};
 use downhaul_testkit::content;
 use downhaul_testkit::fake_disk::FakeDisk;
 use downhaul_testkit::memory_source::MemorySource;
@@ -18,7 +18,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use url::Url;
 
 const SIZE: u64 = 1000;
@@ -327,22 +327,39 @@ async fn a_small_file_that_was_removed_can_be_added_again_at_once() {
     assert_eq!((summary.files, summary.finished, summary.failed, summary.skipped), (12, 11, 1, 0));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn small_files_in_progress_at_the_deadline_are_completed_although_one_of_them_is_paused() {
+/// Starts a session with a deadline that downloads this many files at once, and adds jobs. The first requests
+/// have no response, as many as files are downloaded at once. Returns when these requests were sent.
+async fn with_deadline(
+    deadline: Duration,
+    parallel: usize,
+    jobs: usize,
+) -> (Session, Vec<JobId>, Arc<AtomicUsize>) {
     let requests = Arc::new(AtomicUsize::new(0));
     let counted = requests.clone();
     let sources = Sources::for_all(move |url: &Url, _: GivenBy| {
         let source = MemorySource::new(url.clone(), content("f", SIZE));
-        Arc::new(NoFirstResponse { source, silent: 2, requests: counted.clone() }) as Arc<dyn Source>
+        Arc::new(NoFirstResponse { source, silent: parallel, requests: counted.clone() }) as Arc<dyn Source>
     });
-    let limits = RunLimits { deadline: Some(Duration::from_secs(1)), ..RunLimits::default() };
-    let settings = Settings::default().with_output("out").with_parallel(Some(2)).with_limits(limits);
+    let limits = RunLimits { deadline: Some(deadline), ..RunLimits::default() };
+    let settings = Settings::default().with_output("out").with_parallel(Some(parallel)).with_limits(limits);
     let builder = Session::builder(settings).sources(sources).seed(1);
     let session = builder.disk(Arc::new(FakeDisk::failing(0, 1))).start().expect("starts");
-    let mut events = session.events();
-    let jobs = (0..10).map(|n| Job::given(&format!("http://sim/{n}")));
+    let jobs = (0..jobs).map(|n| Job::given(&format!("http://sim/{n}")));
     let ids = session.add_all(jobs.collect()).await;
-    until_requested(&requests, 2).await;
+    until_requested(&requests, parallel).await;
+    (session, ids, requests)
+}
+
+/// Waits for the end of the session.
+async fn ended(session: &Session) -> Summary {
+    let ended = tokio::time::timeout(Duration::from_secs(30), session.finish()).await;
+    ended.expect("the session ends")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn small_files_in_progress_at_the_deadline_are_completed_although_one_of_them_is_paused() {
+    let (session, ids, _) = with_deadline(Duration::from_secs(3), 2, 10).await;
+    let mut events = session.events();
     let deadline = async {
         let mut failed = 0;
         while failed < 8 {
@@ -354,7 +371,34 @@ async fn small_files_in_progress_at_the_deadline_are_completed_although_one_of_t
     // A command for a small file interrupts the requests of all small files.
     session.pause(ids[0]);
     session.resume(ids[0]);
-    let ended = tokio::time::timeout(Duration::from_secs(30), session.finish()).await;
-    let summary = ended.expect("the session ends");
+    let summary = ended(&session).await;
     assert_eq!((summary.finished, summary.failed, summary.stopped), (2, 8, 8));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_small_files_are_completed_although_one_of_them_is_paused_after_the_deadline() {
+    let deadline = Duration::from_secs(3);
+    let begin = Instant::now();
+    let (session, ids, _) = with_deadline(deadline, 8, 8).await;
+    session.close().await;
+    // No file waits for its start, so nothing is reported at the deadline.
+    tokio::time::sleep(deadline.saturating_sub(begin.elapsed()) + Duration::from_millis(100)).await;
+    session.pause(ids[0]);
+    session.resume(ids[0]);
+    let summary = ended(&session).await;
+    assert_eq!((summary.finished, summary.failed, summary.stopped), (8, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn small_files_that_are_paused_before_the_deadline_are_completed_after_it() {
+    let deadline = Duration::from_secs(3);
+    let begin = Instant::now();
+    let (session, _, requests) = with_deadline(deadline, 8, 8).await;
+    session.pause_all();
+    tokio::time::sleep(deadline.saturating_sub(begin.elapsed()) + Duration::from_millis(100)).await;
+    // A paused file sends no request.
+    assert_eq!(requests.load(Ordering::Relaxed), 8);
+    session.resume_all();
+    let summary = ended(&session).await;
+    assert_eq!((summary.finished, summary.failed, summary.stopped), (8, 0, 0));
 }

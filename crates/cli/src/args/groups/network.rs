@@ -229,7 +229,8 @@ pub struct Http {
     ///
     /// KEYS has the form sha256//BASE64, as in curl. Several keys are separated by semicolons. BASE64 is the
     /// SHA-256 of a key in its DER form (SubjectPublicKeyInfo). The certificate must be valid as well, unless
-    /// --insecure or --insecure-host is given. The download of an http URL of one of these hosts fails.
+    /// --insecure or --insecure-host is given. An http URL of one of these hosts is not used. A download
+    /// without another URL fails.
     #[arg(long, value_name = "KEYS", value_parser = values::pins, hide_short_help = true)]
     pub pinned_pubkey: Option<Pins>,
 

@@ -14,6 +14,7 @@ use downhaul_core::concurrency::Spoke;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::event::JobId;
 use downhaul_core::job::Job;
+use downhaul_core::run_limits::RunLimits;
 use downhaul_core::settings::HttpVersion;
 use std::sync::Arc;
 
@@ -23,17 +24,11 @@ impl Director {
             Returned::Finished(finished) => self.on_small_file(*finished),
             Returned::Occupied(lent) => {
                 self.lending.usual.insert(lent.id);
-                self.on_untouched(*lent);
+                self.on_unanswered(*lent);
             }
             Returned::Untouched(lent) => {
                 self.lending.started += 1;
-                // A closed queue accepts no job, but the jobs in progress continue.
-                if self.queue.is_closed() {
-                    let Lent { id, spec, .. } = *lent;
-                    self.start_returned(id, spec, None);
-                } else {
-                    self.on_untouched(*lent);
-                }
+                self.on_unanswered(*lent);
             }
             Returned::Responded(response) => {
                 let Response { job: Lent { id, spec, source, .. }, response, sent, done, spent } = *response;
@@ -47,6 +42,22 @@ impl Director {
         }
     }
 
+    /// Handles a job that was in progress on a thread and has no response. The job returns to the queue,
+    /// unless a limit of the run has closed the queue or may close it. Such a limit ends the jobs of the
+    /// queue, but not the jobs in progress.
+    fn on_unanswered(&mut self, lent: Lent) {
+        let Lent { id, spec, .. } = &lent;
+        if self.queue.is_removed_early(*id) {
+            self.lending.out.remove(id);
+            drop(self.queue.take_early(*id));
+            self.fail_unstarted(*id, Some(spec), &Error::new(ErrorKind::JobRemoved, "", ""));
+        } else if self.queue.is_closed() || self.settings.limits != RunLimits::default() {
+            self.start_returned(lent.id, lent.spec, None);
+        } else {
+            self.on_untouched(lent);
+        }
+    }
+
     /// Starts a job in the usual way that was in progress on a thread. If the session was stopped, the job
     /// fails instead.
     fn start_returned(&mut self, id: JobId, spec: Arc<Job>, responded: Option<Responded>) {
@@ -56,15 +67,21 @@ impl Director {
         if self.queue.is_stopped() {
             return self.fail_unstarted(id, Some(&spec), &Error::new(ErrorKind::RunStopped, "", ""));
         }
-        self.start(id, Arc::unwrap_or_clone(spec), responded);
+        let has_response = responded.is_some();
+        self.prepare(id, Arc::unwrap_or_clone(spec), responded);
+        // The plan gets a response before it gets a command, because a command may close the connection of
+        // the response. Without a response, a command comes before the first request.
+        if has_response {
+            self.drive(id);
+        }
         if self.queue.is_all_paused() {
             self.control(id, Control::Pause);
         }
         self.catch_up(id);
+        self.drive(id);
     }
 
-    /// Puts a job whose request was not sent, or was cancelled, back into the queue. If no job starts any
-    /// more, the job fails.
+    /// Puts a job that is not in progress back into the queue. If no job starts any more, the job fails.
     pub(super) fn on_untouched(&mut self, Lent { id, spec, .. }: Lent) {
         self.lending.out.remove(&id);
         if self.queue.is_closed() {

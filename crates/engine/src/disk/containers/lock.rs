@@ -1,8 +1,8 @@
 //! Locks a set of containers for the runs that write it.
 //!
 //! All runs that write a set at the same time must have the same number of shards, and each shard has one
-//! run. A run without `--shard` is the only shard of its set. So a run holds two locks: it shares the lock of
-//! the set with the other shards, and it alone holds the lock of its shard.
+//! run. A run without `--shard` counts as the run of the only shard. So a run holds two locks: it shares the
+//! lock of the set with the runs of the other shards, and it alone holds the lock of its shard.
 //!
 //! Invariant: while runs share the lock of the set, the locked file states their number of shards. The file
 //! is written only under an exclusive lock, which a run holds only at its start and at its end.
@@ -24,9 +24,9 @@ const BETWEEN_RUNS: Duration = Duration::from_secs(1);
 /// The time between two attempts while another run starts or ends.
 const BETWEEN_STEPS: Duration = Duration::from_millis(50);
 
-/// The highest number of attempts while another run starts or ends, if this run does not wait for other runs.
-/// The other run may first complete the unfinished containers of earlier runs, which may take minutes. With
-/// this number, this run waits at most ten minutes.
+/// The highest number of attempts while another run starts or ends, without `--if-locked wait`. The other run
+/// may first complete the unfinished containers of earlier runs, which may take minutes. With this number,
+/// the attempts end after ten minutes.
 const STEPS_MOST: u32 = 12_000;
 
 /// The name of the locked file of the set.

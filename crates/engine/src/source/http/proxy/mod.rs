@@ -118,7 +118,8 @@ impl Hash for Gateway {
 
 impl Attempt<'_> {
     /// Returns the value of `Proxy-Authorization`, if the settings have a user name and a password for the
-    /// proxy, and the proxy has sent a challenge before.
+    /// proxy, and a challenge is known: the proxy has sent one to this attempt, or it has accepted the answer
+    /// to an earlier one.
     fn authorization(&mut self) -> Option<HeaderValue> {
         let login = self.gateway.proxy.login.as_ref()?;
         let mut known = self.gateway.known();
