@@ -109,7 +109,8 @@ pub struct Settings {
     pub on_error: OnError,
     /// The longest time without data from the server, before its response and within the body.
     pub timeout: Duration,
-    /// The longest time for each of these steps: a name lookup, an attempt to connect, and a TLS handshake.
+    /// The longest time for each of these steps: a name lookup, connecting to a host (all its addresses
+    /// together), and a TLS handshake.
     pub connect_timeout: Duration,
     /// The longest time for one file, including all retries. The time in which a question is open, the job is
     /// paused, or another run is working on the file does not count.

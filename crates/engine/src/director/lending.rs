@@ -14,8 +14,8 @@ use super::job_facts::{host_of, listed_size};
 use super::running::Running;
 use super::starting::IDLE_MOST;
 use super::{Director, QUEUE_AHEAD};
-use crate::small_files::{Lent, Returned, SMALL, STUCK, SmallFiles, Tools};
-use crate::source::GivenBy;
+use crate::small_files::{Lent, Returned, STUCK, SmallFiles, Tools};
+use crate::source::{GivenBy, SMALL_FILE};
 use crate::trace;
 use downhaul_core::concurrency::Host;
 use downhaul_core::event::JobId;
@@ -121,7 +121,7 @@ impl Lending {
 
     /// Records the size of a file that was downloaded in the usual way.
     pub(super) fn on_size(&mut self, bytes: u64) {
-        if bytes <= SMALL {
+        if bytes <= SMALL_FILE {
             self.unusual = 0;
         }
     }
@@ -233,7 +233,7 @@ impl Director {
             && spec.chunks.is_none()
             && spec.network == 0
             && spec.limit_rate.is_none()
-            && listed_size(spec).is_none_or(|size| size <= SMALL)
+            && listed_size(spec).is_none_or(|size| size <= SMALL_FILE)
             && matches!(destination, Destination::Server | Destination::Name(_) | Destination::Path(_))
             && self.lending.host == host_of(spec, 0)
             && self.lending.most == self.most_at_host(spec, 0)

@@ -12,7 +12,7 @@ use crate::hashers::Hashers;
 use crate::known::Known;
 use crate::place::Wanted;
 use crate::report::Meter;
-use crate::source::{self, Body, Opened, Request};
+use crate::source::{self, Body, Opened, Request, SMALL_FILE};
 use bytes::Bytes;
 use downhaul_core::concurrency::{Allowance, Observation};
 use downhaul_core::content;
@@ -29,11 +29,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
-
-/// The size in bytes up to which a file is small. On common networks, such a file arrives in a few round
-/// trips, before another connection could help, and writing the file takes less than a tenth of a
-/// millisecond.
-pub(crate) const SMALL: u64 = 256 * 1024;
 
 /// The longest time for the body of a small file. If a body takes longer, the director continues the job.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -139,7 +134,7 @@ async fn respond(lent: &Lent, settings: &Settings, meter: &Meter) -> (Result<Ans
         Ok(Opened { remote, body }) => (remote, body),
         Err(error) => return (Err(error), spent),
     };
-    let Some(length) = remote.size.filter(|&size| remote.is_whole() && size <= SMALL) else {
+    let Some(length) = remote.size.filter(|&size| remote.is_whole() && size <= SMALL_FILE) else {
         return (Ok((Opened { remote, body }, None)), spent);
     };
     meter.set_total(Some(length));

@@ -24,7 +24,7 @@
 mod file;
 mod state;
 
-pub(crate) use file::{SMALL, Saved};
+pub(crate) use file::Saved;
 
 use crate::clock::Clock;
 use crate::disk::Disk;

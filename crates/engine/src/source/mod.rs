@@ -84,6 +84,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The size in bytes up to which a file is small. On common networks, such a file arrives in a few round
+/// trips, before another connection could help, and writing the file takes less than a tenth of a
+/// millisecond.
+pub(crate) const SMALL_FILE: u64 = 256 * 1024;
+
 /// One URL from which a file can be fetched.
 pub trait Source: Send + Sync {
     /// Sends a request and returns the facts of the response with its body. The [module](self) has the rules.

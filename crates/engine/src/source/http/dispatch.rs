@@ -13,13 +13,13 @@
 use super::body::HttpResponse;
 use super::http1::Pool;
 use super::http2::{Connection, SendError};
-use super::origins::{Origin, Origins, SMALL_FILE, SharedConnection};
+use super::origins::{Origin, Origins, SharedConnection};
 use super::proxy::forward;
 use super::request::HttpRequest;
 use super::route::Route;
 use super::transport::{Connector, Offer};
 use crate::credentials::Peer;
-use crate::source::Request;
+use crate::source::{Request, SMALL_FILE};
 use crate::trace::NET;
 use downhaul_core::error::{Error, ErrorKind};
 use downhaul_core::settings::{HttpVersion, Settings};

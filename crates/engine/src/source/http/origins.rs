@@ -7,6 +7,7 @@ use super::body::HttpResponse;
 use super::http2::Connection;
 use super::route::Route;
 use crate::clock;
+use crate::source::SMALL_FILE;
 use downhaul_core::error::Error;
 use futures_util::FutureExt;
 use futures_util::future::{self, BoxFuture};
@@ -18,10 +19,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::runtime::{self, Handle};
 use tokio::time::Instant;
-
-/// The largest size of a small file, in bytes. On common networks, such a file arrives in a few round trips,
-/// before another connection could help.
-pub(super) const SMALL_FILE: u64 = 256 * 1024;
 
 /// The highest number of origins that are remembered, because a list may have a million origins. If an origin
 /// is forgotten, a few more of its files are fetched over HTTP/1.1.
