@@ -95,8 +95,8 @@ pub struct Failure {
     #[arg(long, value_name = "SECS", default_value = "30", value_parser = values::time, hide_short_help = true)]
     pub timeout: Duration,
 
-    /// Give up a name lookup, connecting to a host (all its addresses together), or a TLS handshake that takes
-    /// longer than this
+    /// Give up a name lookup, connecting to a host (all its addresses together), or a TLS handshake that
+    /// takes longer than this
     #[arg(long, value_name = "SECS", default_value = "10", value_parser = values::time, hide_short_help = true)]
     pub connect_timeout: Duration,
 
