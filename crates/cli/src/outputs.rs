@@ -20,7 +20,7 @@ use downhaul_engine::core::list::text::Lines;
 use downhaul_engine::core::signature::Keys;
 use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf, absolute};
 
 struct Kind {
     option: &'static str,
@@ -137,9 +137,13 @@ pub(crate) fn check_folders(args: &Args) -> Result<(), String> {
 }
 
 /// Creates the folder of a file, if this folder is the output folder or is below it. The output folder may
-/// not exist yet.
+/// not exist yet. Below the current folder, nothing is created, because the path may be mistyped.
 pub(crate) fn create_folder(path: &Path, output: &Path) -> io::Result<()> {
-    path.parent().filter(|folder| folder.starts_with(output)).map_or(Ok(()), fs::create_dir_all)
+    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else { return Ok(()) };
+    let leads_up = folder.components().any(|part| part == Component::ParentDir);
+    let output = absolute(output)?;
+    let is_below = absolute(folder)?.starts_with(&output) && output != absolute(".")?;
+    if is_below && !leads_up { fs::create_dir_all(folder) } else { Ok(()) }
 }
 
 /// Returns the files that the run reads, each with the option that names it. The certificates in a folder are

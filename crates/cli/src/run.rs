@@ -35,6 +35,7 @@ use downhaul_engine::core::list::metalink;
 use downhaul_engine::core::settings::{OnError, Settings};
 use downhaul_engine::core::show::{self, escaped};
 use downhaul_engine::{Containers, Session};
+pub(crate) use ending::last_steps;
 use ending::{
     Early, LAST_CHECK_LIMIT, LAST_FILES_LIMIT, LAST_OUTPUT_LIMIT, closing, end_of_containers,
     wait_for_commands, write_last_output,
@@ -96,8 +97,13 @@ pub(crate) fn run(args: &Args) -> Exit {
     };
     let asked = (input, rest, what, early, containers);
     let ran = own.block_on(download(args, asked, (settings, &output), terminal, network.handle()));
-    let ran = ran.map(|exit| shards.map_or(exit, |shards| shards.end(args, exit)));
-    let exit = ran.map_or_else(|exit| exit, |exit| save_cookies(args).map_or(exit, |worse| exit.min(worse)));
+    let exit = match ran {
+        Err(exit) => exit,
+        Ok((exit, signals)) => last_steps(&own, signals, exit, || {
+            let exit = shards.map_or(exit, |shards| shards.end(args, exit));
+            save_cookies(args).map_or(exit, |worse| exit.min(worse))
+        }),
+    };
     // The program does not wait for blocked threads, such as a reader of standard input or a name lookup.
     own.shutdown_background();
     network.shutdown_background();
@@ -229,7 +235,7 @@ fn fetch_list(settings: &Settings, url: &str, lists: &Lists) -> Result<List, Exi
     Ok(List::fetched(url.clone(), text.into(), lists))
 }
 
-/// Runs the session, and returns how it ended.
+/// Runs the session, and returns how it ended. The caller handles the signals that arrive later.
 ///
 /// # Errors
 /// Returns the exit status if the run could not start, or if it had no file because a streamed list had no
@@ -242,7 +248,7 @@ async fn download(
     (settings, output): (Settings, &OutputSettings),
     terminal: Option<Terminal>,
     network: &tokio::runtime::Handle,
-) -> Result<Exit, Exit> {
+) -> Result<(Exit, Signals), Exit> {
     let begun = start_session(args, &settings, containers.clone(), network);
     let begun = begun.and_then(|session| Ok((session, opened_files(args, &settings, containers.as_ref())?)));
     let end_unused = |_: &Exit| containers.iter().for_each(|all| containers::end(all, false).unwrap_or(()));
@@ -298,7 +304,7 @@ async fn download(
     let unread =
         Some(Exit::Failed).filter(|_| shared.ending() == Some(Exit::Success) && shared.is_stopped(&summary));
     let all = [Some(Exit::of(&summary)), shared.ending(), shared.failure(), unread];
-    Ok(all.into_iter().flatten().min().unwrap_or(Exit::Success))
+    Ok((all.into_iter().flatten().min().unwrap_or(Exit::Success), signals))
 }
 
 /// Starts the session on the runtime for the network. If there are containers of `--to-tar` or `--to-warc`,

@@ -1,5 +1,5 @@
 //! Passes arbitrary lists of inputs to a plan, including inputs that the engine never sends. The plan must
-//! not break its invariant, must not panic, and must not return actions without end. A property test and a
+//! not break its invariant, must not panic, and must not return actions without end. A test with random inputs and a
 //! fuzz target use this module.
 
 use crate::plan_trace::Trace;

@@ -11,6 +11,7 @@ use super::screen::Screen;
 use super::{items, settings};
 use crate::args::Args;
 use crate::cookies;
+use crate::exit::Exit;
 use crate::platform::{self, Signal, Signals};
 use crate::run;
 use downhaul_daemon::entry::{Entry, State as EntryState};
@@ -110,11 +111,13 @@ fn start(given: &Arguments) -> Result<u8, Refused> {
     let status = add(&daemon, options, items, &mut screen)?;
     let mut run = Run { daemon, screen, hooks: Hooks::of(options), options, is_served, status };
     let server = server.map(|server| run.serve(server, serving.handle()));
-    let is_over = own.block_on(run.drive(watched));
-    if let Some(server) = server.filter(|_| is_over) {
-        serving.block_on(server.finish());
-    }
-    let status = run.end(&args, is_over);
+    let (is_over, signals) = own.block_on(run.drive(watched));
+    let status = run::last_steps(&own, signals, Exit::Success, || {
+        if let Some(server) = server.filter(|_| is_over) {
+            serving.block_on(server.finish());
+        }
+        run.end(&args, is_over)
+    });
     own.shutdown_background();
     serving.shutdown_background();
     network.shutdown_background();
@@ -262,8 +265,8 @@ impl Run<'_> {
 
     /// Runs until all downloads are over, or until the run is stopped. If clients are served, the run
     /// continues until it is stopped. Returns false if the run must end at once, because a second signal
-    /// arrived.
-    async fn drive(&mut self, mut watched: UnboundedReceiver<(Notice, Arc<Entry>)>) -> bool {
+    /// arrived. The caller handles later signals.
+    async fn drive(&mut self, mut watched: UnboundedReceiver<(Notice, Arc<Entry>)>) -> (bool, Signals) {
         let (stopped, start) = (self.daemon.clone(), Instant::now());
         let ended = stopped.wait();
         tokio::pin!(ended);
@@ -279,7 +282,7 @@ impl Run<'_> {
                 () = &mut ended => break,
                 signal = signals.next() => match signal {
                     Signal::Continue => {}
-                    _ if is_signalled => return false,
+                    _ if is_signalled => return (false, signals),
                     _ => {
                         (is_stopping, is_signalled) = (true, true);
                         let text = "Shutdown sequence commencing... Press Ctrl-C again for emergency shutdown.";
@@ -308,7 +311,7 @@ impl Run<'_> {
         while let Ok((notice, entry)) = watched.try_recv() {
             self.on(notice, &entry);
         }
-        true
+        (true, signals)
     }
 
     fn on(&mut self, notice: Notice, entry: &Entry) {

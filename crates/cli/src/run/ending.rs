@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// If a run is stopped, the screen, the log and the JSON output get this much time to end. If the program
 /// ends soon ([`Shared::is_in_a_hurry`]), a running command of `--on-complete` or `--on-error-run` gets this
@@ -147,6 +148,40 @@ pub(super) async fn write_last_output(
             }
         }
     }
+}
+
+/// Carries out the last steps of a run, such as writing the file of `--save-cookies`, on a separate thread, and
+/// returns their result. A file may block the steps for ever, for example a FIFO that nobody reads, so a signal
+/// ends the program immediately. `so_far` is the exit status of the run before these steps.
+pub(crate) fn last_steps<T: Send>(
+    own: &tokio::runtime::Runtime,
+    mut signals: Signals,
+    so_far: Exit,
+    steps: impl FnOnce() -> T + Send,
+) -> T {
+    let (ended, mut has_ended) = oneshot::channel::<()>();
+    let steps = move || {
+        let result = steps();
+        drop(ended);
+        result
+    };
+    thread::scope(|scope| {
+        let steps = scope.spawn(steps);
+        own.block_on(async {
+            loop {
+                let exit = tokio::select! {
+                    _ = &mut has_ended => return,
+                    signal = signals.next() => match signal {
+                        Signal::Interrupt => Exit::Interrupted,
+                        Signal::Terminate => Exit::Terminated,
+                        Signal::ParentEnded | Signal::Continue => continue,
+                    }
+                };
+                leave_at_once(so_far.min(exit));
+            }
+        });
+        steps.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 /// Waits for the end of the commands of `--on-complete` and `--on-error-run`. If the program ends soon

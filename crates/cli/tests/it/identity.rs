@@ -185,7 +185,7 @@ fn an_existing_file_of_the_same_size_is_accepted_unless_its_date_or_digest_diffe
     place.write("f", vec![0; 1000]);
     let out = place.run(&[&url]);
     assert_eq!(out.status, 1, "{}", out.stderr);
-    assert!(out.stderr.contains("does not match X-Checksum-SHA256"), "{}", out.stderr);
+    assert!(out.stderr.contains("does not match the digest from X-Checksum-SHA256"), "{}", out.stderr);
     assert!(place.file("f") == Some(vec![0; 1000]));
 }
 

@@ -72,13 +72,26 @@ fn a_folder_below_the_output_folder_is_created_for_each_file_of_a_run() {
     let server = Server::start();
     let url = url(&server);
     for option in ["--record", "--archive", "--failed", "--save-cookies"] {
-        for path in ["data/written", "data/sub/written"] {
+        for (folder, path) in [
+            ("data", "data/written"),
+            ("data", "data/sub/written"),
+            ("./data", "data/written"),
+            ("data/", "./data/sub/written"),
+        ] {
             let place = Place::new();
-            let out = place.run(&[&url, "-d", "data", option, path]);
-            place.assert_exact(&out, "data/file", &file());
-            assert!(place.file(path).is_some(), "{option} {path}: {:?}", place.files());
+            let whole = place.path().join(path);
+            for (path, name) in [(path, "file"), (whole.to_str().expect("text"), "again")] {
+                let out = place.run(&[&url, name, "-d", folder, option, path]);
+                place.assert_exact(&out, &format!("{folder}/{name}"), &file());
+                assert!(place.file(path).is_some(), "{option} {path}: {:?}", place.files());
+                std::fs::remove_dir_all(place.path().join("data")).expect("removed");
+            }
             // A mistyped folder elsewhere is not created.
-            let out = place.run(&[&url, "-d", "data", option, "other/written"]);
+            for other in ["../other/written", "data/../other/written"] {
+                let out = place.run(&[&url, "-d", "data", option, other]);
+                assert!(out.status == 5 && !place.path().join("other").exists(), "{option}: {}", out.stderr);
+            }
+            let out = place.run(&[&url, option, "other/written"]);
             assert!(out.status == 5 && !place.path().join("other").exists(), "{option}: {}", out.stderr);
         }
     }

@@ -54,7 +54,12 @@ fn a_mistake_in_a_document_fails_the_file_that_has_it() {
         ("fetch.txt", bag(&format!("{a}?2 9 data/b")), 3, "size"),
         ("fetch.txt", bag(&format!("{a}?2 many data/b")), 1, "the length must be a number or -"),
         ("fetch.txt", bag(&format!("{a}?2 data/b")), 1, "its line must have the form URL LENGTH FILENAME"),
-        ("datapackage.json", package("{\"path\": 5}"), 1, "resource 2: `path` must be a string"),
+        (
+            "datapackage.json",
+            package("{\"path\": 5}"),
+            1,
+            "resource 2: this file of the list cannot be downloaded: `path` must be a string",
+        ),
         ("datapackage.json", package("{\"path\": \"../../b\"}"), 1, "resource 2: "),
         (
             "datapackage.json",
@@ -67,7 +72,7 @@ fn a_mistake_in_a_document_fails_the_file_that_has_it() {
             "datapackage.json",
             package("{\"name\": \"b\"}"),
             1,
-            "resource 2: it has no `path`, no `url` and no `data`",
+            "resource 2: this file of the list cannot be downloaded: it has no `path`, no `url` and no `data`",
         ),
         ("ro-crate-metadata.json", graph(&entity("../b", "")), 1, "../b"),
         (

@@ -383,7 +383,7 @@ fn verify_says_of_each_missing_file_if_it_is_in_a_tar_or_where_it_was_saved_or_h
     let says = "The other missing files were saved in there. To verify them there: downhaul verify set.lock -d there\n";
     assert!(out.status == 1 && out.stderr.ends_with(&[is_in_tar, says].concat()), "{}", out.stderr);
     std::fs::remove_dir_all(place.path().join("there")).expect("removed");
-    let says = "To repair, which also downloads the files in containers: downhaul repair set.lock -d .\n";
+    let says = "To repair (this also downloads the files with a digest that are in containers): downhaul repair set.lock -d .\n";
     let says = [is_in_tar, says].concat();
     let out = place.run(&["verify", "set.lock"]);
     assert!(out.status == 1 && out.stderr.ends_with(&says), "{}", out.stderr);

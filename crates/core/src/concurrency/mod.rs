@@ -64,13 +64,11 @@
 //!
 //! A [`Level`] is a number of connections, or of files at once, that a run found to be the best, with its
 //! goodput. If the number in the level of an earlier run is above the usual first target, the number becomes
-//! the first target. The first measurement is then compared with the stored goodput. If the two goodputs are
-//! about equal, the line has probably not changed, and a hold of 4 s follows. If they differ, or if no
-//! goodput is stored, the search begins with steps up and down, as it does for a far host. If no goodput is
-//! stored and the host is near, the search begins with steps down. Otherwise short runs would store higher
-//! and higher numbers: a run may end after a step up that was a little faster by chance, and the next run
-//! would begin with another step up. A level of a near host is not used if the host is far away now, and a
-//! level of a far host is not used if the host is near now.
+//! the first target. The first measurement is then compared with the stored goodput. If the two goodputs
+//! are about equal, the line has probably not changed, and a hold of 4 s follows. If they differ, or if no
+//! goodput is stored, the search begins with steps up and down, as it does for a far host. A level of a near
+//! host is not used if the host is far away now, and a level of a far host is not used if the host is near
+//! now.
 //!
 //! # Bounds
 //!

@@ -16,8 +16,9 @@ use std::time::Duration;
 /// lines would come close to this goodput.
 const WORTH_IT: f64 = 0.05;
 
-/// A gain of at least this share of the ideal gain is accepted at once. A smaller gain is accepted only when
-/// slow start is over.
+/// A gain of at least this share of the ideal gain is accepted at once, and later runs may start with the new
+/// target. A smaller gain is accepted only when slow start is over, and later runs start with the new target
+/// only if it is kept for a while.
 const OBVIOUS: f64 = 1.0 / 3.0;
 
 /// A gain of at least this share of the ideal gain shows that each connection has a speed limit of its own.
@@ -149,13 +150,8 @@ impl Controller {
             Phase::Ramp if measured.settled && self.known.is_some() => {
                 // The line has changed, or its goodput was not stored. So the search begins. The goodput of
                 // fewer connections was never measured.
-                let was_compared = self.known.take().is_some_and(|level| level.goodput.is_some());
-                self.steps_down = true;
-                if was_compared || self.usage.is_far || self.target <= self.least() {
-                    self.begin_trial(now, measured.goodput);
-                } else {
-                    self.try_fewer(now, self.target.div_ceil(2), measured.goodput);
-                }
+                (self.known, self.steps_down) = (None, true);
+                self.begin_trial(now, measured.goodput);
             }
             Phase::Ramp | Phase::Hold { .. } if measured.settled => self.begin_trial(now, measured.goodput),
             Phase::SlowStart { .. } | Phase::Recheck { .. } | Phase::Ramp | Phase::Hold { .. } => {}
@@ -194,7 +190,11 @@ impl Controller {
         let gain = gain(from, before, target, goodput);
         if gain >= if settled { WORTH_IT } else { OBVIOUS } {
             (self.next_hold, self.steps_down) = (HOLD.0, false);
-            self.keep_best(goodput, false);
+            // A small gain may be chance. If short runs stored it, they would store higher and higher numbers,
+            // because each run would begin with the number of the run before, and try more.
+            if gain >= OBVIOUS {
+                self.keep_best(goodput, false);
+            }
             if self.may_rise() {
                 let was_watched = self.usage.is_far && target < FAR_TARGET;
                 let factor =

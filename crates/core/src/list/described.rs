@@ -75,7 +75,7 @@ pub fn jobs(document: &[u8], addresses: &Addresses) -> Result<Vec<Result<Job, Er
 /// The digest and the size of the resource are used only if it has a single file.
 fn resource(number: u64, resource: &Value, addresses: &Addresses) -> Vec<Result<Job, Error>> {
     let named = |error: Error| Error { detail: format!("resource {number}: {}", error.detail), ..error };
-    let wrong = |why: &str| Err(named(Error::new(ErrorKind::ListFile, "", why)));
+    let wrong = |why: &str| Err(Error::new(ErrorKind::ListFile, format!("resource {number}"), why));
     let paths = match resource.get("path").or_else(|| resource.get("url")) {
         Some(Value::Array(paths)) if !paths.is_empty() => paths.as_slice(),
         Some(path) if path.is_string() => std::slice::from_ref(path),

@@ -48,7 +48,7 @@ impl Places {
         match disk::has_chunks(file, there.file.size, chunks).map_err(|e| disk::failure(&e, path))? {
             true => Ok(Some(Verified { by: "the hashes of its chunks".into(), digests: Vec::new() })),
             false => {
-                let detail = format!("{} {}", identity::IS_NOT_WHAT, chunks.from);
+                let detail = format!("{} the chunk hashes from {}", identity::IS_NOT_WHAT, chunks.from);
                 Err(Error::new(ErrorKind::DigestMismatch, path.to_string_lossy(), detail))
             }
         }
@@ -83,7 +83,7 @@ impl Places {
             false => disk::digests(&*self.disk, path, &algorithms)?,
         };
         let strongest = digest::verdict(&expected, &computed).map_err(|(one, _)| {
-            let detail = format!("{} {}", identity::IS_NOT_WHAT, one.from);
+            let detail = format!("{} the digest from {}", identity::IS_NOT_WHAT, one.from);
             Error::new(ErrorKind::DigestMismatch, shown.as_ref(), detail)
         })?;
         match signature {

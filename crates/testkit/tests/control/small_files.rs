@@ -8,7 +8,7 @@ use downhaul_engine::core::job::IfLocked;
 use downhaul_engine::core::run_limits::RunLimits;
 use downhaul_engine::disk::{Disk, Found, Opening, Part, Publishing, Standing};
 use downhaul_engine::source::{GivenBy, Opened, Request, Source, Sources};
-use downhaul_engine::{Error, ErrorKind, EventKind, Job, JobId, Remove, Session, Settings, Summary};
+use downhaul_engine::{Error, ErrorKind, EventKind, Events, Job, JobId, Remove, Session, Settings, Summary};
 use downhaul_testkit::content;
 use downhaul_testkit::fake_disk::FakeDisk;
 use downhaul_testkit::memory_source::MemorySource;
@@ -333,7 +333,7 @@ async fn with_deadline(
     deadline: Duration,
     parallel: usize,
     jobs: usize,
-) -> (Session, Vec<JobId>, Arc<AtomicUsize>) {
+) -> (Session, Vec<JobId>, Events, Arc<AtomicUsize>) {
     let requests = Arc::new(AtomicUsize::new(0));
     let counted = requests.clone();
     let sources = Sources::for_all(move |url: &Url, _: GivenBy| {
@@ -344,10 +344,11 @@ async fn with_deadline(
     let settings = Settings::default().with_output("out").with_parallel(Some(parallel)).with_limits(limits);
     let builder = Session::builder(settings).sources(sources).seed(1);
     let session = builder.disk(Arc::new(FakeDisk::failing(0, 1))).start().expect("starts");
+    let events = session.events();
     let jobs = (0..jobs).map(|n| Job::given(&format!("http://sim/{n}")));
     let ids = session.add_all(jobs.collect()).await;
     until_requested(&requests, parallel).await;
-    (session, ids, requests)
+    (session, ids, events, requests)
 }
 
 /// Waits for the end of the session.
@@ -358,8 +359,7 @@ async fn ended(session: &Session) -> Summary {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn small_files_in_progress_at_the_deadline_are_completed_although_one_of_them_is_paused() {
-    let (session, ids, _) = with_deadline(Duration::from_secs(3), 2, 10).await;
-    let mut events = session.events();
+    let (session, ids, mut events, _) = with_deadline(Duration::from_secs(3), 2, 10).await;
     let deadline = async {
         let mut failed = 0;
         while failed < 8 {
@@ -379,7 +379,7 @@ async fn small_files_in_progress_at_the_deadline_are_completed_although_one_of_t
 async fn the_last_small_files_are_completed_although_one_of_them_is_paused_after_the_deadline() {
     let deadline = Duration::from_secs(3);
     let begin = Instant::now();
-    let (session, ids, _) = with_deadline(deadline, 8, 8).await;
+    let (session, ids, _, _) = with_deadline(deadline, 8, 8).await;
     session.close().await;
     // No file waits for its start, so nothing is reported at the deadline.
     tokio::time::sleep(deadline.saturating_sub(begin.elapsed()) + Duration::from_millis(100)).await;
@@ -393,7 +393,7 @@ async fn the_last_small_files_are_completed_although_one_of_them_is_paused_after
 async fn small_files_that_are_paused_before_the_deadline_are_completed_after_it() {
     let deadline = Duration::from_secs(3);
     let begin = Instant::now();
-    let (session, _, requests) = with_deadline(deadline, 8, 8).await;
+    let (session, _, _, requests) = with_deadline(deadline, 8, 8).await;
     session.pause_all();
     tokio::time::sleep(deadline.saturating_sub(begin.elapsed()) + Duration::from_millis(100)).await;
     // A paused file sends no request.

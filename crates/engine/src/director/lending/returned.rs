@@ -1,8 +1,8 @@
 //! Handles the jobs that the threads for small files give back: finished jobs, jobs with an open response or
 //! an error, and jobs without a response.
 //!
-//! Invariant: a job that was in progress on a thread ends only if its file is complete, if the job itself
-//! fails or is removed, or if the whole session is stopped. A limit of the run does not end it.
+//! Invariant: a job whose request was sent ends only if its file is complete, if the job itself fails or is
+//! removed, or if the whole session is stopped. A limit of the run does not end it.
 
 use crate::director::job_facts::{host_of, name_of};
 use crate::director::running::Responded;
@@ -24,7 +24,7 @@ impl Director {
             Returned::Finished(finished) => self.on_small_file(*finished),
             Returned::Occupied(lent) => {
                 self.lending.usual.insert(lent.id);
-                self.on_unanswered(*lent);
+                self.on_untouched(*lent);
             }
             Returned::Untouched(lent) => {
                 self.lending.started += 1;
