@@ -137,13 +137,23 @@ pub(crate) fn check_folders(args: &Args) -> Result<(), String> {
 }
 
 /// Creates the folder of a file, if this folder is the output folder or is below it. The output folder may
-/// not exist yet. Below the current folder, nothing is created, because the path may be mistyped.
+/// not exist yet. If the output folder is the current folder, a folder is created only if its path begins
+/// like the path of the output folder. Otherwise the path may be mistyped.
 pub(crate) fn create_folder(path: &Path, output: &Path) -> io::Result<()> {
     let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else { return Ok(()) };
-    let leads_up = folder.components().any(|part| part == Component::ParentDir);
+    let is_inside = folder.strip_prefix(output).is_ok_and(|rest| !leads_up(rest));
+    if is_inside || is_below(folder, output).unwrap_or(false) { fs::create_dir_all(folder) } else { Ok(()) }
+}
+
+fn leads_up(folder: &Path) -> bool {
+    folder.components().any(|part| part == Component::ParentDir)
+}
+
+/// Returns true if this folder is the output folder or is below it, and the output folder is not the current
+/// folder.
+fn is_below(folder: &Path, output: &Path) -> io::Result<bool> {
     let output = absolute(output)?;
-    let is_below = absolute(folder)?.starts_with(&output) && output != absolute(".")?;
-    if is_below && !leads_up { fs::create_dir_all(folder) } else { Ok(()) }
+    Ok(!leads_up(folder) && absolute(folder)?.starts_with(&output) && output != absolute(".")?)
 }
 
 /// Returns the files that the run reads, each with the option that names it. The certificates in a folder are

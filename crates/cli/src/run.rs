@@ -99,10 +99,7 @@ pub(crate) fn run(args: &Args) -> Exit {
     let ran = own.block_on(download(args, asked, (settings, &output), terminal, network.handle()));
     let exit = match ran {
         Err(exit) => exit,
-        Ok((exit, signals)) => last_steps(&own, signals, exit, || {
-            let exit = shards.map_or(exit, |shards| shards.end(args, exit));
-            save_cookies(args).map_or(exit, |worse| exit.min(worse))
-        }),
+        Ok((exit, signals)) => last_steps(&own, signals, exit, || last_files(args, shards, exit)),
     };
     // The program does not wait for blocked threads, such as a reader of standard input or a name lookup.
     own.shutdown_background();
@@ -127,6 +124,13 @@ fn warn_of_insecure(settings: &Settings) {
     if settings.insecure && settings.cacert.is_some() {
         warn("--insecure trusts every certificate, so --cacert makes no difference");
     }
+}
+
+/// Marks the shard as complete, and saves the cookies. `exit` is the exit status before. Returns the exit
+/// status of the run.
+fn last_files(args: &Args, shards: Option<Shards>, exit: Exit) -> Exit {
+    let exit = shards.map_or(exit, |shards| shards.end(args, exit));
+    save_cookies(args).map_or(exit, |worse| exit.min(worse))
 }
 
 /// Writes the file of `--save-cookies`. Returns an exit status if it cannot be written.

@@ -332,7 +332,7 @@ impl Array {
         match of {
             None if is_whole && tasks > 1 => Ok((from_first, tasks)),
             None => Err(format!(
-                "this array seems to be a part of another array (with the ids {first} to {last}). Use \
+                "this array seems to be a part of another array (tasks: {tasks}, ids: {first} to {last}). Use \
                  --shard auto/N, with the number of shards of the whole array"
             )),
             Some(of) if is_whole && tasks == of => Ok((from_first, of)),

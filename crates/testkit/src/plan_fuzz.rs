@@ -1,6 +1,6 @@
 //! Passes arbitrary lists of inputs to a plan, including inputs that the engine never sends. The plan must
-//! not break its invariant, must not panic, and must not return actions without end. A test with random inputs and a
-//! fuzz target use this module.
+//! not break its invariant, must not panic, and must not return actions without end. A test with random
+//! inputs and a fuzz target use this module.
 
 use crate::plan_trace::Trace;
 use downhaul_core::adopt::Adopted;

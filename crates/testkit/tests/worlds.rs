@@ -123,8 +123,8 @@ fn no_list_of_inputs_breaks_a_plan() {
     }
 }
 
-/// The fuzz target `plan`, or a test with random inputs, found the files in `inputs/plan`. Their names say what
-/// went wrong.
+/// The fuzz target `plan`, or a test with random inputs, found the files in `inputs/plan`. Their names say
+/// what went wrong.
 #[test]
 fn inputs_that_once_broke_a_plan_do_not_break_it_again() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/inputs/plan");

@@ -112,12 +112,10 @@ fn start(given: &Arguments) -> Result<u8, Refused> {
     let mut run = Run { daemon, screen, hooks: Hooks::of(options), options, is_served, status };
     let server = server.map(|server| run.serve(server, serving.handle()));
     let (is_over, signals) = own.block_on(run.drive(watched));
-    let status = run::last_steps(&own, signals, Exit::Success, || {
-        if let Some(server) = server.filter(|_| is_over) {
-            serving.block_on(server.finish());
-        }
-        run.end(&args, is_over)
-    });
+    if let Some(server) = server.filter(|_| is_over) {
+        serving.block_on(server.finish());
+    }
+    let status = run::last_steps(&own, signals, Exit::Success, || run.end(&args, is_over));
     own.shutdown_background();
     serving.shutdown_background();
     network.shutdown_background();

@@ -150,9 +150,12 @@ pub(super) async fn write_last_output(
     }
 }
 
-/// Carries out the last steps of a run, such as writing the file of `--save-cookies`, on a separate thread, and
-/// returns their result. A file may block the steps for ever, for example a FIFO that nobody reads, so a signal
-/// ends the program immediately. `so_far` is the exit status of the run before these steps.
+/// Carries out the last steps of a run, such as writing the file of `--save-cookies`, on a separate thread,
+/// and returns their result. A file may block the steps without end, for example a FIFO that no program
+/// reads. So after a signal, the steps may take at most [`LAST_OUTPUT_LIMIT`] (Ctrl-C) or
+/// [`LAST_FILES_LIMIT`], and a second signal ends the program immediately. `so_far` is the exit status of the
+/// run before these steps. If it says that a signal has stopped the run, the steps may take at most
+/// `LAST_FILES_LIMIT`.
 pub(crate) fn last_steps<T: Send>(
     own: &tokio::runtime::Runtime,
     mut signals: Signals,
@@ -168,16 +171,25 @@ pub(crate) fn last_steps<T: Send>(
     thread::scope(|scope| {
         let steps = scope.spawn(steps);
         own.block_on(async {
+            let was_stopped = matches!(so_far, Exit::Interrupted | Exit::Terminated);
+            let mut limit = was_stopped.then_some(LAST_FILES_LIMIT);
+            let (mut exit, mut is_signalled) = (so_far, false);
             loop {
-                let exit = tokio::select! {
+                let signal = tokio::select! {
                     _ = &mut has_ended => return,
-                    signal = signals.next() => match signal {
-                        Signal::Interrupt => Exit::Interrupted,
-                        Signal::Terminate => Exit::Terminated,
-                        Signal::ParentEnded | Signal::Continue => continue,
-                    }
+                    () = tokio::time::sleep(limit.unwrap_or_default()), if limit.is_some() => leave_at_once(exit),
+                    signal = signals.next() => signal,
                 };
-                leave_at_once(so_far.min(exit));
+                let (by, most) = match signal {
+                    Signal::Interrupt => (Exit::Interrupted, LAST_OUTPUT_LIMIT),
+                    Signal::Terminate | Signal::ParentEnded => (Exit::Terminated, LAST_FILES_LIMIT),
+                    Signal::Continue => continue,
+                };
+                exit = exit.min(by);
+                if std::mem::replace(&mut is_signalled, true) {
+                    leave_at_once(exit);
+                }
+                limit = Some(most);
             }
         });
         steps.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))

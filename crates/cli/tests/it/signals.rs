@@ -117,7 +117,7 @@ fn a_signal_that_arrives_twice_at_once_as_from_timeout_ends_the_run_like_one() {
 }
 
 #[test]
-fn a_signal_ends_a_run_whose_cookies_cannot_be_saved_because_nobody_reads_the_fifo() {
+fn a_signal_ends_a_run_whose_cookies_cannot_be_saved_because_no_program_reads_the_fifo() {
     let server = Server::start();
     let url = server.put("/d/x", content("x", 9));
     for arguments in [&[&*url, "--save-cookies", "fifo"][..], &["aria2c", "--save-cookies=fifo", &url]] {
@@ -125,7 +125,8 @@ fn a_signal_ends_a_run_whose_cookies_cannot_be_saved_because_nobody_reads_the_fi
         place.make_pipe("fifo");
         let mut child = place.start(arguments);
         wait_until("the file is complete", || place.file("x").is_some());
-        // The first signals may arrive before the run saves its cookies.
+        // The run soon saves its cookies. The first signals may arrive before.
+        std::thread::sleep(Duration::from_millis(300));
         let start = Instant::now();
         while child.try_wait().expect("a state").is_none() && start.elapsed() < Duration::from_secs(20) {
             send(Signal::TERM, &child);

@@ -17,8 +17,8 @@ use std::time::Duration;
 const WORTH_IT: f64 = 0.05;
 
 /// A gain of at least this share of the ideal gain is accepted at once, and later runs may start with the new
-/// target. A smaller gain is accepted only when slow start is over, and later runs start with the new target
-/// only if it is kept for a while.
+/// target. A smaller gain is accepted only when slow start is over, and later runs may start with the new
+/// target only after a hold of it.
 const OBVIOUS: f64 = 1.0 / 3.0;
 
 /// A gain of at least this share of the ideal gain shows that each connection has a speed limit of its own.
@@ -190,8 +190,8 @@ impl Controller {
         let gain = gain(from, before, target, goodput);
         if gain >= if settled { WORTH_IT } else { OBVIOUS } {
             (self.next_hold, self.steps_down) = (HOLD.0, false);
-            // A small gain may be chance. If short runs stored it, they would store higher and higher numbers,
-            // because each run would begin with the number of the run before, and try more.
+            // A small gain may be chance. If short runs stored it, they would store higher and higher
+            // numbers, because each run would begin with the number of the run before, and try more.
             if gain >= OBVIOUS {
                 self.keep_best(goodput, false);
             }

@@ -305,7 +305,7 @@ mod tests {
             let addresses = Addresses::new(Vec::new(), Url::parse("http://h/d/").ok());
             let all = jobs(document.as_bytes(), &addresses).expect("a document");
             let [Ok(_), Err(error)] = &all[..] else { panic!("{path}: {all:?}") };
-            assert!(error.to_string().contains("resource 2: "), "{path}: {error}");
+            assert!(error.to_string().contains("resource 2"), "{path}: {error}");
         }
         assert!(!begins(r#"{"url":"http://h/a","resources":1}"#) && !begins("http://h/a"));
         assert!(begins(r#"{"url":"http://h/a","x":{"resources":[1]},"resources" : [{"path":"a"}]}"#));
