@@ -35,7 +35,6 @@ use downhaul_engine::core::list::metalink;
 use downhaul_engine::core::settings::{OnError, Settings};
 use downhaul_engine::core::show::{self, escaped};
 use downhaul_engine::{Containers, Session};
-pub(crate) use ending::last_steps;
 use ending::{
     Early, LAST_CHECK_LIMIT, LAST_FILES_LIMIT, LAST_OUTPUT_LIMIT, closing, end_of_containers,
     wait_for_commands, write_last_output,
@@ -95,16 +94,12 @@ pub(crate) fn run(args: &Args) -> Exit {
         (Ok(network), Ok(own)) => (network, own),
         (Err(exit), _) | (_, Err(exit)) => return exit,
     };
-    let asked = (input, rest, what, early, containers);
+    let asked = (input, rest, what, early, (shards, containers));
     let ran = own.block_on(download(args, asked, (settings, &output), terminal, network.handle()));
-    let exit = match ran {
-        Err(exit) => exit,
-        Ok((exit, signals)) => last_steps(&own, signals, exit, || last_files(args, shards, exit)),
-    };
     // The program does not wait for blocked threads, such as a reader of standard input or a name lookup.
     own.shutdown_background();
     network.shutdown_background();
-    exit
+    ran.unwrap_or_else(|exit| exit)
 }
 
 /// Begins the run of a shard, and opens the containers of `--to-tar` or `--to-warc`.
@@ -126,11 +121,15 @@ fn warn_of_insecure(settings: &Settings) {
     }
 }
 
-/// Marks the shard as complete, and saves the cookies. `exit` is the exit status before. Returns the exit
-/// status of the run.
-fn last_files(args: &Args, shards: Option<Shards>, exit: Exit) -> Exit {
-    let exit = shards.map_or(exit, |shards| shards.end(args, exit));
-    save_cookies(args).map_or(exit, |worse| exit.min(worse))
+/// Returns a function that marks the shard as complete, and saves the cookies. `exit` is the exit status of
+/// the run so far.
+fn last_files(args: Args, shards: Option<Shards>, exit: Exit, shared: Arc<Shared>) -> impl FnOnce() + Send {
+    move || {
+        let marked = shards.map(|shards| shards.end(&args, exit)).filter(|&marked| marked != exit);
+        for worse in marked.into_iter().chain(save_cookies(&args)) {
+            shared.fail(worse);
+        }
+    }
 }
 
 /// Writes the file of `--save-cookies`. Returns an exit status if it cannot be written.
@@ -239,7 +238,7 @@ fn fetch_list(settings: &Settings, url: &str, lists: &Lists) -> Result<List, Exi
     Ok(List::fetched(url.clone(), text.into(), lists))
 }
 
-/// Runs the session, and returns how it ended. The caller handles the signals that arrive later.
+/// Runs the session, and returns how it ended.
 ///
 /// # Errors
 /// Returns the exit status if the run could not start, or if it had no file because a streamed list had no
@@ -248,11 +247,11 @@ fn fetch_list(settings: &Settings, url: &str, lists: &Lists) -> Result<List, Exi
 // This function is long because it has the steps of a run in their order.
 async fn download(
     args: &Args,
-    (input, rest, asks, early, containers): (Input, Option<Rest>, Asks, Early, Option<Arc<Containers>>),
+    (input, rest, asks, early, (shards, containers)): Asked,
     (settings, output): (Settings, &OutputSettings),
     terminal: Option<Terminal>,
     network: &tokio::runtime::Handle,
-) -> Result<(Exit, Signals), Exit> {
+) -> Result<Exit, Exit> {
     let begun = start_session(args, &settings, containers.clone(), network);
     let begun = begun.and_then(|session| Ok((session, opened_files(args, &settings, containers.as_ref())?)));
     let end_unused = |_: &Exit| containers.iter().for_each(|all| containers::end(all, false).unwrap_or(()));
@@ -307,9 +306,19 @@ async fn download(
     // The program that reads the events may have ended before the whole input was read.
     let unread =
         Some(Exit::Failed).filter(|_| shared.ending() == Some(Exit::Success) && shared.is_stopped(&summary));
-    let all = [Some(Exit::of(&summary)), shared.ending(), shared.failure(), unread];
-    Ok((all.into_iter().flatten().min().unwrap_or(Exit::Success), signals))
+    let most_important = |so_far: Option<Exit>| {
+        let all = [so_far, shared.ending(), shared.failure()];
+        all.into_iter().flatten().min().unwrap_or(Exit::Success)
+    };
+    let exit = most_important(unread.into_iter().chain([Exit::of(&summary)]).min());
+    let last = last_files(args.clone(), shards, exit, shared.clone());
+    write_last_output(last, LAST_FILES_LIMIT, (&shared, args), &mut signals).await;
+    Ok(most_important(Some(exit)))
 }
+
+/// The input of a run, the rest of a list that is read during the run, what is asked, the handling of signals
+/// before the downloads, the shard, and the containers.
+type Asked = (Input, Option<Rest>, Asks, Early, (Option<Shards>, Option<Arc<Containers>>));
 
 /// Starts the session on the runtime for the network. If there are containers of `--to-tar` or `--to-warc`,
 /// the session writes the files to them.

@@ -112,8 +112,9 @@ impl Shards {
         Ok(())
     }
 
-    /// Marks the shard as done at the end of its run, if every file is complete. `exit` is the exit status of
-    /// the run. Returns `exit`, or [`Exit::Disk`] if the shard cannot be marked.
+    /// Marks the shard as done at the end of its run, if every file is complete and all jobs were known
+    /// before the run. A preview marks nothing. `exit` is the exit status of the run. Returns `exit`, or
+    /// [`Exit::Disk`] if the shard cannot be marked.
     pub(crate) fn end(&self, args: &Args, exit: Exit) -> Exit {
         if exit != Exit::Success || !self.is_known || args.plan().is_some() {
             return exit;
@@ -144,9 +145,8 @@ impl Shards {
     /// Returns true if an earlier run completed this shard of the list in the same output folder.
     ///
     /// # Errors
-    /// Returns a message if the folder has files that say that a shard of another list, another number of
-    /// shards, another value of `--shard-by`, other containers or other requests is done, or if these files
-    /// cannot be read.
+    /// Returns a message if the files that mark shards as done cannot be read, or if one of them is from a
+    /// run with another list, number of shards, value of `--shard-by`, containers or requests.
     fn is_done(&self, args: &Args) -> Result<bool, String> {
         let markers = args.output.folder.join(FOLDER);
         let unreadable = |e: &dyn std::fmt::Display| format!("{} cannot be read: {e}", markers.display());

@@ -35,9 +35,9 @@ pub enum Retry {
 pub enum Blame {
     /// The network or the server.
     Remote,
-    /// The bytes arrived, but they are not the right ones.
+    /// The content: it is not the right one, or it cannot be verified as the settings require.
     Content,
-    /// The disk or the folder on this machine.
+    /// The disk of this machine, or a file or a folder on it.
     Disk,
     /// The request: a URL, an option or a name.
     Request,

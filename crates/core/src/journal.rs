@@ -1,13 +1,14 @@
 //! The journal of a partial file, `NAME.part.journal`. It says which file is being downloaded, and which
 //! of its bytes were written to the disk.
 //!
-//! A journal is a line that names its format, followed by entries that are only appended. Each entry has its
-//! length and a CRC of its own. The first entry is a [`Start`]. A reader stops at the first damaged or
-//! incomplete entry, and uses only the entries before it.
+//! A journal is a line that names its format, followed by entries. During a download, entries are only
+//! appended. When a later run continues the download, a journal with joined claims first replaces the old one
+//! ([`rewrite`]). Each entry has its length and a CRC of its own. The first entry is a [`Start`]. A reader
+//! stops at the first damaged or incomplete entry, and uses only the entries before it.
 //!
-//! Invariant: a journal claims only bytes that were written before. A [`Claim`] is used only after the bytes
-//! on the disk were read and have the CRC in the claim. Therefore damage to the journal or to the partial
-//! file makes no wrong byte valid, unless two CRCs are equal by chance.
+//! Invariant: a journal claims only bytes that were written before the claim. A [`Claim`] is used only after
+//! the bytes were read back from the disk and their CRC was the one in the claim. Therefore damage to the
+//! journal or to the partial file makes no wrong byte valid, unless two CRCs are equal by chance.
 
 use crate::digest::Expected;
 use crate::identity::Origin;

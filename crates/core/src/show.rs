@@ -75,12 +75,12 @@ const HARMLESS_WORDS: &[&str] = &[
 ];
 
 /// A URL within a URL is read if it is percent-encoded fewer than this many times. A text that is encoded
-/// this often or more counts as a secret. Real links stay below this number: the link of a mail filter that
-/// contains the link of another filter is encoded two or three times.
+/// this often or more counts as a secret. Real links stay below this number: if the link of a mail filter
+/// contains the link of another one, the innermost URL is encoded two or three times.
 const ENCODED_MOST: usize = 5;
 
-/// At most this many URLs within a URL are read. A text with more URLs counts as a secret. Without this
-/// limit, a server could slow the program down.
+/// In one text, such as a path or the value of a parameter, at most this many URLs (each `//` counts) are
+/// read. A text with more URLs counts as a secret. Without this limit, a server could slow the program down.
 const NESTED_MOST: usize = 16;
 
 /// If a path of more than this many bytes contains a URL with secrets, the whole path is hidden. Real links

@@ -51,8 +51,9 @@ pub struct Work {
 
     /// Start no more downloads after SIZE bytes (such as 500M or 2G)
     ///
-    /// The limit applies to the bytes that this run receives. Downloads that have started are still
-    /// completed. If other files remain, the exit status is 75, and the same command downloads them.
+    /// The limit counts the bytes that this run receives, and those that the started downloads still need, if
+    /// their sizes are known. Downloads that have started are still completed. If other files remain, the
+    /// exit status is 75, and the same command downloads them.
     #[arg(long, alias = "quota", value_name = "SIZE", value_parser = values::size, hide_short_help = true)]
     pub max_total: Option<u64>,
 

@@ -12,6 +12,7 @@
 
 mod arguments;
 mod detach;
+mod ending;
 mod help;
 mod hooks;
 mod items;

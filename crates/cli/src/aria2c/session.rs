@@ -8,10 +8,9 @@ use super::arguments::{Arguments, Refused};
 use super::hooks::Hooks;
 use super::rpc::{self, Rpc};
 use super::screen::Screen;
-use super::{items, settings};
+use super::{ending, items, settings};
 use crate::args::Args;
 use crate::cookies;
-use crate::exit::Exit;
 use crate::platform::{self, Signal, Signals};
 use crate::run;
 use downhaul_daemon::entry::{Entry, State as EntryState};
@@ -115,7 +114,7 @@ fn start(given: &Arguments) -> Result<u8, Refused> {
     if let Some(server) = server.filter(|_| is_over) {
         serving.block_on(server.finish());
     }
-    let status = run::last_steps(&own, signals, Exit::Success, || run.end(&args, is_over));
+    let status = ending::unless_signalled(&own, signals, || run.end(&args, is_over));
     own.shutdown_background();
     serving.shutdown_background();
     network.shutdown_background();

@@ -118,7 +118,8 @@ pub(crate) struct CtrlZ(Option<Stream>);
 
 impl CtrlZ {
     /// Begins to listen, unless SIGTSTP was ignored when the program started (on Linux). After that, SIGTSTP
-    /// does not stop the program, so the caller must call [`stop_until_continued`].
+    /// itself does not stop the program, so the caller must call [`stop_until_continued`] each time
+    /// [`Self::next`] returns.
     pub(crate) fn listen() -> CtrlZ {
         CtrlZ(stream(SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw())))
     }

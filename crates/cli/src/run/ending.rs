@@ -16,7 +16,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use tokio::sync::oneshot;
 
 /// If a run is stopped, the screen, the log and the JSON output get this much time to end. If the program
 /// ends soon ([`Shared::is_in_a_hurry`]), a running command of `--on-complete` or `--on-error-run` gets this
@@ -148,52 +147,6 @@ pub(super) async fn write_last_output(
             }
         }
     }
-}
-
-/// Carries out the last steps of a run, such as writing the file of `--save-cookies`, on a separate thread,
-/// and returns their result. A file may block the steps without end, for example a FIFO that no program
-/// reads. So after a signal, the steps may take at most [`LAST_OUTPUT_LIMIT`] (Ctrl-C) or
-/// [`LAST_FILES_LIMIT`], and a second signal ends the program immediately. `so_far` is the exit status of the
-/// run before these steps. If it says that a signal has stopped the run, the steps may take at most
-/// `LAST_FILES_LIMIT`.
-pub(crate) fn last_steps<T: Send>(
-    own: &tokio::runtime::Runtime,
-    mut signals: Signals,
-    so_far: Exit,
-    steps: impl FnOnce() -> T + Send,
-) -> T {
-    let (ended, mut has_ended) = oneshot::channel::<()>();
-    let steps = move || {
-        let result = steps();
-        drop(ended);
-        result
-    };
-    thread::scope(|scope| {
-        let steps = scope.spawn(steps);
-        own.block_on(async {
-            let was_stopped = matches!(so_far, Exit::Interrupted | Exit::Terminated);
-            let mut limit = was_stopped.then_some(LAST_FILES_LIMIT);
-            let (mut exit, mut is_signalled) = (so_far, false);
-            loop {
-                let signal = tokio::select! {
-                    _ = &mut has_ended => return,
-                    () = tokio::time::sleep(limit.unwrap_or_default()), if limit.is_some() => leave_at_once(exit),
-                    signal = signals.next() => signal,
-                };
-                let (by, most) = match signal {
-                    Signal::Interrupt => (Exit::Interrupted, LAST_OUTPUT_LIMIT),
-                    Signal::Terminate | Signal::ParentEnded => (Exit::Terminated, LAST_FILES_LIMIT),
-                    Signal::Continue => continue,
-                };
-                exit = exit.min(by);
-                if std::mem::replace(&mut is_signalled, true) {
-                    leave_at_once(exit);
-                }
-                limit = Some(most);
-            }
-        });
-        steps.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
 }
 
 /// Waits for the end of the commands of `--on-complete` and `--on-error-run`. If the program ends soon

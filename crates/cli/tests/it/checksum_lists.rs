@@ -152,7 +152,7 @@ fn a_list_may_have_the_name_at_the_end_of_a_redirect_for_files_with_given_names(
             place.write("one", vec![0; file().len()]);
             let out = place.run(&args);
             assert!(
-                out.status != 0 && out.stderr.contains("does not match sums"),
+                out.status != 0 && out.stderr.contains("does not match the digest from sums"),
                 "{more:?}: {}",
                 out.stderr
             );

@@ -167,7 +167,10 @@ pub(super) fn take_digests(keys: &mut Map<String, Value>, job: &mut Job, from: &
 
 /// Returns the digests of a key in [`ANY_ALGORITHM`] or [`SEVERAL`] whose value is an object or an array. For
 /// a key in [`SEVERAL`] whose value is a text, returns the digest in this text. The names of unsupported
-/// digests are added to `unused`. Returns `None` for anything else.
+/// digests in an object are added to `unused`. Returns `None` for anything else.
+///
+/// # Errors
+/// Returns an error if a text has no supported digest.
 fn several(name: &str, value: &Value, unused: &mut Vec<String>) -> Result<Option<Vec<Digest>>, Error> {
     let bare = bare(name);
     let has_several = SEVERAL.contains(&bare.as_str());

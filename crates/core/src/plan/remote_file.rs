@@ -9,17 +9,17 @@ use crate::transcript::Transcript;
 use std::sync::Arc;
 use url::Url;
 
-/// A later response whose size is less than the first size divided by this number does not count as a version
-/// of the file. It is probably an error message or a web page.
+/// If the sizes can be compared, a later response does not count as a version of the file if its size is less
+/// than the size in the first response divided by this number. It is probably an error message or a web page.
 const FAR_SMALLER: u64 = 16;
 
 /// The file as the server has it, according to the response or the journal with which the download started.
 #[derive(Debug)]
 pub(super) struct RemoteFile {
     pub(super) start: Start,
-    /// True if ranges of the file can be requested, and if ranges with equal validators belong together
-    /// ([`Remote::can_resume`]). Ranges without a validator are joined only if a digest shows that they
-    /// belong together.
+    /// False if the server refuses ranges, or if ranges with equal validators may belong to different
+    /// versions of the file ([`Remote::can_resume`]). True if the download continues from a journal. Ranges
+    /// without a validator are joined only if a digest shows that they belong to the same version.
     pub(super) joinable: bool,
     pub(super) warnings: Vec<String>,
     /// True if the response with which the download began says that the file is a web page. A journal does

@@ -24,13 +24,13 @@ const NAMES_MOST: usize = 200_000;
 /// ([`tagged_side_files`](downhaul_core::name::tagged_side_files)).
 const TAG_MOST: usize = 17;
 
-/// The highest number of folders that are remembered. Files of one folder are usually next to each other in a
-/// list.
+/// The highest number of folders that are remembered. Few are needed, because files of one folder are usually
+/// next to each other in a list.
 const FOLDERS_MOST: usize = 256;
 
-/// After this many numbers in a row that are not in use, no higher number is looked for in containers. The
-/// files that were in progress when a run was stopped have such numbers, and `-j auto` downloads up to 64
-/// files at a time.
+/// The numbers of equal names in containers (`name (1).ext`) are looked for one after the other. The search
+/// ends after this many numbers in a row that no file has. Such gaps arise when a run is stopped: the files
+/// in progress had numbers, but are not in a container. `-j auto` downloads up to 64 files at a time.
 const GAP_MOST: u32 = 64;
 
 pub(super) struct Folders {
@@ -40,8 +40,8 @@ pub(super) struct Folders {
     hasher: RandomState,
     /// The folders by their paths. The keys are strings, because hashing a `Path` takes far longer.
     seen: Mutex<HashMap<OsString, Arc<Seen>>>,
-    /// The hashes of the paths that were free when their folders were read, and at which a job later found
-    /// another run or a file. There are few of them.
+    /// The hashes of the paths at which a job found a file, or found that another run uses the path. These
+    /// paths no longer count as free. There are few of them.
     occupied: Mutex<HashSet<u64>>,
 }
 

@@ -151,9 +151,9 @@ impl State {
         self.takers.iter().chain(&self.replaced)
     }
 
-    /// Returns the number of files in progress. A thread that was replaced because it waits for the disk
-    /// counts as one file, because its other files do not use the network while it waits. Each job
-    /// in `given_back` counts as one file.
+    /// Returns the number of files in progress. A thread that was replaced because it waited for the disk
+    /// counts as one file as long as it has files, because its other files do not use the network while it
+    /// waits. Each job in `given_back` counts as one file.
     pub(super) fn at_work(&self) -> usize {
         let at_work = |thread: &Arc<Thread>| thread.at_work.load(Ordering::Relaxed);
         let taken: usize = self.takers.iter().map(at_work).sum();
