@@ -7,13 +7,13 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
-/// The time for printing the results and for saving the session and the cookies, after a signal. It usually
-/// takes milliseconds.
+/// The time for printing the results and for saving the session and the cookies, after a signal that arrives
+/// in the meantime. All of this usually takes milliseconds.
 const LIMIT: Duration = Duration::from_secs(1);
 
-/// Carries out the end of a run on a separate thread, and returns its result. A file may block the end without
-/// limit, for example a FIFO of `--save-cookies` that no program reads. So after a signal, the program ends
-/// within a second.
+/// Carries out the end of a run on a separate thread, and returns its result. A file may block the end
+/// without limit, for example a FIFO of `--save-cookies` that no program reads. So after a signal that
+/// arrives during the end, the program ends within a second.
 pub(super) fn unless_signalled<T: Send>(
     own: &Runtime,
     mut signals: Signals,

@@ -22,9 +22,9 @@ use std::time::Duration;
 /// much time, too. Ctrl-C must work even if a terminal or a pipe accepts no bytes.
 pub(super) const LAST_OUTPUT_LIMIT: Duration = Duration::from_secs(1);
 
-/// The time for writing the files of `--failed`, `--record` and `--archive`, and of the containers, if a run
-/// is stopped. For the list of `--failed`, a long input must be read again. For ten million lines, that takes
-/// about a minute. A second signal ends the program immediately.
+/// The time for writing the files of `--failed`, `--record`, `--archive` and `--save-cookies`, the marker of
+/// a shard, and the containers, if a run is stopped. For the list of `--failed`, a long input must be read
+/// again. For ten million lines, that takes about a minute. A second signal ends the program immediately.
 pub(super) const LAST_FILES_LIMIT: Duration = Duration::from_secs(120);
 
 /// The longest time for the rest of the check of a list, after a mistake in it has stopped the run. The

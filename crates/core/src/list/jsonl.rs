@@ -170,7 +170,8 @@ pub(super) fn take_digests(keys: &mut Map<String, Value>, job: &mut Job, from: &
 /// digests in an object are added to `unused`. Returns `None` for anything else.
 ///
 /// # Errors
-/// Returns an error if a text has no supported digest.
+/// Returns an error if a text has no supported digest, if a digest in an object cannot be read, or if an
+/// array has other values.
 fn several(name: &str, value: &Value, unused: &mut Vec<String>) -> Result<Option<Vec<Digest>>, Error> {
     let bare = bare(name);
     let has_several = SEVERAL.contains(&bare.as_str());
