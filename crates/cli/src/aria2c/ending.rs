@@ -11,19 +11,15 @@ use tokio::sync::oneshot;
 /// in the meantime. All of this usually takes milliseconds.
 const LIMIT: Duration = Duration::from_secs(1);
 
-/// Carries out the end of a run on a separate thread, and returns its result. A file may block the end
+/// Carries out the end of a run on a separate thread, and returns its exit status. A file may block the end
 /// without limit, for example a FIFO of `--save-cookies` that no program reads. So after a signal that
 /// arrives during the end, the program ends within a second.
-pub(super) fn unless_signalled<T: Send>(
-    own: &Runtime,
-    mut signals: Signals,
-    end: impl FnOnce() -> T + Send,
-) -> T {
+pub(super) fn unless_signalled(own: &Runtime, mut signals: Signals, end: impl FnOnce() -> u8 + Send) -> u8 {
     let (ended, has_ended) = oneshot::channel::<()>();
     let end = move || {
-        let result = end();
+        let status = end();
         drop(ended);
-        result
+        status
     };
     thread::scope(|scope| {
         let end = scope.spawn(end);

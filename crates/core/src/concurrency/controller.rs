@@ -81,8 +81,8 @@ pub struct Controller {
     pub(super) collapsed_above: usize,
     /// The level of an earlier run, until the first measurement shows if it is still right.
     pub(super) known: Option<Level>,
-    /// The target of the last hold, or of the last successful trial after it, unless the gain of this trial
-    /// may be chance. It is `None` before the first of them.
+    /// The target of the last hold, or of the last successful trial after it. A trial of more connections
+    /// counts only if its gain was at least a third of the ideal gain. It is `None` before the first of them.
     best: Option<Level>,
     backoff: Backoff,
     pub(super) queue: Queue,
@@ -166,7 +166,8 @@ impl Controller {
     }
 
     /// Returns the best target so far: the target of the last hold, or of the last successful trial after it.
-    /// A trial of more connections counts only if its gain is too large to be chance.
+    /// A trial of more connections counts only if its gain was at least a third of the ideal gain, because a
+    /// smaller gain may be chance.
     pub fn best(&self) -> Option<Level> {
         self.best
     }

@@ -327,20 +327,20 @@ async fn a_small_file_that_was_removed_can_be_added_again_at_once() {
     assert_eq!((summary.files, summary.finished, summary.failed, summary.skipped), (12, 11, 1, 0));
 }
 
+/// The deadline of the sessions that [`with_deadline`] starts. It is long enough to send a few requests on a
+/// slow machine.
+const DEADLINE: Duration = Duration::from_secs(3);
+
 /// Starts a session with a deadline that downloads this many files at once, and adds jobs. The first requests
 /// have no response, as many as files are downloaded at once. Returns when these requests were sent.
-async fn with_deadline(
-    deadline: Duration,
-    parallel: usize,
-    jobs: usize,
-) -> (Session, Vec<JobId>, Events, Arc<AtomicUsize>) {
+async fn with_deadline(parallel: usize, jobs: usize) -> (Session, Vec<JobId>, Events, Arc<AtomicUsize>) {
     let requests = Arc::new(AtomicUsize::new(0));
     let counted = requests.clone();
     let sources = Sources::for_all(move |url: &Url, _: GivenBy| {
         let source = MemorySource::new(url.clone(), content("f", SIZE));
         Arc::new(NoFirstResponse { source, silent: parallel, requests: counted.clone() }) as Arc<dyn Source>
     });
-    let limits = RunLimits { deadline: Some(deadline), ..RunLimits::default() };
+    let limits = RunLimits { deadline: Some(DEADLINE), ..RunLimits::default() };
     let settings = Settings::default().with_output("out").with_parallel(Some(parallel)).with_limits(limits);
     let builder = Session::builder(settings).sources(sources).seed(1);
     let session = builder.disk(Arc::new(FakeDisk::failing(0, 1))).start().expect("starts");
@@ -351,6 +351,12 @@ async fn with_deadline(
     (session, ids, events, requests)
 }
 
+/// Waits until the deadline of a session that was started after `begin` has passed.
+async fn until_after_the_deadline(begin: Instant) {
+    let most = DEADLINE + Duration::from_secs(1);
+    tokio::time::sleep(most.saturating_sub(begin.elapsed())).await;
+}
+
 /// Waits for the end of the session.
 async fn ended(session: &Session) -> Summary {
     let ended = tokio::time::timeout(Duration::from_secs(30), session.finish()).await;
@@ -359,7 +365,7 @@ async fn ended(session: &Session) -> Summary {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn small_files_in_progress_at_the_deadline_are_completed_although_one_of_them_is_paused() {
-    let (session, ids, mut events, _) = with_deadline(Duration::from_secs(3), 2, 10).await;
+    let (session, ids, mut events, _) = with_deadline(2, 10).await;
     let deadline = async {
         let mut failed = 0;
         while failed < 8 {
@@ -377,12 +383,11 @@ async fn small_files_in_progress_at_the_deadline_are_completed_although_one_of_t
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_small_files_are_completed_although_one_of_them_is_paused_after_the_deadline() {
-    let deadline = Duration::from_secs(3);
     let begin = Instant::now();
-    let (session, ids, _, _) = with_deadline(deadline, 8, 8).await;
+    let (session, ids, _, _) = with_deadline(8, 8).await;
     session.close().await;
     // No file waits for its start, so nothing is reported at the deadline.
-    tokio::time::sleep(deadline.saturating_sub(begin.elapsed()) + Duration::from_millis(100)).await;
+    until_after_the_deadline(begin).await;
     session.pause(ids[0]);
     session.resume(ids[0]);
     let summary = ended(&session).await;
@@ -391,11 +396,10 @@ async fn the_last_small_files_are_completed_although_one_of_them_is_paused_after
 
 #[tokio::test(flavor = "multi_thread")]
 async fn small_files_that_are_paused_before_the_deadline_are_completed_after_it() {
-    let deadline = Duration::from_secs(3);
     let begin = Instant::now();
-    let (session, _, _, requests) = with_deadline(deadline, 8, 8).await;
+    let (session, _, _, requests) = with_deadline(8, 8).await;
     session.pause_all();
-    tokio::time::sleep(deadline.saturating_sub(begin.elapsed()) + Duration::from_millis(100)).await;
+    until_after_the_deadline(begin).await;
     // A paused file sends no request.
     assert_eq!(requests.load(Ordering::Relaxed), 8);
     session.resume_all();
