@@ -358,8 +358,8 @@ pub enum Why {
     Asked,
     /// The host had asked for the pause before, so no request was sent.
     Known,
-    /// The host refused the request without naming a time, but it serves other connections. This shows that
-    /// the host got too many requests at once.
+    /// The host refused the request without naming a time, but it serves other connections. It probably gets
+    /// too many requests, or has too many connections.
     Shared,
     /// The host seems to ban this client: it has refused requests or closed connections since connections
     /// were added.

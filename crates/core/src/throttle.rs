@@ -93,6 +93,20 @@ pub fn may_be_a_ban(kind: ErrorKind) -> bool {
     is_refusal(kind) || matches!(kind, ErrorKind::NetReset | ErrorKind::HttpTruncated | ErrorKind::TlsFailed)
 }
 
+/// Returns true if a failure of this kind may be a refusal by a host that serves only a certain number of
+/// connections at the same time. Such a host answers that it is busy, or it refuses, ignores or closes
+/// further connections.
+pub fn may_be_too_many(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::HttpBusy
+            | ErrorKind::ConnectRefused
+            | ErrorKind::ConnectTimeout
+            | ErrorKind::NetReset
+            | ErrorKind::TlsFailed
+    )
+}
+
 /// Returns true if a failure of this kind is a refusal by the host, and not a fault of the network.
 pub fn is_refusal(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::HttpForbidden | ErrorKind::HttpBusy | ErrorKind::ConnectRefused)

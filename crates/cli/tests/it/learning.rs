@@ -51,15 +51,19 @@ fn number(place: &Place, server: &Server) -> u64 {
     text["hosts"][origin]["start"]["best"]["number"].as_u64().expect("a number")
 }
 
-/// Stores that this number of connections was the best.
-fn plant(place: &Place, server: &Server, number: u64) {
+/// Stores this entry for the server, as an earlier run of today would do.
+fn plant_entry(place: &Place, server: &Server, entry: impl Fn(u64) -> serde_json::Value) {
     let origin = server.url("").trim_end_matches('/').to_string();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a time").as_secs();
-    let best = serde_json::json!({ "number": number, "goodput": 8e6, "far": true });
-    let text =
-        serde_json::json!({ "version": 2, "hosts": { origin: { "start": { "best": best, "at": now } } } });
+    let text = serde_json::json!({ "version": 2, "hosts": { origin: entry(now) } });
     fs::create_dir_all(place.hosts().parent().expect("a folder")).expect("a folder");
     fs::write(place.hosts(), text.to_string()).expect("writes");
+}
+
+/// Stores that this number of connections was the best.
+fn plant(place: &Place, server: &Server, number: u64) {
+    let best = serde_json::json!({ "number": number, "goodput": 8e6, "far": true });
+    plant_entry(place, server, |now| serde_json::json!({ "start": { "best": best, "at": now } }));
 }
 
 #[test]
@@ -101,11 +105,7 @@ fn what_an_earlier_run_found_is_not_used_if_the_user_says_so() {
 #[test]
 fn a_file_that_waits_for_a_limit_of_an_earlier_run_is_shown_as_waiting_and_explained() {
     let (server, place) = (Server::start(), Place::in_memory());
-    let origin = server.url("").trim_end_matches('/').to_string();
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a time").as_secs();
-    let text = serde_json::json!({ "version": 2, "hosts": { origin: { "requests": 0.2, "at": now } } });
-    fs::create_dir_all(place.hosts().parent().expect("a folder")).expect("a folder");
-    fs::write(place.hosts(), text.to_string()).expect("writes");
+    plant_entry(&place, &server, |now| serde_json::json!({ "requests": 0.2, "at": now }));
     let urls = ["a", "b", "c"].map(|name| server.url(&format!("well_behaved/1000/{name}")));
     let names = [urls[0].as_str(), &urls[1], &urls[2], "-j", "3"];
     let out = place.run(&[&names[..], &["--progress", "json", "-vv", "--explain"]].concat());
@@ -154,6 +154,56 @@ fn a_refusal_has_precedence_over_what_an_earlier_run_found() {
     place.assert_exact(&out, "f", &content("f", SIZE));
     assert!(server.requests().len() < 60, "{} requests", server.requests().len());
     assert_ne!(number(&place, &server), 16);
+}
+
+/// Writes a list of files of 200 kB from a server that serves four connections at once, and runs downhaul
+/// with it. Asserts that all files are complete, and returns the number of requests of this run.
+fn get_from_host_with_four(place: &Place, server: &Server, how: &str, files: usize) -> usize {
+    let before = server.requests().len();
+    let url = |n| server.url(&format!("refuses_the_fifth/200000/{n}?rate=2000000&how={how}"));
+    place.write("list", (0..files).map(|n| url(n) + "\n").collect::<String>());
+    let out = place.run(&["-i", "list", "-d", how, "--retries", "0", "--if-exists", "overwrite"]);
+    for n in 0..files {
+        place.assert_exact(&out, &format!("{how}/{n}"), &content(&n.to_string(), 200_000));
+    }
+    server.requests().len() - before
+}
+
+#[test]
+fn a_list_from_a_host_that_serves_four_connections_is_complete_without_retries_or_a_limit_of_requests() {
+    for how in ["503", "reset"] {
+        let (server, place) = (Server::start(), Place::in_memory());
+        let requests = get_from_host_with_four(&place, &server, how, 40);
+        assert!(requests < 80, "{how}: {requests} requests");
+        let text = fs::read_to_string(place.hosts()).unwrap_or_default();
+        assert!(!text.contains("\"requests\""), "{how}: {text}");
+    }
+}
+
+#[test]
+fn a_list_from_a_host_with_a_known_limit_of_connections_waits_for_no_closed_connection() {
+    let (server, place) = (Server::start(), Place::in_memory());
+    plant_entry(&place, &server, |now| serde_json::json!({ "connections": 1, "at": now }));
+    let list: String = (0..60).map(|n| server.url(&format!("well_behaved/1000/{n}\n"))).collect();
+    place.write("list", list);
+    let out = place.run(&["-i", "list", "--explain"]);
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    // With a wait of 0.3 s after each file, the run would last 18 s.
+    assert!(out.took.as_secs() < 9, "{:?}: {}", out.took, out.stderr);
+}
+
+#[test]
+fn a_file_that_is_always_refused_stores_no_limit_of_its_host() {
+    let (server, place) = (Server::start(), Place::in_memory());
+    let large = |name| server.url(&format!("capped/2000000/{name}?rate=1000000"));
+    let busy = server.url("status/1000/busy?status=503");
+    let out = place.run(&[&large("a"), &busy, &large("b"), "-j", "3", "--retries", "1"]);
+    assert_eq!(out.status, 1, "{}", out.stderr);
+    for name in ["a", "b"] {
+        assert_eq!(place.file(name).map(|file| file.len()), Some(2_000_000), "{}", out.stderr);
+    }
+    let text = fs::read_to_string(place.hosts()).unwrap_or_default();
+    assert!(!text.contains("\"requests\"") && !text.contains("\"connections\""), "{text}");
 }
 
 #[test]

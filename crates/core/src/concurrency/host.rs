@@ -1,15 +1,16 @@
 //! The limits of one host: how many connections may be open to the host ([`Controller`]), how many files may
-//! be requested from it in a second ([`RequestRate`]), and above how many connections it bans the client
-//! ([`Bans`]).
+//! be requested from it in a second ([`RequestRate`]), above how many connections it bans the client
+//! ([`Bans`]), and above how many connections it refuses further files ([`Accepted`]).
 //!
 //! Invariant: if several of these limits apply, the strictest one decides.
 
+use super::accepted::Accepted;
 use super::bans::Bans;
 use super::controller::AUTO_MOST;
 use super::learned::{Learned, Spoke};
 use super::requests::{RequestLimit, RequestRate};
 use super::{Allowance, Controller, Level, Observation, Step};
-use crate::error::{Error, Pause, Why};
+use crate::error::{Error, ErrorKind, Pause, Why};
 use crate::throttle::{self, Circumstances, Decision};
 use std::time::Duration;
 
@@ -35,6 +36,7 @@ pub struct Host {
     pub(super) controller: Controller,
     requests: RequestRate,
     bans: Bans,
+    accepted: Accepted,
     /// The highest number of connections that the user allows.
     most: usize,
     /// True if a limit of the user affected the goodput, so that the best target is not known.
@@ -53,7 +55,9 @@ impl Host {
         let (requests, bans) = (RequestRate::known(known.requests), Bans::known(known.connections));
         let controller = Controller::new(most);
         let known_http = known.http;
-        let mut host = Host { controller, requests, bans, most, is_slowed: false, known_http, http: None };
+        let accepted = Accepted::default();
+        let mut host =
+            Host { controller, requests, bans, accepted, most, is_slowed: false, known_http, http: None };
         if let Some(connections) = known.connections {
             host.controller.set_tolerated(Duration::ZERO, Some(connections));
         }
@@ -80,7 +84,8 @@ impl Host {
 
     /// Returns the limits and numbers that this run found, or `None` if it found none.
     pub fn learned(&self) -> Option<Learned> {
-        let (connections, requests) = (self.bans.learned(), self.requests.learned());
+        let connections = [self.bans.learned(), self.accepted.learned()].into_iter().flatten().min();
+        let requests = self.requests.learned();
         let (best, http, refused) = (self.best(), self.http(), self.requests.was_lowered());
         let learned = Learned { connections, requests, refused, best, http, ..Learned::default() };
         (learned != Learned::default()).then_some(learned)
@@ -119,6 +124,7 @@ impl Host {
     pub fn on_opened(&mut self, now: Duration, first: bool) {
         self.controller.on_opened(first);
         self.bans.on_opened(now, self.controller.in_use(), !first);
+        self.accepted.on_number(now, self.controller.in_use());
         if first {
             self.requests.on_sent(now);
         }
@@ -128,13 +134,20 @@ impl Host {
     /// source. `flowed` is true if the connection had received bytes. `cut` is true if the connection was
     /// closed in the middle of a response.
     pub fn on_closed(&mut self, now: Duration, last: bool, flowed: bool, cut: bool) {
+        self.accepted.on_number(now, self.controller.in_use());
         self.controller.on_closed(last);
+        self.accepted.on_number(now, self.controller.in_use());
         self.bans.on_closed(now, flowed, cut);
     }
 
-    /// Records that a request got a usable response.
-    pub fn on_served(&mut self, now: Duration) {
-        self.requests.on_served(now);
+    /// Records that a request got a usable response. `again` is true if the host refused the previous request
+    /// for this file while it served other files, and no byte of the file has arrived since.
+    pub fn on_served(&mut self, now: Duration, again: bool) {
+        let is_of_connections = self.accepted.limit().is_some();
+        self.requests.on_served(now, again && !is_of_connections);
+        if self.accepted.on_served(self.controller.in_use(), again && is_of_connections) {
+            self.limit_connections(now);
+        }
     }
 
     /// Records that the connection that was opened at `opened` received its first bytes.
@@ -147,7 +160,7 @@ impl Host {
     /// it. It is `None` if the user chose the version, or if the URL is not https.
     pub fn on_small_file(&mut self, sent: Duration, done: Duration, http: Option<Spoke>) {
         self.http = if self.http == Some(Spoke::Http2) { self.http } else { http.or(self.http) };
-        self.requests.on_served(done);
+        self.on_served(done, false);
         self.bans.on_bytes_of_small_file(sent, self.controller.in_use());
     }
 
@@ -156,12 +169,22 @@ impl Host {
         if matches!(observation, Observation::Progress { .. }) {
             self.requests.on_bytes(now);
         }
+        let observation = match observation {
+            // So many connections worked before, so their number is not the reason for the refusal.
+            Observation::Refused { wait, .. } if self.in_use() < self.accepted.works() => {
+                Observation::Broken { wait }
+            }
+            other => other,
+        };
         self.controller.on(now, observation);
     }
 
     /// Records a failed connection, unless `error` already has a pause or the file has another connection.
     /// Returns how long the job pauses and why, or `None` if the failure needs no pause.
     pub fn on_failure(&mut self, now: Duration, error: &Error, lost: Lost) -> Option<Pause> {
+        if !lost.last && throttle::may_be_too_many(error.kind) {
+            self.accepted.on_refused_further();
+        }
         if error.pause.is_some() || !lost.last {
             return error.pause;
         }
@@ -169,10 +192,20 @@ impl Host {
             serves_others: self.requests.is_serving(lost.at),
             bans: self.bans.is_likely(now, error.kind, lost.flowed),
         };
-        match throttle::decide(error.kind, None, host) {
+        let decision = throttle::decide(error.kind, None, host);
+        if decision == Decision::Fewer && !lost.again {
+            self.requests.count_refused_file();
+        }
+        if decision != Decision::Fewer || !host.bans {
+            let is_explained = self.is_refused_for_connections(now, error.kind, lost);
+            if is_explained {
+                return Some(Pause { wait: Duration::ZERO, why: Why::Shared });
+            }
+        }
+        match decision {
             Decision::Fewer if host.bans => {
                 let wait = self.bans.on_ban(now, error.kind);
-                self.controller.set_tolerated(now, self.bans.limit());
+                self.limit_connections(now);
                 Some(Pause { wait, why: Why::Banned })
             }
             Decision::Fewer => {
@@ -183,11 +216,34 @@ impl Host {
         }
     }
 
+    /// Records a failure that may be a refusal because of the number of connections. Returns true if this
+    /// number is probably the reason for the failure.
+    fn is_refused_for_connections(&mut self, now: Duration, kind: ErrorKind, lost: Lost) -> bool {
+        let is_of_rate = kind == ErrorKind::HttpBusy && self.requests.is_proven();
+        let serves = self.requests.is_receiving(lost.at);
+        if lost.flowed || is_of_rate || !serves || !throttle::may_be_too_many(kind) {
+            return false;
+        }
+        let before = self.accepted.limit();
+        let is_explained = self.accepted.on_refused(now, lost.sent, self.controller.in_use());
+        if self.accepted.limit() != before {
+            self.limit_connections(now);
+            self.requests.forget_unproven(now);
+        }
+        is_explained
+    }
+
+    /// Passes the highest number of connections that the host accepts to the controller.
+    fn limit_connections(&mut self, now: Duration) {
+        let limit = [self.bans.limit(), self.accepted.limit()].into_iter().flatten().min();
+        self.controller.set_tolerated(now, limit);
+    }
+
     /// Returns the allowance for the first connection of a file. Other limits allow at most `most` more
     /// connections.
     pub fn allowance_for_new_file(&mut self, now: Duration, most: usize) -> Allowance {
         let most = most.min(self.tolerated(now).saturating_sub(self.controller.in_use()));
-        let not_before = self.requests.not_before().max(self.bans.not_before());
+        let not_before = self.requests.not_before().max(self.not_before());
         Allowance { most, worth: 0, replaces: false, surplus: 0, not_before }
     }
 
@@ -195,16 +251,22 @@ impl Host {
     pub fn allowance(&mut self, now: Duration, most: usize, named: bool) -> Allowance {
         let most = most.min(self.tolerated(now).saturating_sub(self.controller.in_use()));
         let allowance = self.controller.allowance(most, named);
-        Allowance { not_before: allowance.not_before.max(self.bans.not_before()), ..allowance }
+        Allowance { not_before: allowance.not_before.max(self.not_before()), ..allowance }
+    }
+
+    /// Returns the time before which no connection is opened, whichever file it is for.
+    fn not_before(&self) -> Duration {
+        self.bans.not_before().max(self.accepted.not_before())
     }
 
     /// Returns the highest number of connections that the host accepts now, or [`usize::MAX`] if no limit is
     /// known. During a ban, the number is 1. A limit that may have been set because of a fault of the network
     /// is removed first.
     pub fn tolerated(&mut self, now: Duration) -> usize {
-        if self.bans.forget_accident(now) {
-            self.controller.set_tolerated(now, self.bans.limit());
+        let forgets = self.bans.forget_accident(now);
+        if self.accepted.forget_unproven(now) || forgets {
+            self.limit_connections(now);
         }
-        self.bans.tolerated()
+        self.bans.tolerated().min(self.accepted.limit().unwrap_or(usize::MAX))
     }
 }

@@ -3,9 +3,9 @@
 //!
 //! A [`Controller`] decides the number of connections to a host, or the number of files that are downloaded
 //! at the same time (the number of files at once). A [`Host`] combines a controller of connections with a
-//! request rate and with the limits of hosts that ban clients. These types only calculate: no code here reads
-//! a clock, and each function that needs the time gets it as an argument. All times are measured from the
-//! start of the session.
+//! request rate and with the limits of hosts that refuse or ban clients. These types only calculate: no code
+//! here reads a clock, and each function that needs the time gets it as an argument. All times are measured
+//! from the start of the session.
 //!
 //! # How the controller decides
 //!
@@ -78,11 +78,13 @@
 //! - the limit that the user set (at most 64);
 //! - the number of connections that were open when the host refused one more connection;
 //! - the number of connections above which the host bans the client;
+//! - the number of connections above which the host refuses further files (`accepted.rs`);
 //! - the number of connections above which the whole download became slower.
 //!
 //! Connections above the target are stopped only if all connections belong to one file. If there are several
 //! files, a surplus connection is closed when the download of its file ends.
 
+mod accepted;
 mod backoff;
 mod bans;
 mod contract;

@@ -5,14 +5,16 @@
 //! find their share of a line (Chiu and Jain 1989). A refusal sets the rate to half of the rate at which the
 //! host served files recently, or to half of the present limit, if the present limit is lower than this rate.
 //! If a file is refused again while the host serves more files than it refuses, the reason is probably this
-//! file, so the rate does not change. Usually, each file that the host serves raises the rate a little. If
-//! the host serves files at the full rate, all increases within a second together add one request a second to
-//! the rate. A rate below one request a second doubles with each served file. If several refusals in a row
-//! lowered the rate, the host was probably not available for a while. Each served file then doubles the rate,
-//! up to the rate that the first of these refusals had set.
+//! file. The rate then does not change. If no refused file was served in this run, the limit that this run
+//! set is removed. Usually, each file that the host serves raises the rate a little. If the host serves files
+//! at the full rate, all increases within a second together add one request a second to the rate. A rate
+//! below one request a second doubles with each served file. If several refusals in a row lowered the rate,
+//! the host was probably not available for a while. Each served file then doubles the rate, up to the rate
+//! that the first of these refusals had set.
 //!
 //! Invariant: there is no limit before the first refusal, unless an earlier run found one. The limit is never
-//! below [`SLOWEST`].
+//! below [`SLOWEST`]. A limit that this run set or lowered is stored only if at least two files were refused,
+//! and if one of them was served later. Otherwise, the reason may be the files.
 
 use std::time::Duration;
 
@@ -34,6 +36,10 @@ const SPAN: Duration = Duration::from_secs(1);
 /// requests. downhaul assumes this if the host sent bytes at most this long before the refusal. The time is
 /// longer than the gap between two files at common limits, and shorter than the restart of most servers.
 const SERVES: Duration = Duration::from_secs(10);
+
+/// If a connection fails at most this long after bytes arrived over others, the network is probably not the
+/// reason. Workers report their progress ten times a second.
+const RECEIVES: Duration = Duration::from_secs(1);
 
 /// The limit of requests for files to a host, as it is explained to the user.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -65,6 +71,10 @@ pub(super) struct RequestRate {
     /// The number of refused requests that were sent since the rate was last lowered, or since the start of
     /// the run.
     refused: u32,
+    /// The number of files that were refused in this run.
+    refused_files: u32,
+    /// True if a refused file was served later in this run.
+    served_later: bool,
     /// The start of the current span, and the number of requests that were served in it.
     span: (Duration, u32),
     /// The number of requests that were served in the span before the current one.
@@ -82,9 +92,13 @@ impl RequestRate {
         RequestRate { known, rate: known, ..RequestRate::default() }
     }
 
-    /// Returns the limit in requests a second, if this run set, lowered or raised it.
+    /// Returns the limit in requests a second for later runs, if this run found or raised it.
     pub(super) fn learned(&self) -> Option<f64> {
-        self.rate.filter(|_| self.was_lowered() || self.served > 0)
+        let is_found = match self.was_lowered() {
+            true => self.served_later && self.refused_files > 1,
+            false => self.served > 0,
+        };
+        self.rate.filter(|_| is_found)
     }
 
     /// Returns true if a refusal lowered the rate in this run.
@@ -95,6 +109,18 @@ impl RequestRate {
     /// Returns the limit, if there is one.
     pub(super) fn limit(&self) -> Option<RequestLimit> {
         self.rate.map(|now| RequestLimit { known: self.known, now })
+    }
+
+    /// Returns true if an earlier run found a limit, or if a refused file was served later in this run.
+    pub(super) fn is_proven(&self) -> bool {
+        self.known.is_some() || self.served_later
+    }
+
+    /// Removes the limit that this run set, unless a refused file was served later.
+    pub(super) fn forget_unproven(&mut self, now: Duration) {
+        if !self.served_later {
+            (self.rate, self.doubles_to, self.next) = (self.known, 0.0, now);
+        }
     }
 
     pub(super) fn is_limited(&self) -> bool {
@@ -113,6 +139,11 @@ impl RequestRate {
         had_begun && self.last_bytes.is_some_and(|last| at.saturating_sub(last) <= SERVES)
     }
 
+    /// Returns true if the host sent bytes at most [`RECEIVES`] before `at`, or later.
+    pub(super) fn is_receiving(&self, at: Duration) -> bool {
+        self.last_bytes.is_some_and(|last| at.saturating_sub(last) <= RECEIVES)
+    }
+
     /// Records that a request is sent for a file that has no other connection.
     pub(super) fn on_sent(&mut self, now: Duration) {
         if let Some(rate) = self.rate {
@@ -120,9 +151,11 @@ impl RequestRate {
         }
     }
 
-    /// Records that a request got a usable response.
-    pub(super) fn on_served(&mut self, now: Duration) {
+    /// Records that a request got a usable response. `again` is true if the previous request for the file was
+    /// refused while the host served other files.
+    pub(super) fn on_served(&mut self, now: Duration, again: bool) {
         self.on_bytes(now);
+        self.served_later |= again;
         if now.saturating_sub(self.span.0) >= SPAN {
             let follows = now.saturating_sub(self.span.0) < SPAN * 2;
             self.before = if follows { self.span.1 } else { 0 };
@@ -142,6 +175,11 @@ impl RequestRate {
         self.last_bytes = self.last_bytes.max(Some(now));
     }
 
+    /// Counts a file that the host refused for any reason while it served other files.
+    pub(super) fn count_refused_file(&mut self) {
+        self.refused_files = self.refused_files.saturating_add(1);
+    }
+
     /// Records that the host refused a request for a file. The request was sent at `sent`. `again` is true if
     /// the previous request for this file was also refused while the host served other files, and no byte of
     /// the file has arrived since. Returns the time to wait before the file is requested again.
@@ -149,7 +187,12 @@ impl RequestRate {
         let is_counted = self.lowered.is_none_or(|lowered| sent > lowered);
         let is_of_file = again && self.served > self.refused;
         self.refused = self.refused.saturating_add(u32::from(is_counted));
-        if is_counted && !is_of_file {
+        if is_counted && is_of_file {
+            self.forget_unproven(now);
+        }
+        // A single refusal may be an accident.
+        let is_single = self.rate.is_none() && self.refused_files < 2;
+        if is_counted && !is_of_file && !is_single {
             let served = f64::from(self.span.1.max(self.before).max(1));
             let rate = (self.rate.map_or(served, |rate| rate.min(served)) * DECREASE).max(SLOWEST);
             if self.served > 0 || self.lowered.is_none() {
@@ -170,6 +213,7 @@ mod tests {
 
     /// Fetches files one after the other, as soon as the rate allows it, from a host with a token bucket. The
     /// bucket holds `burst` tokens and gets `a_second` tokens a second, and each served file costs one token.
+    /// After the first refusal, another file is requested at once, as several files are usually in progress.
     /// Returns the number of requests, and the time when the last file arrives.
     fn fetch(files: usize, a_second: f64, burst: f64, requests: &mut RequestRate) -> (usize, Duration) {
         fetch_with_outage(files, a_second, burst, Duration::ZERO..Duration::ZERO, requests)
@@ -194,12 +238,15 @@ mod tests {
                 if tokens >= 1.0 && !outage.contains(&now) {
                     tokens -= 1.0;
                     left -= 1;
+                    requests.on_served(now + step, again);
                     again = false;
-                    requests.on_served(now + step);
                 } else {
                     assert!(requests.is_serving(now + step) || outage.contains(&now));
+                    if !again {
+                        requests.count_refused_file();
+                    }
                     requests.on_refused(now + step, now, again);
-                    again = true;
+                    again = requests.is_limited();
                     break;
                 }
             }
@@ -235,31 +282,34 @@ mod tests {
         assert!(asked <= 11, "{asked}");
     }
 
-    /// Returns the rate after nine seconds in which a file is requested once a second and always refused. If
+    /// Returns the state after nine seconds in which a file is requested once a second and always refused. If
     /// `serves` is true, the host also serves another file in each second.
-    fn after_refusals(serves: bool) -> f64 {
+    fn after_refusals(serves: bool) -> RequestRate {
         let mut requests = RequestRate::default();
         requests.on_bytes(Duration::ZERO);
+        (0..2).for_each(|_| requests.count_refused_file());
         for second in 1..10 {
             let now = SPAN * second;
             if serves {
-                requests.on_served(now);
+                requests.on_served(now, false);
             }
             requests.on_refused(now, now - SPAN / 2, second > 1);
         }
-        requests.learned().expect("a rate")
+        requests
     }
 
     #[test]
-    fn a_file_that_is_always_refused_lowers_the_rate_of_files_that_are_served_once() {
-        let rate = after_refusals(true);
-        assert!(rate > 1.0, "{rate}");
+    fn a_file_that_is_always_refused_does_not_limit_the_files_that_are_served() {
+        let requests = after_refusals(true);
+        assert_eq!((requests.limit(), requests.learned()), (None, None));
     }
 
     #[test]
-    fn a_host_that_refuses_everything_gets_fewer_and_fewer_requests() {
-        let rate = after_refusals(false);
+    fn a_host_that_refuses_everything_gets_fewer_and_fewer_requests_and_nothing_is_stored() {
+        let requests = after_refusals(false);
+        let rate = requests.limit().expect("a limit").now;
         assert!((rate - SLOWEST).abs() < 0.01, "{rate}");
+        assert_eq!(requests.learned(), None);
     }
 
     #[test]
@@ -267,7 +317,7 @@ mod tests {
         let mut requests = RequestRate::known(Some(SLOWEST));
         requests.on_sent(Duration::ZERO);
         assert_eq!(requests.not_before(), SPAN * 10);
-        requests.on_served(Duration::ZERO);
+        requests.on_served(Duration::ZERO, false);
         assert_eq!(requests.not_before(), SPAN * 5);
         assert_eq!(requests.learned(), Some(SLOWEST * 2.0));
         let (_, took) = fetch(4, 1e6, 1e6, &mut RequestRate::known(Some(SLOWEST)));

@@ -12,8 +12,7 @@ use crate::limit::{HostLimits, Limits};
 use crate::source::Request;
 use crate::trace::CONCURRENCY;
 use crate::worker::{Go, UNKNOWN_END, Whole, Worker};
-use downhaul_core::concurrency::{Allowance, Host, Learned, Level, Lost};
-use downhaul_core::error::Error;
+use downhaul_core::concurrency::{Allowance, Host, Learned, Level};
 use downhaul_core::event::{JobId, Phase};
 use downhaul_core::job::Job;
 use downhaul_core::plan::{Input, WorkerId};
@@ -65,6 +64,10 @@ pub(super) struct AtWork {
     pub(super) modified: Option<SystemTime>,
     /// True if bytes have arrived over the connection.
     pub(super) flowed: bool,
+    /// The offset after the last requested byte, or `None` if the request is for all bytes up to the end.
+    pub(super) to: Option<u64>,
+    /// True if all requested bytes have arrived.
+    pub(super) complete: bool,
     /// True if the worker stops before the end of its response.
     pub(super) cut: bool,
 }
@@ -263,7 +266,7 @@ impl Director {
             "assigned bytes to a connection"
         );
         let (go, permission) = oneshot::channel();
-        let (end, whole) = (Arc::new(AtomicU64::new(UNKNOWN_END)), Whole::default());
+        let (end, whole, to) = (Arc::new(AtomicU64::new(UNKNOWN_END)), Whole::default(), request.to);
         let is_slowed = named || limits.is_set();
         let work = Worker {
             id: worker,
@@ -305,45 +308,16 @@ impl Director {
                 failed,
                 modified: None,
                 flowed: false,
+                to,
+                complete: false,
                 cut: false,
             },
         );
     }
 
-    /// Records that a worker has a usable response.
-    pub(super) fn on_served(&mut self, id: JobId, worker: WorkerId) {
-        let Some(at_work) = self.running.get(&id).and_then(|running| running.workers.get(&worker)) else {
-            return;
-        };
-        if let Some(host) = self.connections.hosts.get_mut(&at_work.host) {
-            host.on_served(self.clock.now());
-        }
-    }
-
-    /// Records that a worker received bytes.
-    pub(super) fn on_bytes(&mut self, id: JobId, worker: WorkerId) {
-        let Some(running) = self.running.get_mut(&id) else { return };
-        let Some(at_work) = running.workers.get_mut(&worker).filter(|one| !one.flowed) else { return };
-        at_work.flowed = true;
-        if let Some(host) = self.connections.hosts.get_mut(&at_work.host) {
-            host.on_first_bytes(at_work.sent);
-        }
-    }
-
-    /// Passes the failure of a worker to the controller of its host, which decides if the job pauses.
-    pub(super) fn on_lost(&mut self, id: JobId, worker: WorkerId, error: &mut Error) {
-        let Some(running) = self.running.get(&id) else { return };
-        let Some(at_work) = running.workers.get(&worker) else { return };
-        let (now, last) = (self.clock.now(), running.workers.len() == 1);
-        let (flowed, again) = (running.plan.has_received_bytes(), running.plan.is_refused_again());
-        let at = at_work.failed.unwrap_or(now);
-        let lost = Lost { sent: at_work.sent, last, flowed, again, at };
-        let pause = self.connections.at_host(&at_work.host, |host| host.on_failure(now, error, lost));
-        error.pause = pause.unwrap_or(error.pause);
-    }
-
     /// Removes a worker that has ended or is not needed any more. Its connection is no longer counted. `cut`
-    /// is true if the worker may have been stopped in the middle of a response.
+    /// is true if the worker may have been stopped in the middle of a response, unless all requested bytes
+    /// have arrived.
     pub(super) fn remove_worker(&mut self, id: JobId, worker: WorkerId, cut: bool) {
         let Some(running) = self.running.get_mut(&id) else { return };
         let Some(at_work) = running.workers.remove(&worker) else { return };
@@ -355,7 +329,7 @@ impl Director {
         at_work.task.abort();
         self.connections.count.fetch_sub(1, Ordering::Relaxed);
         if let Some(host) = self.connections.hosts.get_mut(&at_work.host) {
-            host.on_closed(self.clock.now(), last, at_work.flowed, cut || at_work.cut);
+            host.on_closed(self.clock.now(), last, at_work.flowed, at_work.cut || (cut && !at_work.complete));
         }
         self.connections.forget_if_many(&at_work.host);
     }

@@ -10,7 +10,7 @@ use super::placing::Looked;
 use super::running::add_mirrors;
 use crate::disk::Generation;
 use crate::known::Known;
-use downhaul_core::concurrency::Observation;
+use downhaul_core::concurrency::{Lost, Observation};
 use downhaul_core::dedup::MadeFrom;
 use downhaul_core::error::Error;
 use downhaul_core::event::JobId;
@@ -77,8 +77,8 @@ impl Director {
                 self.on_served(id, *worker);
             }
             Input::Verified(Ok(digests)) if self.duplicates.is_on() => running.digests.clone_from(digests),
-            Input::Wrote { worker, .. } => {
-                self.on_bytes(id, *worker);
+            Input::Wrote { worker, upto, .. } => {
+                self.on_bytes(id, *worker, *upto);
                 self.on_round_trip(id, *worker);
             }
             Input::Ended { worker, result } => {
@@ -97,6 +97,40 @@ impl Director {
     fn on_gone(&mut self, id: JobId) {
         self.closing.on_closed(id);
         self.forget(id);
+    }
+
+    /// Records that a worker has a usable response.
+    fn on_served(&mut self, id: JobId, worker: WorkerId) {
+        let Some(running) = self.running.get(&id) else { return };
+        let Some(at_work) = running.workers.get(&worker) else { return };
+        let (now, again) = (self.clock.now(), running.plan.is_refused_again());
+        self.connections.at_host(&at_work.host, |host| host.on_served(now, again));
+    }
+
+    /// Records that a worker received bytes, and has written all bytes up to the offset `upto`.
+    fn on_bytes(&mut self, id: JobId, worker: WorkerId, upto: u64) {
+        let Some(running) = self.running.get_mut(&id) else { return };
+        let size = running.plan.size();
+        let Some(at_work) = running.workers.get_mut(&worker) else { return };
+        at_work.complete |= at_work.to.or(size).is_some_and(|end| upto >= end);
+        if std::mem::replace(&mut at_work.flowed, true) {
+            return;
+        }
+        if let Some(host) = self.connections.hosts.get_mut(&at_work.host) {
+            host.on_first_bytes(at_work.sent);
+        }
+    }
+
+    /// Passes the failure of a worker to the controller of its host, which decides if the job pauses.
+    fn on_lost(&mut self, id: JobId, worker: WorkerId, error: &mut Error) {
+        let Some(running) = self.running.get(&id) else { return };
+        let Some(at_work) = running.workers.get(&worker) else { return };
+        let (now, last) = (self.clock.now(), running.workers.len() == 1);
+        let (flowed, again) = (running.plan.has_received_bytes(), running.plan.is_refused_again());
+        let at = at_work.failed.unwrap_or(now);
+        let lost = Lost { sent: at_work.sent, last, flowed, again, at };
+        let pause = self.connections.at_host(&at_work.host, |host| host.on_failure(now, error, lost));
+        error.pause = pause.unwrap_or(error.pause);
     }
 
     /// Passes the round-trip time of the connection of a worker to the controller of its host.

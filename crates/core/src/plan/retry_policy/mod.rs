@@ -130,10 +130,11 @@ impl RetryPolicy {
             _ => {}
         }
         // A request that must be sent only once may have had an effect, unless the server refused it or did
-        // nothing with it. So after a possible ban, such a request is repeated only in these two cases.
+        // nothing with it. If the server did not ask for the pause, the request is repeated only in these two
+        // cases.
         let may_repeat = |pause: &Pause| {
             let is_refused = throttle::is_refusal(error.kind) || is_unprocessed(error.kind);
-            !self.sends_once || is_refused || pause.why != Why::Banned
+            !self.sends_once || is_refused || matches!(pause.why, Why::Asked | Why::Known)
         };
         let pause = error.pause.filter(may_repeat);
         let pause = pause.and_then(|pause| self.pauses.take(now, pause, situation.received));

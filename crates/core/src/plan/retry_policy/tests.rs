@@ -124,14 +124,19 @@ fn a_request_that_may_have_changed_something_is_not_sent_to_another_mirror() {
 }
 
 #[test]
-fn a_request_that_may_have_changed_something_is_repeated_after_a_ban_only_if_the_server_refused_it() {
-    for (kind, is_repeated) in
-        [(ErrorKind::NetReset, false), (ErrorKind::HttpForbidden, true), (ErrorKind::ConnectRefused, true)]
-    {
+fn a_request_that_may_have_changed_something_is_repeated_after_a_pause_only_if_the_server_refused_it() {
+    for (kind, why, is_repeated) in [
+        (ErrorKind::NetReset, Why::Banned, false),
+        (ErrorKind::NetReset, Why::Shared, false),
+        (ErrorKind::HttpForbidden, Why::Banned, true),
+        (ErrorKind::ConnectRefused, Why::Banned, true),
+        (ErrorKind::HttpBusy, Why::Shared, true),
+    ] {
         let mut policy = RetryPolicy { sends_once: true, ..policy(0, OnError::Retry) };
-        let pause = Pause { wait: Duration::from_secs(1), why: Why::Banned };
+        let pause = Pause { wait: Duration::from_secs(1), why };
         let error = Error::new(kind, "", "").with_pause(pause);
         let decision = policy.decide(Duration::ZERO, &error, NOTHING_WRITTEN, &mut sources(1));
-        assert_eq!(matches!(decision, FailureDecision::Pause { .. }), is_repeated, "{kind:?}");
+        let is_pause = matches!(decision, FailureDecision::Pause { .. });
+        assert_eq!(is_pause, is_repeated, "{kind:?}, {why:?}");
     }
 }
