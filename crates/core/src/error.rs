@@ -359,8 +359,11 @@ pub enum Why {
     /// The host had asked for the pause before, so no request was sent.
     Known,
     /// The host refused the request without naming a time, but it serves other connections. It probably gets
-    /// too many requests, or has too many connections.
+    /// too many requests in a second.
     Shared,
+    /// The host refused or closed the first connection of a file while it serves other files. It probably has
+    /// as many connections as it serves at the same time.
+    Full,
     /// The host seems to ban this client: it has refused requests or closed connections since connections
     /// were added.
     Banned,

@@ -108,10 +108,14 @@ fn without_digest(list: &Path, folder: Option<&Path>) -> String {
 /// does not state a single folder.
 fn other_folder<'w>(folder: Option<&Path>, missing: &[&'w Stated]) -> Option<&'w Path> {
     let first = missing.first()?.saved_in.as_deref()?;
-    let are_there = missing.iter().all(|one| one.saved_in.as_deref() == Some(first));
+    let there = fs::canonicalize(first).ok()?;
     let looked_in = fs::canonicalize(folder.unwrap_or(Path::new("."))).ok();
-    let is_other = |there: PathBuf| there.is_dir() && Some(there) != looked_in;
-    (are_there && fs::canonicalize(first).is_ok_and(is_other)).then_some(first)
+    // The lines of one folder may write its path in several ways: with `--archive`, the path of a skipped
+    // file is absolute.
+    let is_there = |path: &Path| path == first || fs::canonicalize(path).is_ok_and(|path| path == there);
+    let are_there = missing.iter().all(|one| one.saved_in.as_deref().is_some_and(is_there));
+    let is_other = there.is_dir() && looked_in.as_ref() != Some(&there);
+    (are_there && is_other).then_some(first)
 }
 
 fn command(name: &str, list: &Path, folder: Option<&Path>) -> String {

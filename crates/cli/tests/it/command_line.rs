@@ -565,6 +565,12 @@ fn folders_that_cannot_be_used_fail_with_status_5() {
     place.write("a-file", "x");
     let out = place.run(&[&url, "-d", "a-file/sub"]);
     assert!(out.status == 5 && out.stderr.contains("a-file is a file, not a folder"), "{}", out.stderr);
+    std::os::unix::fs::symlink("nowhere", place.path().join("a-link")).expect("a link");
+    for folder in ["a-link", "a-link/sub"] {
+        let out = place.run(&[&url, "-d", folder]);
+        let says = "a-link is a link, and nothing exists at its target";
+        assert!(out.status == 5 && out.stderr.contains(says), "{}", out.stderr);
+    }
     // A folder has the name of the file.
     place.write("f/inside", "x");
     for args in [vec![url.as_str(), "f"], vec![url.as_str(), "-o", "f"]] {

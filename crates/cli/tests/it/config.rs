@@ -553,6 +553,21 @@ fn mistakes_in_sections_for_hosts_get_one_clear_line() {
 }
 
 #[test]
+fn the_bearer_of_a_section_wins_over_the_netrc_file() {
+    let (server, place) = (Server::start(), Place::new());
+    let section = format!("[host.\"http://127.0.0.1:{}\"]\nbearer = 'env:TOKEN'\n", server.port());
+    place.write("c.toml", section);
+    place.write("netrc", "machine 127.0.0.1 login me password hush\n");
+    let url = server.url("well_behaved/10/f");
+    for more in [&["--auth", "basic"][..], &[]] {
+        let always = [url.as_str(), "--config", "c.toml", "--netrc", "netrc", "--if-exists", "overwrite"];
+        let out = run(&place, &[("TOKEN", "hunter2")], &[&always[..], more].concat());
+        place.assert_exact(&out, "f", &content("f", 10));
+        assert_eq!(last_header(&server, "authorization").as_deref(), Some("Bearer hunter2"), "{more:?}");
+    }
+}
+
+#[test]
 fn logins_and_proxies_of_a_section_are_for_its_host() {
     let (server, proxy, other) = (Server::start(), Server::start(), Server::start());
     let place = Place::new();

@@ -171,6 +171,20 @@ fn verify_says_where_the_files_of_a_lock_file_were_saved() {
 }
 
 #[test]
+fn verify_says_where_files_are_if_a_later_run_wrote_their_folder_in_another_way() {
+    let (server, place) = (Server::start(), Place::new());
+    let urls = ["a", "b"].map(|name| server.put(&format!("/d/{name}"), content(name, 9)));
+    let options = ["-q", "-d", "out", "--archive", "archive.db", "--record", "set.lock"];
+    assert_eq!(place.run(&[&[urls[0].as_str()], &options[..]].concat()).status, 0);
+    let out = place.run(&[&[urls[0].as_str(), &urls[1]], &options[..]].concat());
+    assert_eq!(out.status, 0, "{}", out.stderr);
+    let out = place.run(&["verify", "set.lock"]);
+    assert!(out.status == 1 && out.stderr.contains("To verify them there: downhaul"), "{}", out.stderr);
+    let folder = out.stderr.trim_end().rsplit_once(" -d ").expect("a folder").1;
+    assert_eq!(place.run(&["verify", "set.lock", "-d", folder]).status, 0, "{}", out.stderr);
+}
+
+#[test]
 fn verify_compares_the_files_on_the_disk() {
     let place = Place::new();
     for name in ["d/good", "d/bad", "d/e/f"] {

@@ -1,18 +1,19 @@
 //! Finds how many connections a host accepts at the same time, if it refuses the first connection of a file
-//! while it serves other files. Such a host closes or refuses the connection, or answers with 503.
+//! while it serves other files. Such a host closes, refuses or ignores the connection, or answers with 503.
 //!
-//! A number of connections *works* if the host served as many files in a row as there were connections, and
-//! refused none of them. If the host refuses files while more connections are open than ever worked, their
-//! number is probably the reason. The limit then falls to the highest number that worked. If no number worked
+//! A number of connections *works* if so many connections received bytes at the same time. It also works if
+//! the host served as many files in a row as there were connections, and refused none of the requests that
+//! were sent before. If the host refuses files while more connections are open than ever worked, their number
+//! is probably the reason. The limit then falls to the highest number that worked. If no number worked
 //! before, it falls to the number of connections that are left. If the host refuses a file although the
 //! number of connections worked before, there is another reason. For example, the host may count the requests
 //! in a second, or the file itself may not be available. After two such refusals, there is no limit.
 //!
-//! When the number of the limit works, one more connection is tried. After each limit, this takes twice as
-//! many served files as after the limit before.
+//! When the number of the limit works, one more connection is tried from time to time. After each limit, the
+//! time and the number of served files before the next trial are twice as large as after the limit before.
 //!
-//! Invariant: the limit is at least 1. A limit is stored for later runs only if a refused file was served
-//! later, and if one connection more than the limit was refused after that.
+//! Invariant: the limit is at least 1. A limit is stored for later runs only if its number works, if a
+//! refused file was served later, and if the host refused files again after one more connection was tried.
 
 use std::time::Duration;
 
@@ -25,6 +26,10 @@ const REFUSALS: u32 = 2;
 /// file, the limit may be wrong.
 const UNPROVEN: Duration = Duration::from_secs(60);
 
+/// One more connection is tried after this time, doubled once for each limit. The time is long compared with
+/// the download of a small file, and short compared with that of a large list.
+const TRIAL: Duration = Duration::from_secs(2);
+
 /// The time for which a host may still count a connection that was closed. The host notices the end of the
 /// connection a round trip later, or when it has time.
 const NOTICED: Duration = Duration::from_millis(300);
@@ -33,8 +38,14 @@ const NOTICED: Duration = Duration::from_millis(300);
 #[derive(Debug, Default)]
 pub(super) struct Accepted {
     limit: Option<Limit>,
-    /// The highest number of connections that worked in this run.
-    works: usize,
+    /// The numbers of connections that worked, in ascending order. With each number is the time when it was
+    /// found. The time is 0 if so many connections received bytes at the same time. Otherwise, a refusal of
+    /// an earlier request removes the number.
+    works: Vec<(usize, Duration)>,
+    /// The number of open connections that have received bytes, without those of the threads for small files.
+    receiving: usize,
+    /// The number of open connections.
+    in_use: usize,
     /// The start of the current span of the length [`NOTICED`], and the highest number of connections in it.
     span: (Duration, usize),
     /// The highest number of connections in the span before the current one.
@@ -46,10 +57,13 @@ pub(super) struct Accepted {
     served: usize,
     /// The number of refusals since the limit changed or a number of connections was found to work.
     refused: u32,
-    /// The number of limits that refusals set in this run.
+    /// The number of limits that refusals set since there was no limit.
     count: u32,
-    /// True if a refused file was served later.
+    /// True if a file that was refused because of the number of connections was served later.
     served_later: bool,
+    /// True if a limit was removed because the host also refused files over numbers of connections that
+    /// worked.
+    is_disproved: bool,
     /// The time before which no request is sent, because the host may still count closed connections.
     not_before: Duration,
 }
@@ -58,41 +72,58 @@ pub(super) struct Accepted {
 #[derive(Debug, Clone, Copy)]
 struct Limit {
     most: usize,
+    /// The time of the refusal that set the limit.
     since: Duration,
+    /// The time when the limit last changed.
+    changed: Duration,
 }
 
 impl Accepted {
     /// Records that the number of connections has changed to `in_use`.
     pub(super) fn on_number(&mut self, now: Duration, in_use: usize) {
-        if now.saturating_sub(self.span.0) >= NOTICED {
-            (self.before, self.span) = (self.span.1, (now, 0));
+        let age = now.saturating_sub(self.span.0);
+        if age >= NOTICED {
+            self.before = if age < NOTICED * 2 { self.span.1 } else { self.in_use };
+            self.span = (now, self.in_use);
         }
+        self.in_use = in_use;
         self.span.1 = self.span.1.max(in_use);
     }
 
-    /// Records that a request got a usable response. `in_use` is the number of connections. `again` is true
-    /// if the previous request for the file was refused while the host served other files. Returns true if
-    /// the limit has changed.
-    pub(super) fn on_served(&mut self, in_use: usize, again: bool) -> bool {
+    /// Records that a connection received its first bytes. It is not a connection of the threads for small
+    /// files.
+    pub(super) fn on_first_bytes(&mut self) {
+        self.receiving += 1;
+        if self.receiving >= self.works() {
+            self.works.clear();
+            self.works.push((self.receiving, Duration::ZERO));
+            self.refused = 0;
+        }
+    }
+
+    /// Records that a connection was closed that had received bytes.
+    pub(super) fn on_closed(&mut self) {
+        self.receiving = self.receiving.saturating_sub(1);
+    }
+
+    /// Records that a request got a usable response. `again` is true if the previous request for the file was
+    /// refused because of the number of connections. Returns true if the limit has changed.
+    pub(super) fn on_served(&mut self, now: Duration, again: bool) -> bool {
         self.served_later |= again;
         let (files, least) = self.run;
-        let (files, least) = (files + 1, if files == 0 { in_use } else { least.min(in_use) });
+        let (files, least) = (files + 1, if files == 0 { self.in_use } else { least.min(self.in_use) });
         self.run = (files, least);
         if files >= least {
             self.run = (0, 0);
-            if least > self.works {
-                (self.works, self.refused) = (least, 0);
+            if least > self.works() {
+                self.works.push((least, now));
+                self.refused = 0;
             }
         }
         self.served = self.served.saturating_add(1);
-        let Some(limit) = &mut self.limit else { return false };
         let rounds = 1_usize << self.count.min(16);
-        let tries_more = self.works >= limit.most && self.served >= limit.most.saturating_mul(rounds);
-        if tries_more {
-            limit.most += 1;
-            self.served = 0;
-        }
-        tries_more
+        let has_served = self.limit.is_some_and(|limit| self.served >= limit.most.saturating_mul(rounds));
+        has_served && self.try_more(now)
     }
 
     /// Records that the host may have refused a further connection of a file.
@@ -101,40 +132,57 @@ impl Accepted {
     }
 
     /// Records that the host refused the first connection of a file while it served other files. The request
-    /// was sent at `sent`, and `in_use` is the number of connections, with the refused one. Returns true if
-    /// the number of connections is probably the reason, so that the file must wait.
-    pub(super) fn on_refused(&mut self, now: Duration, sent: Duration, in_use: usize) -> bool {
-        let others = in_use.saturating_sub(1);
+    /// was sent at `sent`. Returns true if the number of connections is probably the reason, so that the file
+    /// must wait.
+    pub(super) fn on_refused(&mut self, now: Duration, sent: Duration) -> bool {
+        self.on_number(now, self.in_use);
+        while self.works.last().is_some_and(|(_, at)| *at > sent) {
+            self.works.pop();
+        }
+        let (others, works) = (self.in_use.saturating_sub(1), self.works());
         let is_late = self.limit.is_some_and(|limit| sent <= limit.since);
         if let Some(limit) = self.limit.as_mut().filter(|_| is_late && others > 0) {
-            limit.most = limit.most.min(others.max(self.works));
+            limit.most = limit.most.min(others.max(works));
             return true;
         }
-        self.run = (0, 0);
-        self.served = 0;
+        (self.run, self.served) = ((0, 0), 0);
         self.refused += 1;
-        if others == 0 || in_use.max(self.span.1).max(self.before) <= self.works {
+        if others == 0 || self.span.1.max(self.before) <= works {
             if is_late || self.refused >= REFUSALS {
+                self.is_disproved |= self.limit.is_some();
                 (self.limit, self.count, self.served_later) = (None, 0, false);
             }
             self.not_before = now + NOTICED;
             return self.limit.is_some();
         }
         if self.refused >= REFUSALS || self.limit.is_some() {
-            let most = if self.works > 0 { self.works } else { others };
-            self.limit = Some(Limit { most, since: now });
+            let most = if works > 0 { works } else { others };
+            self.limit = Some(Limit { most, since: now, changed: now });
             self.count = self.count.saturating_add(1);
             self.refused = 0;
         }
         true
     }
 
-    /// Removes a limit that no served file has proved ([`UNPROVEN`]). Returns true if a limit was removed.
-    pub(super) fn forget_unproven(&mut self, now: Duration) -> bool {
-        let is_old = |limit: Limit| !self.served_later && now.saturating_sub(limit.since) > UNPROVEN;
-        let forgets = self.limit.is_some_and(is_old);
-        self.limit = self.limit.filter(|_| !forgets);
-        forgets
+    /// Removes a limit that no served file has proved ([`UNPROVEN`]), or tries one more connection if it is
+    /// time ([`TRIAL`]). Returns true if the limit has changed.
+    pub(super) fn check(&mut self, now: Duration) -> bool {
+        let Some(limit) = self.limit else { return false };
+        if !self.served_later && now.saturating_sub(limit.since) > UNPROVEN {
+            (self.limit, self.count) = (None, 0);
+            return true;
+        }
+        let wait = TRIAL.saturating_mul(1 << self.count.min(16));
+        now.saturating_sub(limit.changed) >= wait && self.try_more(now)
+    }
+
+    /// Raises the limit by one if its number works. Returns true if it was raised.
+    fn try_more(&mut self, now: Duration) -> bool {
+        let works = self.works();
+        let Some(limit) = self.limit.as_mut().filter(|limit| works >= limit.most) else { return false };
+        (limit.most, limit.changed) = (limit.most + 1, now);
+        self.served = 0;
+        true
     }
 
     /// Returns the time before which the host gets no request.
@@ -142,9 +190,14 @@ impl Accepted {
         if self.limit.is_some() { self.not_before } else { Duration::ZERO }
     }
 
-    /// Returns the highest number of connections that worked in this run.
+    /// Returns the highest number of connections that worked in this run, or 0.
     pub(super) fn works(&self) -> usize {
-        self.works
+        self.works.last().map_or(0, |(number, _)| *number)
+    }
+
+    /// Returns true if the host refused files for another reason than the number of connections.
+    pub(super) fn is_disproved(&self) -> bool {
+        self.is_disproved
     }
 
     /// Returns the highest number of connections that the host accepts, if a refusal showed one.
@@ -154,8 +207,10 @@ impl Accepted {
 
     /// Returns the limit for later runs.
     pub(super) fn learned(&self) -> Option<usize> {
+        // The number of the limit may be the one that is tried now.
+        let works = |limit: usize| self.works() > 0 && self.works() + 1 >= limit;
         let is_proven = self.served_later && self.count > 1;
-        self.limit.filter(|_| is_proven).map(|limit| limit.most.min(self.works.max(1)))
+        self.limit().filter(|limit| is_proven && works(*limit)).map(|limit| limit.min(self.works()))
     }
 }
 
@@ -163,65 +218,109 @@ impl Accepted {
 mod tests {
     use super::*;
 
-    const STEP: Duration = Duration::from_millis(100);
+    const STEP: Duration = Duration::from_millis(10);
 
-    /// Downloads `files` files from a host that serves `most` connections at the same time, each file in one
-    /// step. At most `at_once` connections are open at the same time. Returns the number of refused requests
-    /// and the number of steps.
-    fn fetch(files: usize, most: usize, at_once: usize, accepted: &mut Accepted) -> (usize, u32) {
-        let (mut left, mut refused, mut waiting, mut step) = (files, 0, 0_usize, 0);
+    /// A connection of the simulated client: the step of its request, the step of the result, and whether the
+    /// host has accepted the connection.
+    #[derive(Clone, Copy)]
+    struct Open {
+        sent: u32,
+        result: u32,
+        is_accepted: bool,
+    }
+
+    /// Downloads `files` small files from a host that serves `most` connections at the same time. A response
+    /// takes five steps, and a new connection is accepted or refused `delay` steps after its request. At most
+    /// `at_once` connections are open. Returns the number of refused requests, the number of refusals without
+    /// an explanation, and the number of steps.
+    fn fetch(
+        files: usize,
+        most: usize,
+        at_once: usize,
+        delay: u32,
+        accepted: &mut Accepted,
+    ) -> (u32, u32, u32) {
+        let (mut left, mut open, mut waiting) = (files, Vec::<Open>::new(), 0_usize);
+        let (mut refused, mut unexplained, mut step) = (0, 0, 0);
         while left > 0 {
-            let sent = STEP * step;
-            let open = left.min(at_once).min(accepted.limit().unwrap_or(usize::MAX));
-            (1..=open).for_each(|in_use| accepted.on_number(sent, in_use));
-            let served = open.min(most);
-            for in_use in (served + 1..=open).rev() {
-                assert!(accepted.on_refused(sent + STEP / 2, sent, in_use), "the number is the reason");
-                (refused, waiting) = (refused + 1, waiting + 1);
+            let now = STEP * step;
+            accepted.check(now);
+            let mut next = Vec::new();
+            for one in std::mem::take(&mut open) {
+                let is_kept = next.iter().filter(|other: &&Open| other.is_accepted).count();
+                if one.result > step {
+                    next.push(one);
+                } else if one.is_accepted {
+                    left = left.saturating_sub(1);
+                    accepted.on_served(now, waiting > 0);
+                    waiting = waiting.saturating_sub(1);
+                    next.push(Open { sent: step, result: step + 5, is_accepted: true });
+                } else if is_kept < most {
+                    next.push(Open { result: step + 5, is_accepted: true, ..one });
+                } else {
+                    let is_explained = accepted.on_refused(now, STEP * one.sent);
+                    (refused, waiting) = (refused + 1, waiting + 1);
+                    unexplained += u32::from(!is_explained);
+                    accepted.on_number(now, accepted.in_use - 1);
+                }
             }
-            for _ in 0..served {
-                accepted.on_served(served, waiting > 0);
-                waiting = waiting.saturating_sub(1);
+            // The connections that the host accepted first stay first.
+            next.sort_by_key(|one| !one.is_accepted);
+            open = next;
+            while open.len() < at_once.min(accepted.limit().unwrap_or(at_once))
+                && now >= accepted.not_before()
+            {
+                open.push(Open { sent: step, result: step + delay, is_accepted: false });
+                accepted.on_number(now, open.len());
             }
-            (left, step) = (left - served, step + 1);
+            step += 1;
         }
-        (refused, step)
+        (refused, unexplained, step)
     }
 
     #[test]
     fn the_number_of_a_host_is_found_with_few_refusals_and_used_almost_all_the_time() {
-        for most in 1..40 {
+        for (most, at_once, delay) in [1, 2, 3, 4, 6, 12, 30]
+            .into_iter()
+            .flat_map(|most| [8, 16, 64].map(|at_once| (most, at_once)))
+            .filter(|(most, at_once)| most < at_once)
+            .flat_map(|(most, at_once)| [1, 5, 10, 15, 40].map(|delay| (most, at_once, delay)))
+        {
             let mut accepted = Accepted::default();
-            let (refused, steps) = fetch(most * 50, most, 64, &mut accepted);
-            let beyond = 64 - most;
-            assert!(refused <= beyond + 8, "{most}: {refused} refusals");
-            assert!(steps <= 52, "{most}: {steps} steps");
-            assert_eq!(accepted.learned(), Some(most));
+            let (refused, unexplained, steps) = fetch(most * 200, most, at_once, delay, &mut accepted);
+            let what =
+                format!("{most} of {at_once} with a delay of {delay}: {refused} refusals, {steps} steps");
+            assert!(refused as usize <= at_once - most + 14, "{what}");
+            assert!(unexplained <= 1, "{what}, {unexplained} without an explanation");
+            assert!(steps <= 1200, "{what}");
+            assert_eq!(accepted.learned(), Some(most), "{what}");
         }
     }
 
     #[test]
     fn a_file_that_is_always_refused_sets_no_limit_for_later_runs() {
         let mut accepted = Accepted::default();
-        accepted.on_served(2, false);
-        accepted.on_served(2, false);
-        assert!(accepted.on_refused(STEP, Duration::ZERO, 3), "two connections are receiving");
+        accepted.on_number(Duration::ZERO, 2);
+        (0..2).for_each(|_| accepted.on_first_bytes());
+        accepted.on_number(Duration::ZERO, 3);
+        assert!(accepted.on_refused(STEP, Duration::ZERO), "two connections are receiving");
         assert_eq!(accepted.limit(), None);
-        assert!(accepted.on_refused(STEP * 6, STEP * 5, 3));
+        assert!(accepted.on_refused(STEP * 60, STEP * 50));
         assert_eq!((accepted.limit(), accepted.learned()), (Some(2), None));
-        assert!(!accepted.forget_unproven(STEP * 6 + UNPROVEN));
-        assert!(accepted.forget_unproven(STEP * 7 + UNPROVEN));
+        assert!(accepted.check(STEP * 60 + TRIAL * 2) && accepted.limit() == Some(3), "one more is tried");
+        assert!(accepted.check(STEP * 61 + UNPROVEN));
         assert_eq!(accepted.limit(), None);
     }
 
     #[test]
     fn refusals_at_a_number_that_worked_remove_the_limit() {
         let mut accepted = Accepted::default();
-        fetch(100, 4, 8, &mut accepted);
+        fetch(800, 4, 8, 1, &mut accepted);
         assert_eq!(accepted.learned(), Some(4));
-        let later = STEP * 1000;
-        assert!(accepted.on_refused(later, later, 4), "one such refusal may be an accident");
-        assert!(!accepted.on_refused(later, later, 4));
+        let later = STEP * 100_000;
+        accepted.on_number(later, 4);
+        assert!(accepted.on_refused(later, later), "one such refusal may be an accident");
+        assert!(!accepted.on_refused(later, later));
         assert_eq!((accepted.limit(), accepted.learned()), (None, None));
     }
 
@@ -229,8 +328,23 @@ mod tests {
     fn connections_that_break_all_at_once_set_no_limit() {
         let mut accepted = Accepted::default();
         for in_use in (1..=8).rev() {
-            accepted.on_refused(STEP, Duration::ZERO, in_use);
+            accepted.on_number(STEP, in_use);
+            accepted.on_refused(STEP, Duration::ZERO);
         }
         assert_eq!(accepted.limit(), None);
+    }
+
+    #[test]
+    fn a_limit_that_is_lower_than_the_connections_that_worked_is_not_stored() {
+        let mut accepted = Accepted::default();
+        accepted.on_number(Duration::ZERO, 5);
+        for _ in 0..4 {
+            accepted.on_served(Duration::ZERO, false);
+        }
+        (1..3).for_each(|step| assert!(accepted.on_refused(STEP * step, STEP * (step - 1))));
+        assert_eq!(accepted.limit(), Some(4));
+        accepted.on_number(STEP * 4, 1);
+        accepted.on_served(STEP * 4, true);
+        assert_eq!(accepted.learned(), None);
     }
 }

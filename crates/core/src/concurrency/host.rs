@@ -134,18 +134,29 @@ impl Host {
     /// source. `flowed` is true if the connection had received bytes. `cut` is true if the connection was
     /// closed in the middle of a response.
     pub fn on_closed(&mut self, now: Duration, last: bool, flowed: bool, cut: bool) {
-        self.accepted.on_number(now, self.controller.in_use());
         self.controller.on_closed(last);
-        self.accepted.on_number(now, self.controller.in_use());
         self.bans.on_closed(now, flowed, cut);
+        self.accepted.on_number(now, self.controller.in_use());
+        if flowed {
+            self.accepted.on_closed();
+        }
     }
 
-    /// Records that a request got a usable response. `again` is true if the host refused the previous request
-    /// for this file while it served other files, and no byte of the file has arrived since.
-    pub fn on_served(&mut self, now: Duration, again: bool) {
-        let is_of_connections = self.accepted.limit().is_some();
-        self.requests.on_served(now, again && !is_of_connections);
-        if self.accepted.on_served(self.controller.in_use(), again && is_of_connections) {
+    /// Records that the threads for small files have one connection less.
+    pub fn on_lent_closed(&mut self, now: Duration) {
+        self.controller.on_closed(true);
+        self.bans.on_closed(now, true, false);
+        self.accepted.on_number(now, self.controller.in_use());
+    }
+
+    /// Records that a request got a usable response. `refused` is the reason for which the host refused the
+    /// previous request for this file while it served other files, if it did so and no byte of the file has
+    /// arrived since.
+    pub fn on_served(&mut self, now: Duration, refused: Option<Why>) {
+        // If the number of connections turned out not to be the reason, the reason was the rate.
+        let is_of_rate = refused.is_some_and(|why| why == Why::Shared || self.accepted.is_disproved());
+        self.requests.on_served(now, is_of_rate);
+        if self.accepted.on_served(now, refused == Some(Why::Full)) {
             self.limit_connections(now);
         }
     }
@@ -153,6 +164,7 @@ impl Host {
     /// Records that the connection that was opened at `opened` received its first bytes.
     pub fn on_first_bytes(&mut self, opened: Duration) {
         self.bans.on_first_bytes(opened);
+        self.accepted.on_first_bytes();
     }
 
     /// Records that a small file was requested at `sent` and had arrived at `done`. Its connection was open
@@ -160,7 +172,7 @@ impl Host {
     /// it. It is `None` if the user chose the version, or if the URL is not https.
     pub fn on_small_file(&mut self, sent: Duration, done: Duration, http: Option<Spoke>) {
         self.http = if self.http == Some(Spoke::Http2) { self.http } else { http.or(self.http) };
-        self.on_served(done, false);
+        self.on_served(done, None);
         self.bans.on_bytes_of_small_file(sent, self.controller.in_use());
     }
 
@@ -199,7 +211,7 @@ impl Host {
         if decision != Decision::Fewer || !host.bans {
             let is_explained = self.is_refused_for_connections(now, error.kind, lost);
             if is_explained {
-                return Some(Pause { wait: Duration::ZERO, why: Why::Shared });
+                return Some(Pause { wait: Duration::ZERO, why: Why::Full });
             }
         }
         match decision {
@@ -219,13 +231,14 @@ impl Host {
     /// Records a failure that may be a refusal because of the number of connections. Returns true if this
     /// number is probably the reason for the failure.
     fn is_refused_for_connections(&mut self, now: Duration, kind: ErrorKind, lost: Lost) -> bool {
-        let is_of_rate = kind == ErrorKind::HttpBusy && self.requests.is_proven();
+        let is_other_reason = self.requests.is_proven() || self.accepted.is_disproved();
+        let is_of_rate = kind == ErrorKind::HttpBusy && is_other_reason;
         let serves = self.requests.is_receiving(lost.at);
         if lost.flowed || is_of_rate || !serves || !throttle::may_be_too_many(kind) {
             return false;
         }
         let before = self.accepted.limit();
-        let is_explained = self.accepted.on_refused(now, lost.sent, self.controller.in_use());
+        let is_explained = self.accepted.on_refused(now, lost.sent);
         if self.accepted.limit() != before {
             self.limit_connections(now);
             self.requests.forget_unproven(now);
@@ -264,7 +277,7 @@ impl Host {
     /// is removed first.
     pub fn tolerated(&mut self, now: Duration) -> usize {
         let forgets = self.bans.forget_accident(now);
-        if self.accepted.forget_unproven(now) || forgets {
+        if self.accepted.check(now) || forgets {
             self.limit_connections(now);
         }
         self.bans.tolerated().min(self.accepted.limit().unwrap_or(usize::MAX))

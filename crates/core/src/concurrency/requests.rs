@@ -71,7 +71,8 @@ pub(super) struct RequestRate {
     /// The number of refused requests that were sent since the rate was last lowered, or since the start of
     /// the run.
     refused: u32,
-    /// The number of files that were refused in this run.
+    /// The number of files that were refused in this run. A file counts again if bytes of it arrived since
+    /// its last refusal.
     refused_files: u32,
     /// True if a refused file was served later in this run.
     served_later: bool,
@@ -111,9 +112,9 @@ impl RequestRate {
         self.rate.map(|now| RequestLimit { known: self.known, now })
     }
 
-    /// Returns true if an earlier run found a limit, or if a refused file was served later in this run.
+    /// Returns true if a refused file was served later in this run.
     pub(super) fn is_proven(&self) -> bool {
-        self.known.is_some() || self.served_later
+        self.served_later
     }
 
     /// Removes the limit that this run set, unless a refused file was served later.

@@ -108,7 +108,7 @@ pub use validate::{Segment, range as validate_range, start_of};
 use crate::concurrency::Allowance;
 use crate::dedup::Demands;
 use crate::digest::{self, Algorithm, Digest};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Why};
 use crate::event::{self, EventKind, Failure, Kept};
 use crate::identity::{Conditions, Identity as JobIdentity, Origin};
 use crate::lock_file::{self, Entry, Status};
@@ -441,14 +441,15 @@ impl Plan {
         self.transfer.received() > 0
     }
 
-    /// Returns true if the last pause of this job was for the reason [`Why::Shared`], and no byte of the file
-    /// has arrived since then. Pauses for the reason [`Why::Known`] do not count, because no request was sent
-    /// then.
+    /// Returns the reason for the last pause of this job, if it is [`Why::Shared`] or [`Why::Full`], and if
+    /// no byte of the file has arrived since then. Pauses for the reason [`Why::Known`] do not count, because
+    /// no request was sent then.
     ///
     /// [`Why::Shared`]: crate::error::Why::Shared
+    /// [`Why::Full`]: crate::error::Why::Full
     /// [`Why::Known`]: crate::error::Why::Known
-    pub fn is_refused_again(&self) -> bool {
-        self.retry.is_refused_again(self.transfer.received())
+    pub fn was_refused_for(&self) -> Option<Why> {
+        self.retry.was_refused_for(self.transfer.received())
     }
 
     /// Returns true if the job needs a connection and has none: bytes are missing, and the job could fetch

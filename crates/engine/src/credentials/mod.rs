@@ -103,7 +103,11 @@ impl Store {
             }
             permit.add_headers(SecretKind::HostRule, rules.headers(url).into_iter());
         }
+        // What the configuration says about this host wins over the netrc file.
+        let loses =
+            |candidate: &Candidate| candidate.kind == SecretKind::Netrc && permit.authorized_by().is_some();
         if let Some(candidate) = self.candidate(asking)
+            && !loses(&candidate)
             && !self.logins.is_refused(url, &candidate.login)
             && let Some((value, how)) = self.at_once(&candidate, asking)?
         {

@@ -307,7 +307,7 @@ impl Director {
             self.files.iter_mut().for_each(|files| files.on_opened(false));
         }
         for _ in number..before {
-            host.on_closed(now, true, true, false);
+            host.on_lent_closed(now);
             self.files.iter_mut().for_each(|files| files.on_closed(false));
         }
         self.connections.forget_if_many(&self.lending.host);

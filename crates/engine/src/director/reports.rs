@@ -103,8 +103,8 @@ impl Director {
     fn on_served(&mut self, id: JobId, worker: WorkerId) {
         let Some(running) = self.running.get(&id) else { return };
         let Some(at_work) = running.workers.get(&worker) else { return };
-        let (now, again) = (self.clock.now(), running.plan.is_refused_again());
-        self.connections.at_host(&at_work.host, |host| host.on_served(now, again));
+        let (now, refused) = (self.clock.now(), running.plan.was_refused_for());
+        self.connections.at_host(&at_work.host, |host| host.on_served(now, refused));
     }
 
     /// Records that a worker received bytes, and has written all bytes up to the offset `upto`.
@@ -126,7 +126,7 @@ impl Director {
         let Some(running) = self.running.get(&id) else { return };
         let Some(at_work) = running.workers.get(&worker) else { return };
         let (now, last) = (self.clock.now(), running.workers.len() == 1);
-        let (flowed, again) = (running.plan.has_received_bytes(), running.plan.is_refused_again());
+        let (flowed, again) = (running.plan.has_received_bytes(), running.plan.was_refused_for().is_some());
         let at = at_work.failed.unwrap_or(now);
         let lost = Lost { sent: at_work.sent, last, flowed, again, at };
         let pause = self.connections.at_host(&at_work.host, |host| host.on_failure(now, error, lost));

@@ -18,8 +18,18 @@ pub(crate) fn failure(error: &io::Error, path: &Path) -> Error {
             let file = file.to_string_lossy();
             return Error::new(ErrorKind::FolderIsFile, &*file, format!("{file} is a file, not a folder"));
         }
+        Is::AlreadyExists | Is::NotFound
+            if let Some(link) = path.ancestors().find(|one| leads_nowhere(one)) =>
+        {
+            let detail = format!("{} is a link, and nothing exists at its target", link.to_string_lossy());
+            return Error::new(ErrorKind::DiskFailed, path.to_string_lossy(), detail);
+        }
         _ if platform::is_too_many_files(error) => ErrorKind::DiskTooManyFiles,
         _ => ErrorKind::DiskFailed,
     };
     Error::new(kind, path.to_string_lossy(), error.to_string())
+}
+
+fn leads_nowhere(path: &Path) -> bool {
+    path.is_symlink() && !path.exists()
 }

@@ -137,6 +137,16 @@ impl RetryPolicy {
             !self.sends_once || is_refused || matches!(pause.why, Why::Asked | Why::Known)
         };
         let pause = error.pause.filter(may_repeat);
+        if pause.is_some_and(|pause| pause.why == Why::Full) {
+            let verdict = self.budget.verdict(error, self.on_error, situation.best, situation.continues);
+            // Another mirror may have room now.
+            if mirror_may_help(error, verdict, situation)
+                && self.may_send_elsewhere(error)
+                && sources.advance()
+            {
+                return FailureDecision::NextMirror;
+            }
+        }
         let pause = pause.and_then(|pause| self.pauses.take(now, pause, situation.received));
         if let Some(wait) = pause {
             return FailureDecision::Pause { wait: wait.max(self.budget.least_wait()) };
@@ -218,9 +228,9 @@ impl RetryPolicy {
         self.budget.all()
     }
 
-    /// See [`Pauses::is_refused_again`].
-    pub(super) fn is_refused_again(&self, received: u64) -> bool {
-        self.pauses.is_refused_again(received)
+    /// See [`Pauses::was_refused_for`].
+    pub(super) fn was_refused_for(&self, received: u64) -> Option<Why> {
+        self.pauses.was_refused_for(received)
     }
 
     /// Returns the number of retries that are left.

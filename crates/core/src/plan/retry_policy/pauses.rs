@@ -1,8 +1,9 @@
 //! Pauses that a host asked for or needs. They cost no retry, unless there are too many pauses without a new
 //! byte.
 //!
-//! Invariant: without a new byte, there are at most [`PAUSES`] pauses in a row, and no pause begins later
-//! than [`LONGEST`] after the first one. If the host serves other connections, the pauses are not limited.
+//! Invariant: without a new byte, there are at most [`PAUSES`] pauses in a row (for [`Why::Full`], at most
+//! [`PAUSES_FULL`]), and no pause begins later than [`LONGEST`] after the first one. If the host serves other
+//! connections, the pauses are not limited.
 
 use crate::error::{Pause, Why};
 use std::time::Duration;
@@ -11,12 +12,16 @@ use std::time::Duration;
 /// requests in a minute, a few pauses are usual.
 const PAUSES: u32 = 10;
 
+/// The number of pauses for [`Why::Full`] that cost no retry while no new byte arrives. Such a file is
+/// requested again only when the host has fewer connections, so it is usually refused once or twice.
+const PAUSES_FULL: u32 = 4;
+
 /// The time without a new byte in which pauses cost no retry. Common quotas are renewed after a minute, and
 /// this time is ten times as long.
 const LONGEST: Duration = Duration::from_secs(600);
 
 /// The first value is the shortest wait. It is needed because a `Retry-After` may be 0. For [`Why::Shared`],
-/// the shortest wait doubles with each pause, up to the second value.
+/// and [`Why::Full`], the shortest wait doubles with each pause, up to the second value.
 const WAIT: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
 #[derive(Debug, Default)]
@@ -32,10 +37,11 @@ pub(super) struct Pauses {
 }
 
 impl Pauses {
-    /// Returns true if the last pause, apart from pauses for [`Why::Known`], was for [`Why::Shared`], and no
-    /// byte has arrived since then. `received` is the number of bytes that were received so far.
-    pub(super) fn is_refused_again(&self, received: u64) -> bool {
-        self.why == Some(Why::Shared) && received <= self.received
+    /// Returns the reason for the last pause, apart from pauses for [`Why::Known`], if it is [`Why::Shared`]
+    /// or [`Why::Full`], and if no byte has arrived since then. `received` is the number of bytes that were
+    /// received so far.
+    pub(super) fn was_refused_for(&self, received: u64) -> Option<Why> {
+        self.why.filter(|why| matches!(why, Why::Shared | Why::Full) && received <= self.received)
     }
 
     /// Counts a pause, and returns how long the job waits. `pause` is the pause that the host needs, and
@@ -45,13 +51,14 @@ impl Pauses {
         if self.count == 0 || received > self.received {
             *self = Pauses { count: 0, why: None, since: now, received };
         }
-        let is_in_vain = self.count >= PAUSES || now.saturating_sub(self.since) >= LONGEST;
+        let most = if pause.why == Why::Full { PAUSES_FULL } else { PAUSES };
+        let is_in_vain = self.count >= most || now.saturating_sub(self.since) >= LONGEST;
         // A host that serves other connections will serve this file later.
         if is_in_vain && pause.why != Why::Shared {
             return None;
         }
         let least = match pause.why {
-            Why::Shared => WAIT.0.saturating_mul(1 << self.count.min(16)).min(WAIT.1),
+            Why::Shared | Why::Full => WAIT.0.saturating_mul(1 << self.count.min(16)).min(WAIT.1),
             Why::Asked | Why::Known | Why::Banned => WAIT.0,
         };
         self.count = self.count.saturating_add(1);
@@ -88,11 +95,12 @@ mod tests {
             (Why::Known, 5, true),
             (Why::Asked, 5, false),
             (Why::Shared, 6, true),
+            (Why::Full, 6, true),
         ] {
             pauses.take(Duration::ZERO, Pause { wait: Duration::ZERO, why }, received);
             assert_eq!(
-                (pauses.is_refused_again(received), pauses.is_refused_again(received + 1)),
-                (again, false)
+                (pauses.was_refused_for(received).is_some(), pauses.was_refused_for(received + 1)),
+                (again, None)
             );
         }
     }
