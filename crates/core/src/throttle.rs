@@ -102,6 +102,7 @@ pub fn may_be_too_many(kind: ErrorKind) -> bool {
         ErrorKind::HttpBusy
             | ErrorKind::ConnectRefused
             | ErrorKind::ConnectTimeout
+            | ErrorKind::ConnectFailed
             | ErrorKind::NetReset
             | ErrorKind::TlsFailed
     )

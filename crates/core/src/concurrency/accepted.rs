@@ -7,7 +7,7 @@
 //! is probably the reason. The limit then falls to the highest number that worked. If no number worked
 //! before, it falls to the number of connections that are left. If the host refuses a file although the
 //! number of connections worked before, there is another reason. For example, the host may count the requests
-//! in a second, or the file itself may not be available. After two such refusals, there is no limit.
+//! in a second, or the file itself may not be available. After two such refusals in a row, there is no limit.
 //!
 //! When the number of the limit works, one more connection is tried from time to time. After each limit, the
 //! time and the number of served files before the next trial are twice as large as after the limit before.
@@ -55,8 +55,13 @@ pub(super) struct Accepted {
     run: (usize, usize),
     /// The number of files that were served since the limit changed or a file was refused.
     served: usize,
-    /// The number of refusals since the limit changed or a number of connections was found to work.
+    /// The number of refusals that the number of connections explains, since the limit changed or a number
+    /// of connections was found to work.
     refused: u32,
+    /// The number of refusals in a row that the number of connections does not explain, and the time of the
+    /// last one.
+    doubts: u32,
+    doubted: Duration,
     /// The number of limits that refusals set since there was no limit.
     count: u32,
     /// True if a file that was refused because of the number of connections was served later.
@@ -76,6 +81,8 @@ struct Limit {
     since: Duration,
     /// The time when the limit last changed.
     changed: Duration,
+    /// True if one more connection is tried than worked so far.
+    is_trial: bool,
 }
 
 impl Accepted {
@@ -91,14 +98,14 @@ impl Accepted {
     }
 
     /// Records that a connection received its first bytes. It is not a connection of the threads for small
-    /// files.
-    pub(super) fn on_first_bytes(&mut self) {
+    /// files. Returns true if the limit has changed.
+    pub(super) fn on_first_bytes(&mut self) -> bool {
         self.receiving += 1;
-        if self.receiving >= self.works() {
-            self.works.clear();
-            self.works.push((self.receiving, Duration::ZERO));
-            self.refused = 0;
+        if self.receiving < self.works() {
+            return false;
         }
+        self.works.clear();
+        self.found(self.receiving, Duration::ZERO)
     }
 
     /// Records that a connection was closed that had received bytes.
@@ -106,62 +113,94 @@ impl Accepted {
         self.receiving = self.receiving.saturating_sub(1);
     }
 
-    /// Records that a request got a usable response. `again` is true if the previous request for the file was
-    /// refused because of the number of connections. Returns true if the limit has changed.
-    pub(super) fn on_served(&mut self, now: Duration, again: bool) -> bool {
+    /// Records that a request got a usable response. `reserved` is the number of connections that are counted
+    /// and not in use. `again` is true if the previous request for the file was refused because of the number
+    /// of connections. Returns true if the limit has changed.
+    pub(super) fn on_served(&mut self, now: Duration, reserved: usize, again: bool) -> bool {
         self.served_later |= again;
+        let in_use = self.in_use.saturating_sub(reserved);
         let (files, least) = self.run;
-        let (files, least) = (files + 1, if files == 0 { self.in_use } else { least.min(self.in_use) });
+        let (files, least) = (files + 1, if files == 0 { in_use } else { least.min(in_use) });
         self.run = (files, least);
+        self.served = self.served.saturating_add(1);
+        let mut has_changed = false;
         if files >= least {
             self.run = (0, 0);
-            if least > self.works() {
-                self.works.push((least, now));
-                self.refused = 0;
-            }
+            has_changed = least > self.works() && self.found(least, now);
         }
-        self.served = self.served.saturating_add(1);
         let rounds = 1_usize << self.count.min(16);
         let has_served = self.limit.is_some_and(|limit| self.served >= limit.most.saturating_mul(rounds));
-        has_served && self.try_more(now)
+        (has_served && self.try_more(now)) || has_changed
     }
 
-    /// Records that the host may have refused a further connection of a file.
-    pub(super) fn on_refused_further(&mut self) {
+    /// Records that this number of connections works. Returns true if the limit was lower, and was raised.
+    fn found(&mut self, number: usize, at: Duration) -> bool {
+        self.works.push((number, at));
+        self.refused = 0;
+        let Some(limit) = self.limit.as_mut().filter(|limit| limit.most < number) else { return false };
+        (limit.most, limit.is_trial) = (number, false);
+        true
+    }
+
+    /// Records that the host may have refused a further connection of a file. The request was sent at `sent`.
+    pub(super) fn on_refused_further(&mut self, sent: Duration) {
         self.run = (0, 0);
+        self.forget_later(sent);
     }
 
-    /// Records that the host refused the first connection of a file while it served other files. The request
-    /// was sent at `sent`. Returns true if the number of connections is probably the reason, so that the file
-    /// must wait.
-    pub(super) fn on_refused(&mut self, now: Duration, sent: Duration) -> bool {
-        self.on_number(now, self.in_use);
+    /// Removes the numbers that were found to work after the time `sent` of a refused request. The refused
+    /// connection was counted although it did not work.
+    fn forget_later(&mut self, sent: Duration) {
         while self.works.last().is_some_and(|(_, at)| *at > sent) {
             self.works.pop();
         }
+    }
+
+    /// Records that the host refused the first connection of a file while it served other files. The request
+    /// was sent at `sent`. `is_busy` is true if the host answered, and did not close the connection. Returns
+    /// true if the number of connections is probably the reason, so that the file must wait.
+    pub(super) fn on_refused(&mut self, now: Duration, sent: Duration, is_busy: bool) -> bool {
+        self.on_number(now, self.in_use);
+        self.forget_later(sent);
         let (others, works) = (self.in_use.saturating_sub(1), self.works());
         let is_late = self.limit.is_some_and(|limit| sent <= limit.since);
-        if let Some(limit) = self.limit.as_mut().filter(|_| is_late && others > 0) {
+        if let Some(limit) = self.limit.as_mut().filter(|_| is_late && others.max(works) > 0) {
             limit.most = limit.most.min(others.max(works));
             return true;
         }
+        let has_served = self.served > 0;
         (self.run, self.served) = ((0, 0), 0);
-        self.refused += 1;
         if others == 0 || self.span.1.max(self.before) <= works {
-            if is_late || self.refused >= REFUSALS {
-                self.is_disproved |= self.limit.is_some();
-                (self.limit, self.count, self.served_later) = (None, 0, false);
-            }
-            self.not_before = now + NOTICED;
+            // A host that is slow to notice the end of connections may close the next one, again and again.
+            let goes_on = has_served && !is_busy;
+            self.doubt(now, sent, is_late, goes_on);
             return self.limit.is_some();
         }
+        self.refused += 1;
         if self.refused >= REFUSALS || self.limit.is_some() {
             let most = if works > 0 { works } else { others };
-            self.limit = Some(Limit { most, since: now, changed: now });
-            self.count = self.count.saturating_add(1);
-            self.refused = 0;
+            let is_counted = self.limit.is_none_or(|limit| limit.is_trial);
+            self.limit = Some(Limit { most, since: now, changed: now, is_trial: false });
+            self.count = self.count.saturating_add(u32::from(is_counted));
+            (self.refused, self.doubts) = (0, 0);
         }
         true
+    }
+
+    /// Records a refusal that the number of connections does not explain. The second one in a row removes the
+    /// limit, and so does a refusal of the requests that set the limit (`is_late`). Requests that were sent
+    /// before the last one of these refusals are not counted again. If `goes_on` is true, the refusal is the
+    /// first one in a row.
+    fn doubt(&mut self, now: Duration, sent: Duration, is_late: bool, goes_on: bool) {
+        if self.doubts > 0 && sent <= self.doubted {
+            return;
+        }
+        self.doubts = if goes_on { 1 } else { self.doubts + 1 };
+        if is_late || self.doubts >= REFUSALS {
+            self.is_disproved |= self.limit.is_some();
+            (self.limit, self.count, self.served_later, self.doubts) = (None, 0, false, 0);
+        }
+        (self.doubted, self.not_before) = (now, now + NOTICED);
     }
 
     /// Removes a limit that no served file has proved ([`UNPROVEN`]), or tries one more connection if it is
@@ -180,7 +219,7 @@ impl Accepted {
     fn try_more(&mut self, now: Duration) -> bool {
         let works = self.works();
         let Some(limit) = self.limit.as_mut().filter(|limit| works >= limit.most) else { return false };
-        (limit.most, limit.changed) = (limit.most + 1, now);
+        *limit = Limit { most: limit.most + 1, changed: now, is_trial: true, ..*limit };
         self.served = 0;
         true
     }
@@ -195,7 +234,8 @@ impl Accepted {
         self.works.last().map_or(0, |(number, _)| *number)
     }
 
-    /// Returns true if the host refused files for another reason than the number of connections.
+    /// Returns true if a limit was removed because the host refused files for another reason than the number
+    /// of connections.
     pub(super) fn is_disproved(&self) -> bool {
         self.is_disproved
     }
@@ -209,7 +249,7 @@ impl Accepted {
     pub(super) fn learned(&self) -> Option<usize> {
         // The number of the limit may be the one that is tried now.
         let works = |limit: usize| self.works() > 0 && self.works() + 1 >= limit;
-        let is_proven = self.served_later && self.count > 1;
+        let is_proven = self.served_later && self.count > 1 && !self.is_disproved;
         self.limit().filter(|limit| is_proven && works(*limit)).map(|limit| limit.min(self.works()))
     }
 }
@@ -252,13 +292,13 @@ mod tests {
                     next.push(one);
                 } else if one.is_accepted {
                     left = left.saturating_sub(1);
-                    accepted.on_served(now, waiting > 0);
+                    accepted.on_served(now, 0, waiting > 0);
                     waiting = waiting.saturating_sub(1);
                     next.push(Open { sent: step, result: step + 5, is_accepted: true });
                 } else if is_kept < most {
                     next.push(Open { result: step + 5, is_accepted: true, ..one });
                 } else {
-                    let is_explained = accepted.on_refused(now, STEP * one.sent);
+                    let is_explained = accepted.on_refused(now, STEP * one.sent, true);
                     (refused, waiting) = (refused + 1, waiting + 1);
                     unexplained += u32::from(!is_explained);
                     accepted.on_number(now, accepted.in_use - 1);
@@ -301,11 +341,11 @@ mod tests {
     fn a_file_that_is_always_refused_sets_no_limit_for_later_runs() {
         let mut accepted = Accepted::default();
         accepted.on_number(Duration::ZERO, 2);
-        (0..2).for_each(|_| accepted.on_first_bytes());
+        (0..2).for_each(|_| assert!(!accepted.on_first_bytes()));
         accepted.on_number(Duration::ZERO, 3);
-        assert!(accepted.on_refused(STEP, Duration::ZERO), "two connections are receiving");
+        assert!(accepted.on_refused(STEP, Duration::ZERO, true), "two connections are receiving");
         assert_eq!(accepted.limit(), None);
-        assert!(accepted.on_refused(STEP * 60, STEP * 50));
+        assert!(accepted.on_refused(STEP * 60, STEP * 50, true));
         assert_eq!((accepted.limit(), accepted.learned()), (Some(2), None));
         assert!(accepted.check(STEP * 60 + TRIAL * 2) && accepted.limit() == Some(3), "one more is tried");
         assert!(accepted.check(STEP * 61 + UNPROVEN));
@@ -319,8 +359,9 @@ mod tests {
         assert_eq!(accepted.learned(), Some(4));
         let later = STEP * 100_000;
         accepted.on_number(later, 4);
-        assert!(accepted.on_refused(later, later), "one such refusal may be an accident");
-        assert!(!accepted.on_refused(later, later));
+        assert!(accepted.on_refused(later, later - STEP, true), "one such refusal may be an accident");
+        assert!(accepted.on_refused(later, later - STEP, true), "it was refused together with the first one");
+        assert!(!accepted.on_refused(later + STEP * 2, later + STEP, true));
         assert_eq!((accepted.limit(), accepted.learned()), (None, None));
     }
 
@@ -329,7 +370,7 @@ mod tests {
         let mut accepted = Accepted::default();
         for in_use in (1..=8).rev() {
             accepted.on_number(STEP, in_use);
-            accepted.on_refused(STEP, Duration::ZERO);
+            accepted.on_refused(STEP, Duration::ZERO, false);
         }
         assert_eq!(accepted.limit(), None);
     }
@@ -339,12 +380,46 @@ mod tests {
         let mut accepted = Accepted::default();
         accepted.on_number(Duration::ZERO, 5);
         for _ in 0..4 {
-            accepted.on_served(Duration::ZERO, false);
+            accepted.on_served(Duration::ZERO, 0, false);
         }
-        (1..3).for_each(|step| assert!(accepted.on_refused(STEP * step, STEP * (step - 1))));
+        (1..3).for_each(|step| assert!(accepted.on_refused(STEP * step, STEP * (step - 1), true)));
         assert_eq!(accepted.limit(), Some(4));
         accepted.on_number(STEP * 4, 1);
-        accepted.on_served(STEP * 4, true);
+        accepted.on_served(STEP * 4, 0, true);
         assert_eq!(accepted.learned(), None);
+    }
+
+    #[test]
+    fn a_connection_that_is_only_reserved_does_not_work() {
+        let mut accepted = Accepted::default();
+        accepted.on_number(Duration::ZERO, 16);
+        for _ in 0..100 {
+            accepted.on_served(Duration::ZERO, 15, false);
+        }
+        assert_eq!(accepted.works(), 1);
+    }
+
+    #[test]
+    fn a_limit_rises_at_once_if_more_connections_receive_bytes() {
+        let mut accepted = Accepted::default();
+        (0..4).for_each(|_| assert!(!accepted.on_first_bytes()));
+        accepted.on_number(Duration::ZERO, 8);
+        for _ in 0..2 {
+            assert!(accepted.on_refused(STEP, Duration::ZERO, true));
+        }
+        assert_eq!(accepted.limit(), Some(4));
+        assert!(accepted.on_first_bytes() && accepted.on_first_bytes());
+        assert_eq!(accepted.limit(), Some(6));
+    }
+
+    #[test]
+    fn late_refusals_after_all_files_were_served_keep_the_number_that_worked() {
+        let mut accepted = Accepted::default();
+        (0..4).for_each(|_| assert!(!accepted.on_first_bytes()));
+        for in_use in (1..=8).rev() {
+            accepted.on_number(STEP, in_use);
+            assert!(in_use > 4 || accepted.on_refused(STEP * 2, Duration::ZERO, true));
+        }
+        assert!(accepted.limit() == Some(4) && !accepted.is_disproved());
     }
 }

@@ -156,23 +156,29 @@ impl Host {
         // If the number of connections turned out not to be the reason, the reason was the rate.
         let is_of_rate = refused.is_some_and(|why| why == Why::Shared || self.accepted.is_disproved());
         self.requests.on_served(now, is_of_rate);
-        if self.accepted.on_served(now, refused == Some(Why::Full)) {
+        if self.accepted.on_served(now, 0, refused == Some(Why::Full)) {
             self.limit_connections(now);
         }
     }
 
     /// Records that the connection that was opened at `opened` received its first bytes.
-    pub fn on_first_bytes(&mut self, opened: Duration) {
+    pub fn on_first_bytes(&mut self, now: Duration, opened: Duration) {
         self.bans.on_first_bytes(opened);
-        self.accepted.on_first_bytes();
+        if self.accepted.on_first_bytes() {
+            self.limit_connections(now);
+        }
     }
 
     /// Records that a small file was requested at `sent` and had arrived at `done`. Its connection was open
-    /// before the request, and may be used for further files. `http` is the HTTP version, if downhaul chose
-    /// it. It is `None` if the user chose the version, or if the URL is not https.
-    pub fn on_small_file(&mut self, sent: Duration, done: Duration, http: Option<Spoke>) {
+    /// before the request, and may be used for further files. `reserved` is the number of connections that
+    /// are counted for small files and are not in use. `http` is the HTTP version, if downhaul chose it. It
+    /// is `None` if the user chose the version, or if the URL is not https.
+    pub fn on_small_file(&mut self, sent: Duration, done: Duration, reserved: usize, http: Option<Spoke>) {
         self.http = if self.http == Some(Spoke::Http2) { self.http } else { http.or(self.http) };
-        self.on_served(done, None);
+        self.requests.on_served(done, false);
+        if self.accepted.on_served(done, reserved, false) {
+            self.limit_connections(done);
+        }
         self.bans.on_bytes_of_small_file(sent, self.controller.in_use());
     }
 
@@ -182,8 +188,11 @@ impl Host {
             self.requests.on_bytes(now);
         }
         let observation = match observation {
-            // So many connections worked before, so their number is not the reason for the refusal.
-            Observation::Refused { wait, .. } if self.in_use() < self.accepted.works() => {
+            // The limit is known, and the number of connections is below it, so it is not the reason for the
+            // refusal.
+            Observation::Refused { wait, .. }
+                if self.accepted.limit().is_some_and(|most| self.in_use() < most) =>
+            {
                 Observation::Broken { wait }
             }
             other => other,
@@ -195,7 +204,7 @@ impl Host {
     /// Returns how long the job pauses and why, or `None` if the failure needs no pause.
     pub fn on_failure(&mut self, now: Duration, error: &Error, lost: Lost) -> Option<Pause> {
         if !lost.last && throttle::may_be_too_many(error.kind) {
-            self.accepted.on_refused_further();
+            self.accepted.on_refused_further(lost.sent);
         }
         if error.pause.is_some() || !lost.last {
             return error.pause;
@@ -238,7 +247,7 @@ impl Host {
             return false;
         }
         let before = self.accepted.limit();
-        let is_explained = self.accepted.on_refused(now, lost.sent);
+        let is_explained = self.accepted.on_refused(now, lost.sent, kind == ErrorKind::HttpBusy);
         if self.accepted.limit() != before {
             self.limit_connections(now);
             self.requests.forget_unproven(now);

@@ -96,7 +96,7 @@ impl RequestRate {
     /// Returns the limit in requests a second for later runs, if this run found or raised it.
     pub(super) fn learned(&self) -> Option<f64> {
         let is_found = match self.was_lowered() {
-            true => self.served_later && self.refused_files > 1,
+            true => self.is_proven(),
             false => self.served > 0,
         };
         self.rate.filter(|_| is_found)
@@ -112,9 +112,9 @@ impl RequestRate {
         self.rate.map(|now| RequestLimit { known: self.known, now })
     }
 
-    /// Returns true if a refused file was served later in this run.
+    /// Returns true if the host refused at least two files in this run, and served a refused file later.
     pub(super) fn is_proven(&self) -> bool {
-        self.served_later
+        self.served_later && self.refused_files > 1
     }
 
     /// Removes the limit that this run set, unless a refused file was served later.

@@ -228,7 +228,7 @@ fn http2_is_learned_from_small_files_and_forgotten_if_none_comes_over_it() {
     let second = Duration::from_secs(1);
     let learned = |known: Option<Spoke>, files: &[Spoke]| {
         let mut host = Host::new(64, Learned { http: known, ..Learned::default() });
-        files.iter().for_each(|&http| host.on_small_file(second, second, Some(http)));
+        files.iter().for_each(|&http| host.on_small_file(second, second, 0, Some(http)));
         (host.is_known_for_http2(), host.learned().and_then(|learned| learned.http))
     };
     let (one, two) = (Spoke::Http1, Spoke::Http2);

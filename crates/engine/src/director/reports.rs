@@ -117,7 +117,7 @@ impl Director {
             return;
         }
         if let Some(host) = self.connections.hosts.get_mut(&at_work.host) {
-            host.on_first_bytes(at_work.sent);
+            host.on_first_bytes(self.clock.now(), at_work.sent);
         }
     }
 

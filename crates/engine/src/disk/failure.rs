@@ -31,5 +31,5 @@ pub(crate) fn failure(error: &io::Error, path: &Path) -> Error {
 }
 
 fn leads_nowhere(path: &Path) -> bool {
-    path.is_symlink() && !path.exists()
+    path.is_symlink() && path.try_exists().is_ok_and(|exists| !exists)
 }

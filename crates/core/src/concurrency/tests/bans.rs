@@ -10,11 +10,11 @@ fn a_forgotten_ban_removes_no_other_limit() {
     let lost = Lost { sent: second, last: true, flowed: true, again: false, at: second * 2 };
     let after_ban = |host: &mut Host| {
         host.on_opened(second, true);
-        host.on_first_bytes(second);
+        host.on_first_bytes(second, second);
         host.on_opened(second * 2, false);
         let error = Error::new(ErrorKind::NetReset, "", "");
         assert!(host.on_failure(second * 2, &error, lost).is_some());
-        host.on_first_bytes(second * 4);
+        host.on_first_bytes(second * 4, second * 4);
         assert_eq!(host.allowance(second * 5, 100, true).worth, 0, "the host tolerates one connection");
         host.tolerated(second * 90);
         host.controller.usage.connections = 1;

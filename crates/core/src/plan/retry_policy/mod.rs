@@ -8,7 +8,7 @@ mod pauses;
 
 use super::Rules;
 use super::sources::Sources;
-use crate::error::{Blame, Error, ErrorKind, Pause, Retry, Why, WrittenBytes};
+use crate::error::{Blame, Error, ErrorKind, Retry, Why, WrittenBytes};
 use crate::job::IfLocked;
 use crate::settings::OnError;
 use crate::throttle;
@@ -129,25 +129,10 @@ impl RetryPolicy {
             IfLocked::Skip if is_locked => return FailureDecision::LeaveToOtherRun,
             _ => {}
         }
-        // A request that must be sent only once may have had an effect, unless the server refused it or did
-        // nothing with it. If the server did not ask for the pause, the request is repeated only in these two
-        // cases.
-        let may_repeat = |pause: &Pause| {
-            let is_refused = throttle::is_refusal(error.kind) || is_unprocessed(error.kind);
-            !self.sends_once || is_refused || matches!(pause.why, Why::Asked | Why::Known)
-        };
-        let pause = error.pause.filter(may_repeat);
-        if pause.is_some_and(|pause| pause.why == Why::Full) {
-            let verdict = self.budget.verdict(error, self.on_error, situation.best, situation.continues);
-            // Another mirror may have room now.
-            if mirror_may_help(error, verdict, situation)
-                && self.may_send_elsewhere(error)
-                && sources.advance()
-            {
-                return FailureDecision::NextMirror;
-            }
+        if self.leaves_full_host(error, situation) && sources.advance() {
+            return FailureDecision::NextMirror;
         }
-        let pause = pause.and_then(|pause| self.pauses.take(now, pause, situation.received));
+        let pause = self.pause(now, error, situation);
         if let Some(wait) = pause {
             return FailureDecision::Pause { wait: wait.max(self.budget.least_wait()) };
         }
@@ -170,6 +155,32 @@ impl RetryPolicy {
             Verdict::Exhausted => FailureDecision::GiveUp { exhausted: true, stop_all: false },
             Verdict::StopAll => FailureDecision::GiveUp { exhausted: false, stop_all: true },
         }
+    }
+
+    /// Returns true if another mirror may have room while the host of this mirror has none.
+    fn leaves_full_host(&self, error: &Error, situation: Situation) -> bool {
+        let is_full = error.pause.is_some_and(|pause| pause.why == Why::Full);
+        is_full && !situation.continues && !situation.placing && self.may_send_elsewhere(error)
+    }
+
+    /// Counts the pause that the host needs, if the request may be repeated after it. Returns how long the
+    /// job waits, or `None` if the failure must cost a retry.
+    fn pause(&mut self, now: Duration, error: &Error, situation: Situation) -> Option<Duration> {
+        let pause = error.pause?;
+        // A request that must be sent only once may have had an effect, unless the server refused it or did
+        // nothing with it. If the server did not ask for the pause, the request is repeated only in these two
+        // cases.
+        let is_refused = throttle::is_refusal(error.kind) || is_unprocessed(error.kind);
+        if self.sends_once && !is_refused && !matches!(pause.why, Why::Asked | Why::Known) {
+            return None;
+        }
+        // A host that serves other connections and says that it is busy will serve this file later.
+        let is_endless = match pause.why {
+            Why::Shared => true,
+            Why::Full => error.kind == ErrorKind::HttpBusy,
+            Why::Asked | Why::Known | Why::Banned => false,
+        };
+        self.pauses.take(now, pause, situation.received, is_endless)
     }
 
     /// Decides if the dropped mirrors are used again, since they may have been dropped too soon. The caller

@@ -21,7 +21,7 @@ const PAUSES_FULL: u32 = 4;
 const LONGEST: Duration = Duration::from_secs(600);
 
 /// The first value is the shortest wait. It is needed because a `Retry-After` may be 0. For [`Why::Shared`],
-/// and [`Why::Full`], the shortest wait doubles with each pause, up to the second value.
+/// the shortest wait doubles with each pause, up to the second value.
 const WAIT: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
 #[derive(Debug, Default)]
@@ -46,20 +46,25 @@ impl Pauses {
 
     /// Counts a pause, and returns how long the job waits. `pause` is the pause that the host needs, and
     /// `received` is the number of bytes that were received so far. Returns `None` if there were too many
-    /// pauses without a new byte. The failure must then cost a retry.
-    pub(super) fn take(&mut self, now: Duration, pause: Pause, received: u64) -> Option<Duration> {
+    /// pauses without a new byte, unless `is_endless` is true. The failure must then cost a retry.
+    pub(super) fn take(
+        &mut self,
+        now: Duration,
+        pause: Pause,
+        received: u64,
+        is_endless: bool,
+    ) -> Option<Duration> {
         if self.count == 0 || received > self.received {
             *self = Pauses { count: 0, why: None, since: now, received };
         }
         let most = if pause.why == Why::Full { PAUSES_FULL } else { PAUSES };
         let is_in_vain = self.count >= most || now.saturating_sub(self.since) >= LONGEST;
-        // A host that serves other connections will serve this file later.
-        if is_in_vain && pause.why != Why::Shared {
+        if is_in_vain && !is_endless {
             return None;
         }
         let least = match pause.why {
-            Why::Shared | Why::Full => WAIT.0.saturating_mul(1 << self.count.min(16)).min(WAIT.1),
-            Why::Asked | Why::Known | Why::Banned => WAIT.0,
+            Why::Shared => WAIT.0.saturating_mul(1 << self.count.min(16)).min(WAIT.1),
+            Why::Asked | Why::Known | Why::Banned | Why::Full => WAIT.0,
         };
         self.count = self.count.saturating_add(1);
         if pause.why != Why::Known {
@@ -79,11 +84,11 @@ mod tests {
         let (asked, shared) =
             (Pause { wait: minute, why: Why::Asked }, Pause { wait: minute, why: Why::Shared });
         let mut pauses = Pauses::default();
-        assert!((0..10).all(|_| pauses.take(minute, asked, 5) == Some(minute)));
-        assert_eq!(pauses.take(minute, asked, 5), None);
-        assert_eq!(pauses.take(minute, shared, 5), Some(minute), "the host serves other connections");
-        assert_eq!(pauses.take(minute, asked, 6), Some(minute), "a byte arrived since the last pause");
-        assert_eq!(pauses.take(minute * 11, asked, 6), None);
+        assert!((0..10).all(|_| pauses.take(minute, asked, 5, false) == Some(minute)));
+        assert_eq!(pauses.take(minute, asked, 5, false), None);
+        assert_eq!(pauses.take(minute, shared, 5, true), Some(minute), "the host serves other connections");
+        assert_eq!(pauses.take(minute, asked, 6, false), Some(minute), "a byte arrived since the last pause");
+        assert_eq!(pauses.take(minute * 11, asked, 6, false), None);
     }
 
     #[test]
@@ -97,7 +102,7 @@ mod tests {
             (Why::Shared, 6, true),
             (Why::Full, 6, true),
         ] {
-            pauses.take(Duration::ZERO, Pause { wait: Duration::ZERO, why }, received);
+            pauses.take(Duration::ZERO, Pause { wait: Duration::ZERO, why }, received, false);
             assert_eq!(
                 (pauses.was_refused_for(received).is_some(), pauses.was_refused_for(received + 1)),
                 (again, None)

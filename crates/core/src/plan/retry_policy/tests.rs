@@ -124,6 +124,19 @@ fn a_request_that_may_have_changed_something_is_not_sent_to_another_mirror() {
 }
 
 #[test]
+fn a_full_host_is_left_for_another_mirror_unless_received_bytes_would_be_lost() {
+    let pause = Pause { wait: Duration::ZERO, why: Why::Full };
+    let error = Error::new(ErrorKind::NetReset, "", "").with_pause(pause);
+    for (continues, mirrors, is_left) in [(false, 2, true), (true, 2, false), (false, 1, false)] {
+        let mut policy = policy(0, OnError::Retry);
+        let situation = Situation { continues, ..NOTHING_WRITTEN };
+        let decision = policy.decide(Duration::ZERO, &error, situation, &mut sources(mirrors));
+        assert_eq!(decision == FailureDecision::NextMirror, is_left, "{continues}, {mirrors}");
+        assert!(is_left || matches!(decision, FailureDecision::Pause { .. }), "{decision:?}");
+    }
+}
+
+#[test]
 fn a_request_that_may_have_changed_something_is_repeated_after_a_pause_only_if_the_server_refused_it() {
     for (kind, why, is_repeated) in [
         (ErrorKind::NetReset, Why::Banned, false),

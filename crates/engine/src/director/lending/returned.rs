@@ -101,8 +101,10 @@ impl Director {
         self.lending.out.remove(&id);
         drop(self.queue.take_early(id));
         self.lending.unusual = 0;
+        // The file that has just arrived was in progress too.
+        let reserved = self.lending.counted.saturating_sub(self.lending.at_work() + 1);
         self.connections.at_host(host_of(&spec, 0), |host| {
-            host.on_small_file(sent, sent + took, http);
+            host.on_small_file(sent, sent + took, reserved, http);
             saved.observations.into_iter().for_each(|observation| host.on(now, observation));
         });
         if self.summary.explanation.wants(took) {
