@@ -7,31 +7,40 @@
 //! is probably the reason. The limit then falls to the highest number that worked. If no number worked
 //! before, it falls to the number of connections that are left. If the host refuses a file although the
 //! number of connections worked before, there is another reason. For example, the host may count the requests
-//! in a second, or the file itself may not be available. After two such refusals in a row, there is no limit.
+//! in a second, or the file itself may not be available. After a few such refusals, no
+//! number of connections explains a refusal of this host any more.
 //!
-//! When the number of the limit works, one more connection is tried from time to time. After each limit, the
-//! time and the number of served files before the next trial are twice as large as after the limit before.
+//! When the number of the limit works, one more connection is tried from time to time. After each trial that
+//! fails, the time and the number of served files before the next trial are doubled, up to 16 times.
 //!
 //! Invariant: the limit is at least 1. A limit is stored for later runs only if its number works, if a
-//! refused file was served later, and if the host refused files again after one more connection was tried.
+//! refused file was served later, if the host refused files again after one more connection was tried, and if
+//! there is no doubt.
 
 use std::time::Duration;
 
-/// The number of refusals after which there is a first limit, and the number of refusals with another reason
-/// after which there is no limit. A single refusal may be an accident, and a wrong limit could make a file
-/// wait until a large file is complete.
+/// The number of refusals after which there is a first limit. A single refusal may be an accident, and a
+/// wrong limit could make a file wait until a large file is complete.
 const REFUSALS: u32 = 2;
+
+/// The number of refusals with another reason after which numbers of connections explain no refusal of this
+/// host any more. The first number is for hosts that answer, and the second one for hosts that close or
+/// refuse the connection. Such a host may be slow to notice the end of other connections.
+const DOUBTS: (u32, u32) = (2, 4);
+
+/// After each trial that fails, the wait before the next trial doubles, but at most this often.
+const DOUBLED_MOST: u32 = 4;
 
 /// A limit is removed after this time, unless a refused file was served within the limit. Without such a
 /// file, the limit may be wrong.
 const UNPROVEN: Duration = Duration::from_secs(60);
 
-/// One more connection is tried after this time, doubled once for each limit. The time is long compared with
-/// the download of a small file, and short compared with that of a large list.
+/// One more connection is tried after this time, doubled once for each trial that failed. The time is long
+/// compared with the download of a small file, and short compared with that of a large list.
 const TRIAL: Duration = Duration::from_secs(2);
 
 /// The time for which a host may still count a connection that was closed. The host notices the end of the
-/// connection a round trip later, or when it has time.
+/// connection after a round trip, or later if it is busy.
 const NOTICED: Duration = Duration::from_millis(300);
 
 /// The connections that one host accepts from this client, as far as refusals show it.
@@ -58,10 +67,11 @@ pub(super) struct Accepted {
     /// The number of refusals that the number of connections explains, since the limit changed or a number
     /// of connections was found to work.
     refused: u32,
-    /// The number of refusals in a row that the number of connections does not explain, and the time of the
-    /// last one.
+    /// The number of refusals that the number of connections does not explain. It is 0 again after an answer
+    /// of the host that set the limit.
     doubts: u32,
-    doubted: Duration,
+    /// The time of the last refusal that the number of connections does not explain.
+    doubted: Option<Duration>,
     /// The number of limits that refusals set since there was no limit.
     count: u32,
     /// True if a file that was refused because of the number of connections was served later.
@@ -69,20 +79,22 @@ pub(super) struct Accepted {
     /// True if a limit was removed because the host also refused files over numbers of connections that
     /// worked.
     is_disproved: bool,
-    /// The time before which no request is sent, because the host may still count closed connections.
-    not_before: Duration,
 }
 
 /// The highest number of connections that the host accepts.
 #[derive(Debug, Clone, Copy)]
 struct Limit {
     most: usize,
-    /// The time of the refusal that set the limit.
+    /// The time since when there is a limit.
+    first: Duration,
+    /// The time of the last refusal that set the limit.
     since: Duration,
     /// The time when the limit last changed.
     changed: Duration,
     /// True if one more connection is tried than worked so far.
     is_trial: bool,
+    /// True if this number worked once. Later refusals of earlier requests do not change that.
+    has_worked: bool,
 }
 
 impl Accepted {
@@ -128,7 +140,7 @@ impl Accepted {
             self.run = (0, 0);
             has_changed = least > self.works() && self.found(least, now);
         }
-        let rounds = 1_usize << self.count.min(16);
+        let rounds = 1_usize << self.count.min(DOUBLED_MOST);
         let has_served = self.limit.is_some_and(|limit| self.served >= limit.most.saturating_mul(rounds));
         (has_served && self.try_more(now)) || has_changed
     }
@@ -137,9 +149,10 @@ impl Accepted {
     fn found(&mut self, number: usize, at: Duration) -> bool {
         self.works.push((number, at));
         self.refused = 0;
-        let Some(limit) = self.limit.as_mut().filter(|limit| limit.most < number) else { return false };
-        (limit.most, limit.is_trial) = (number, false);
-        true
+        let Some(limit) = self.limit.as_mut().filter(|limit| number >= limit.most) else { return false };
+        let rises = number > limit.most;
+        *limit = Limit { most: number, has_worked: true, is_trial: limit.is_trial && !rises, ..*limit };
+        rises
     }
 
     /// Records that the host may have refused a further connection of a file. The request was sent at `sent`.
@@ -168,50 +181,52 @@ impl Accepted {
             limit.most = limit.most.min(others.max(works));
             return true;
         }
-        let has_served = self.served > 0;
-        (self.run, self.served) = ((0, 0), 0);
-        if others == 0 || self.span.1.max(self.before) <= works {
-            // A host that is slow to notice the end of connections may close the next one, again and again.
-            let goes_on = has_served && !is_busy;
-            self.doubt(now, sent, is_late, goes_on);
-            return self.limit.is_some();
+        self.run = (0, 0);
+        self.served = 0;
+        let worked = self.limit.filter(|limit| limit.has_worked && !limit.is_trial);
+        let worked = worked.map_or(works, |limit| limit.most.max(works));
+        if others == 0 || self.span.1.max(self.before) <= worked {
+            return self.on_unexplained(now, sent, is_late, is_busy);
         }
         self.refused += 1;
         if self.refused >= REFUSALS || self.limit.is_some() {
             let most = if works > 0 { works } else { others };
             let is_counted = self.limit.is_none_or(|limit| limit.is_trial);
-            self.limit = Some(Limit { most, since: now, changed: now, is_trial: false });
+            let first = self.limit.map_or(now, |limit| limit.first);
+            let has_worked = works > 0;
+            self.limit = Some(Limit { most, first, since: now, changed: now, is_trial: false, has_worked });
             self.count = self.count.saturating_add(u32::from(is_counted));
-            (self.refused, self.doubts) = (0, 0);
+            self.refused = 0;
+            if is_busy {
+                self.doubts = 0;
+            }
         }
         true
     }
 
-    /// Records a refusal that the number of connections does not explain. The second one in a row removes the
-    /// limit, and so does a refusal of the requests that set the limit (`is_late`). Requests that were sent
-    /// before the last one of these refusals are not counted again. If `goes_on` is true, the refusal is the
-    /// first one in a row.
-    fn doubt(&mut self, now: Duration, sent: Duration, is_late: bool, goes_on: bool) {
-        if self.doubts > 0 && sent <= self.doubted {
-            return;
+    /// Records a refusal that the number of connections does not explain. Returns true if the file must wait.
+    fn on_unexplained(&mut self, now: Duration, sent: Duration, is_late: bool, is_busy: bool) -> bool {
+        // Requests that were sent before the last such refusal were refused together with it.
+        if self.limit.is_some() && self.doubted.is_none_or(|doubted| sent > doubted) {
+            self.doubted = Some(now);
+            self.doubts += 1;
+            let most = if is_busy { DOUBTS.0 } else { DOUBTS.1 };
+            if is_late || self.doubts >= most {
+                (self.limit, self.is_disproved) = (None, true);
+            }
         }
-        self.doubts = if goes_on { 1 } else { self.doubts + 1 };
-        if is_late || self.doubts >= REFUSALS {
-            self.is_disproved |= self.limit.is_some();
-            (self.limit, self.count, self.served_later, self.doubts) = (None, 0, false, 0);
-        }
-        (self.doubted, self.not_before) = (now, now + NOTICED);
+        self.limit.is_some()
     }
 
     /// Removes a limit that no served file has proved ([`UNPROVEN`]), or tries one more connection if it is
     /// time ([`TRIAL`]). Returns true if the limit has changed.
     pub(super) fn check(&mut self, now: Duration) -> bool {
         let Some(limit) = self.limit else { return false };
-        if !self.served_later && now.saturating_sub(limit.since) > UNPROVEN {
+        if !self.served_later && now.saturating_sub(limit.first) > UNPROVEN {
             (self.limit, self.count) = (None, 0);
             return true;
         }
-        let wait = TRIAL.saturating_mul(1 << self.count.min(16));
+        let wait = TRIAL.saturating_mul(1 << self.count.min(DOUBLED_MOST));
         now.saturating_sub(limit.changed) >= wait && self.try_more(now)
     }
 
@@ -219,14 +234,16 @@ impl Accepted {
     fn try_more(&mut self, now: Duration) -> bool {
         let works = self.works();
         let Some(limit) = self.limit.as_mut().filter(|limit| works >= limit.most) else { return false };
-        *limit = Limit { most: limit.most + 1, changed: now, is_trial: true, ..*limit };
+        *limit = Limit { most: limit.most + 1, changed: now, is_trial: true, has_worked: false, ..*limit };
         self.served = 0;
         true
     }
 
     /// Returns the time before which the host gets no request.
     pub(super) fn not_before(&self) -> Duration {
-        if self.limit.is_some() { self.not_before } else { Duration::ZERO }
+        // The host may still count connections that were closed.
+        let last = self.doubted.filter(|_| self.limit.is_some());
+        last.map_or(Duration::ZERO, |doubted| doubted + NOTICED)
     }
 
     /// Returns the highest number of connections that worked in this run, or 0.
@@ -245,12 +262,12 @@ impl Accepted {
         self.limit.map(|limit| limit.most)
     }
 
-    /// Returns the limit for later runs.
+    /// Returns the limit for later runs. A number that is tried now is not part of it.
     pub(super) fn learned(&self) -> Option<usize> {
-        // The number of the limit may be the one that is tried now.
-        let works = |limit: usize| self.works() > 0 && self.works() + 1 >= limit;
-        let is_proven = self.served_later && self.count > 1 && !self.is_disproved;
-        self.limit().filter(|limit| is_proven && works(*limit)).map(|limit| limit.min(self.works()))
+        let limit = self.limit?;
+        let most = limit.most - usize::from(limit.is_trial);
+        let is_proven = self.served_later && self.count > 1 && self.doubts == 0;
+        (is_proven && most > 0 && most <= self.works()).then_some(most)
     }
 }
 
@@ -343,8 +360,13 @@ mod tests {
         accepted.on_number(Duration::ZERO, 2);
         (0..2).for_each(|_| assert!(!accepted.on_first_bytes()));
         accepted.on_number(Duration::ZERO, 3);
-        assert!(accepted.on_refused(STEP, Duration::ZERO, true), "two connections are receiving");
-        assert_eq!(accepted.limit(), None);
+        for step in 1..REFUSALS {
+            assert!(
+                accepted.on_refused(STEP * step, STEP * (step - 1), true),
+                "two connections are receiving"
+            );
+            assert_eq!(accepted.limit(), None);
+        }
         assert!(accepted.on_refused(STEP * 60, STEP * 50, true));
         assert_eq!((accepted.limit(), accepted.learned()), (Some(2), None));
         assert!(accepted.check(STEP * 60 + TRIAL * 2) && accepted.limit() == Some(3), "one more is tried");
@@ -361,7 +383,25 @@ mod tests {
         accepted.on_number(later, 4);
         assert!(accepted.on_refused(later, later - STEP, true), "one such refusal may be an accident");
         assert!(accepted.on_refused(later, later - STEP, true), "it was refused together with the first one");
-        assert!(!accepted.on_refused(later + STEP * 2, later + STEP, true));
+        assert!(!accepted.on_refused(later + STEP * 2, later + STEP, true) && accepted.is_disproved());
+        assert_eq!((accepted.limit(), accepted.learned()), (None, None));
+    }
+
+    #[test]
+    fn a_host_that_closes_one_connection_in_twenty_has_no_limit_for_long() {
+        let (mut accepted, mut limited) = (Accepted::default(), 0);
+        for file in 0..2000_u32 {
+            let now = STEP * (file + 1);
+            accepted.check(now);
+            accepted.on_number(now, accepted.limit().unwrap_or(16).min(16));
+            // These files are spread without a pattern, because 7919 is a prime number.
+            let _ = match file * 7919 % 20 == 0 && !accepted.is_disproved() {
+                true => accepted.on_refused(now, now - STEP, false),
+                false => accepted.on_served(now, 0, true),
+            };
+            limited += u32::from(accepted.limit().is_some());
+        }
+        assert!(limited < 400, "{limited}");
         assert_eq!((accepted.limit(), accepted.learned()), (None, None));
     }
 
@@ -382,7 +422,7 @@ mod tests {
         for _ in 0..4 {
             accepted.on_served(Duration::ZERO, 0, false);
         }
-        (1..3).for_each(|step| assert!(accepted.on_refused(STEP * step, STEP * (step - 1), true)));
+        (1..=REFUSALS).for_each(|step| assert!(accepted.on_refused(STEP * step, STEP * (step - 1), true)));
         assert_eq!(accepted.limit(), Some(4));
         accepted.on_number(STEP * 4, 1);
         accepted.on_served(STEP * 4, 0, true);
@@ -404,7 +444,7 @@ mod tests {
         let mut accepted = Accepted::default();
         (0..4).for_each(|_| assert!(!accepted.on_first_bytes()));
         accepted.on_number(Duration::ZERO, 8);
-        for _ in 0..2 {
+        for _ in 0..REFUSALS {
             assert!(accepted.on_refused(STEP, Duration::ZERO, true));
         }
         assert_eq!(accepted.limit(), Some(4));
@@ -416,9 +456,9 @@ mod tests {
     fn late_refusals_after_all_files_were_served_keep_the_number_that_worked() {
         let mut accepted = Accepted::default();
         (0..4).for_each(|_| assert!(!accepted.on_first_bytes()));
-        for in_use in (1..=8).rev() {
+        for in_use in [10, 9, 8, 7, 2, 1] {
             accepted.on_number(STEP, in_use);
-            assert!(in_use > 4 || accepted.on_refused(STEP * 2, Duration::ZERO, true));
+            assert!(accepted.on_refused(STEP * 2, Duration::ZERO, true));
         }
         assert!(accepted.limit() == Some(4) && !accepted.is_disproved());
     }

@@ -37,8 +37,8 @@ const SPAN: Duration = Duration::from_secs(1);
 /// longer than the gap between two files at common limits, and shorter than the restart of most servers.
 const SERVES: Duration = Duration::from_secs(10);
 
-/// If a connection fails at most this long after bytes arrived over others, the network is probably not the
-/// reason. Workers report their progress ten times a second.
+/// If a connection fails at most this long after bytes arrived over others, the network is probably not
+/// interrupted. Workers report their progress ten times a second.
 const RECEIVES: Duration = Duration::from_secs(1);
 
 /// The limit of requests for files to a host, as it is explained to the user.

@@ -82,11 +82,13 @@ impl Director {
                 self.on_round_trip(id, *worker);
             }
             Input::Ended { worker, result } => {
+                // A host that refused the connection does not serve it any more.
+                let flowed = running.workers.get(worker).is_some_and(|at_work| at_work.flowed);
+                let cut = result.is_err() && flowed;
                 if let Err(error) = result {
                     running.locate(*worker, error);
                     self.on_lost(id, *worker, error);
                 }
-                let cut = result.is_err();
                 self.remove_worker(id, *worker, cut);
             }
             _ => {}

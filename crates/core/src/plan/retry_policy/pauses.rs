@@ -1,9 +1,9 @@
 //! Pauses that a host asked for or needs. They cost no retry, unless there are too many pauses without a new
 //! byte.
 //!
-//! Invariant: without a new byte, there are at most [`PAUSES`] pauses in a row (for [`Why::Full`], at most
-//! [`PAUSES_FULL`]), and no pause begins later than [`LONGEST`] after the first one. If the host serves other
-//! connections, the pauses are not limited.
+//! Invariant: without a new byte, there are at most [`PAUSES`] pauses in a row, of which at most
+//! [`PAUSES_FULL`] are for [`Why::Full`], and no pause begins later than [`LONGEST`] after the first one. If
+//! the host serves other connections and answers that it is busy, the pauses are not limited.
 
 use crate::error::{Pause, Why};
 use std::time::Duration;
@@ -12,9 +12,9 @@ use std::time::Duration;
 /// requests in a minute, a few pauses are usual.
 const PAUSES: u32 = 10;
 
-/// The number of pauses for [`Why::Full`] that cost no retry while no new byte arrives. Such a file is
-/// requested again only when the host has fewer connections, so it is usually refused once or twice.
-const PAUSES_FULL: u32 = 4;
+/// The number of pauses for [`Why::Full`] that cost no retry while no new byte arrives. The number of
+/// connections is usually lower after such a pause, so a file is usually refused once or twice.
+const PAUSES_FULL: u32 = 6;
 
 /// The time without a new byte in which pauses cost no retry. Common quotas are renewed after a minute, and
 /// this time is ten times as long.
@@ -28,6 +28,8 @@ const WAIT: (Duration, Duration) = (Duration::from_millis(500), Duration::from_s
 pub(super) struct Pauses {
     /// The number of pauses in a row without a new byte.
     count: u32,
+    /// The number of these pauses that were for [`Why::Full`].
+    full: u32,
     /// The reason for the last pause, except for [`Why::Known`], for which no request was sent.
     why: Option<Why>,
     /// The time of the first of the pauses in `count`.
@@ -55,10 +57,11 @@ impl Pauses {
         is_endless: bool,
     ) -> Option<Duration> {
         if self.count == 0 || received > self.received {
-            *self = Pauses { count: 0, why: None, since: now, received };
+            *self = Pauses { since: now, received, ..Pauses::default() };
         }
-        let most = if pause.why == Why::Full { PAUSES_FULL } else { PAUSES };
-        let is_in_vain = self.count >= most || now.saturating_sub(self.since) >= LONGEST;
+        let is_full = pause.why == Why::Full;
+        let too_many = self.count >= PAUSES || (is_full && self.full >= PAUSES_FULL);
+        let is_in_vain = too_many || now.saturating_sub(self.since) >= LONGEST;
         if is_in_vain && !is_endless {
             return None;
         }
@@ -67,6 +70,7 @@ impl Pauses {
             Why::Asked | Why::Known | Why::Banned | Why::Full => WAIT.0,
         };
         self.count = self.count.saturating_add(1);
+        self.full = self.full.saturating_add(u32::from(is_full));
         if pause.why != Why::Known {
             self.why = Some(pause.why);
         }
