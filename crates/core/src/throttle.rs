@@ -94,13 +94,12 @@ pub fn may_be_a_ban(kind: ErrorKind) -> bool {
 }
 
 /// Returns true if a failure of this kind may be a refusal by a host that serves only a certain number of
-/// connections at the same time. Such a host answers that it is busy, or it refuses, ignores or closes
-/// further connections.
+/// connections at the same time. Such a host refuses, ignores or closes further connections. An answer that
+/// the host is busy does not count, because it may limit the requests in a second.
 pub fn may_be_too_many(kind: ErrorKind) -> bool {
     matches!(
         kind,
-        ErrorKind::HttpBusy
-            | ErrorKind::ConnectRefused
+        ErrorKind::ConnectRefused
             | ErrorKind::ConnectTimeout
             | ErrorKind::ConnectFailed
             | ErrorKind::NetReset

@@ -1,14 +1,14 @@
 //! Finds how many connections a host accepts at the same time, if it refuses the first connection of a file
-//! while it serves other files. Such a host closes, refuses or ignores the connection, or answers with 503.
+//! while it serves other files. Such a host closes, refuses or ignores the connection.
 //!
 //! A number of connections *works* if so many connections received bytes at the same time. It also works if
 //! the host served as many files in a row as there were connections, and refused none of the requests that
 //! were sent before. If the host refuses files while more connections are open than ever worked, their number
 //! is probably the reason. The limit then falls to the highest number that worked. If no number worked
 //! before, it falls to the number of connections that are left. If the host refuses a file although the
-//! number of connections worked before, there is another reason. For example, the host may count the requests
-//! in a second, or the file itself may not be available. After a few such refusals, no
-//! number of connections explains a refusal of this host any more.
+//! number of connections worked before, there is another reason. For example, the network may break
+//! connections, or the file itself may not be available. After a few such refusals, no number of connections
+//! explains a refusal of this host any more.
 //!
 //! When the number of the limit works, one more connection is tried from time to time. After each trial that
 //! fails, the time and the number of served files before the next trial are doubled, up to 16 times.
@@ -67,8 +67,7 @@ pub(super) struct Accepted {
     /// The number of refusals that the number of connections explains, since the limit changed or a number
     /// of connections was found to work.
     refused: u32,
-    /// The number of refusals that the number of connections does not explain. It is 0 again after an answer
-    /// of the host that set the limit.
+    /// The number of refusals that the number of connections does not explain.
     doubts: u32,
     /// The time of the last refusal that the number of connections does not explain.
     doubted: Option<Duration>,
@@ -197,9 +196,6 @@ impl Accepted {
             self.limit = Some(Limit { most, first, since: now, changed: now, is_trial: false, has_worked });
             self.count = self.count.saturating_add(u32::from(is_counted));
             self.refused = 0;
-            if is_busy {
-                self.doubts = 0;
-            }
         }
         true
     }

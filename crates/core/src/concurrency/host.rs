@@ -240,14 +240,8 @@ impl Host {
     /// Records a failure that may be a refusal because of the number of connections. Returns true if this
     /// number is probably the reason for the failure.
     fn is_refused_for_connections(&mut self, now: Duration, kind: ErrorKind, lost: Lost) -> bool {
-        let is_of_rate = kind == ErrorKind::HttpBusy && self.requests.is_proven();
         let serves = self.requests.is_receiving(lost.at);
-        if lost.flowed
-            || is_of_rate
-            || self.accepted.is_disproved()
-            || !serves
-            || !throttle::may_be_too_many(kind)
-        {
+        if lost.flowed || self.accepted.is_disproved() || !serves || !throttle::may_be_too_many(kind) {
             return false;
         }
         let before = self.accepted.limit();

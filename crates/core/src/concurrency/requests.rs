@@ -41,6 +41,10 @@ const SERVES: Duration = Duration::from_secs(10);
 /// interrupted. Workers report their progress ten times a second.
 const RECEIVES: Duration = Duration::from_secs(1);
 
+/// If at most this many files were refused in a run, and one of them is refused again while others are
+/// served, the limit that these refusals set is removed. If more files were refused, it may be right.
+const FEW: u32 = 2;
+
 /// The limit of requests for files to a host, as it is explained to the user.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RequestLimit {
@@ -188,7 +192,7 @@ impl RequestRate {
         let is_counted = self.lowered.is_none_or(|lowered| sent > lowered);
         let is_of_file = again && self.served > self.refused;
         self.refused = self.refused.saturating_add(u32::from(is_counted));
-        if is_counted && is_of_file {
+        if is_counted && is_of_file && self.refused_files <= FEW {
             self.forget_unproven(now);
         }
         // A single refusal may be an accident.
