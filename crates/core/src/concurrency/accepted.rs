@@ -24,9 +24,9 @@ use std::time::Duration;
 const REFUSALS: u32 = 2;
 
 /// The number of refusals with another reason after which numbers of connections explain no refusal of this
-/// host any more. The first number is for hosts that answer, and the second one for hosts that close or
-/// refuse the connection. Such a host may be slow to notice the end of other connections.
-const DOUBTS: (u32, u32) = (2, 4);
+/// host any more. The first ones may be accidents: the host may be slow to notice the end of other
+/// connections.
+const DOUBTS: u32 = 4;
 
 /// After each trial that fails, the wait before the next trial doubles, but at most this often.
 const DOUBLED_MOST: u32 = 4;
@@ -169,9 +169,9 @@ impl Accepted {
     }
 
     /// Records that the host refused the first connection of a file while it served other files. The request
-    /// was sent at `sent`. `is_busy` is true if the host answered, and did not close the connection. Returns
-    /// true if the number of connections is probably the reason, so that the file must wait.
-    pub(super) fn on_refused(&mut self, now: Duration, sent: Duration, is_busy: bool) -> bool {
+    /// was sent at `sent`. Returns true if the number of connections is probably the reason, so that the file
+    /// must wait.
+    pub(super) fn on_refused(&mut self, now: Duration, sent: Duration) -> bool {
         self.on_number(now, self.in_use);
         self.forget_later(sent);
         let (others, works) = (self.in_use.saturating_sub(1), self.works());
@@ -185,7 +185,7 @@ impl Accepted {
         let worked = self.limit.filter(|limit| limit.has_worked && !limit.is_trial);
         let worked = worked.map_or(works, |limit| limit.most.max(works));
         if others == 0 || self.span.1.max(self.before) <= worked {
-            return self.on_unexplained(now, sent, is_late, is_busy);
+            return self.on_unexplained(now, sent, is_late);
         }
         self.refused += 1;
         if self.refused >= REFUSALS || self.limit.is_some() {
@@ -201,13 +201,12 @@ impl Accepted {
     }
 
     /// Records a refusal that the number of connections does not explain. Returns true if the file must wait.
-    fn on_unexplained(&mut self, now: Duration, sent: Duration, is_late: bool, is_busy: bool) -> bool {
+    fn on_unexplained(&mut self, now: Duration, sent: Duration, is_late: bool) -> bool {
         // Requests that were sent before the last such refusal were refused together with it.
         if self.limit.is_some() && self.doubted.is_none_or(|doubted| sent > doubted) {
             self.doubted = Some(now);
             self.doubts += 1;
-            let most = if is_busy { DOUBTS.0 } else { DOUBTS.1 };
-            if is_late || self.doubts >= most {
+            if is_late || self.doubts >= DOUBTS {
                 (self.limit, self.is_disproved) = (None, true);
             }
         }
@@ -243,7 +242,7 @@ impl Accepted {
     }
 
     /// Returns the highest number of connections that worked in this run, or 0.
-    pub(super) fn works(&self) -> usize {
+    fn works(&self) -> usize {
         self.works.last().map_or(0, |(number, _)| *number)
     }
 
@@ -311,7 +310,7 @@ mod tests {
                 } else if is_kept < most {
                     next.push(Open { result: step + 5, is_accepted: true, ..one });
                 } else {
-                    let is_explained = accepted.on_refused(now, STEP * one.sent, true);
+                    let is_explained = accepted.on_refused(now, STEP * one.sent);
                     (refused, waiting) = (refused + 1, waiting + 1);
                     unexplained += u32::from(!is_explained);
                     accepted.on_number(now, accepted.in_use - 1);
@@ -357,13 +356,10 @@ mod tests {
         (0..2).for_each(|_| assert!(!accepted.on_first_bytes()));
         accepted.on_number(Duration::ZERO, 3);
         for step in 1..REFUSALS {
-            assert!(
-                accepted.on_refused(STEP * step, STEP * (step - 1), true),
-                "two connections are receiving"
-            );
+            assert!(accepted.on_refused(STEP * step, STEP * (step - 1)), "two connections are receiving");
             assert_eq!(accepted.limit(), None);
         }
-        assert!(accepted.on_refused(STEP * 60, STEP * 50, true));
+        assert!(accepted.on_refused(STEP * 60, STEP * 50));
         assert_eq!((accepted.limit(), accepted.learned()), (Some(2), None));
         assert!(accepted.check(STEP * 60 + TRIAL * 2) && accepted.limit() == Some(3), "one more is tried");
         assert!(accepted.check(STEP * 61 + UNPROVEN));
@@ -377,22 +373,26 @@ mod tests {
         assert_eq!(accepted.learned(), Some(4));
         let later = STEP * 100_000;
         accepted.on_number(later, 4);
-        assert!(accepted.on_refused(later, later - STEP, true), "one such refusal may be an accident");
-        assert!(accepted.on_refused(later, later - STEP, true), "it was refused together with the first one");
-        assert!(!accepted.on_refused(later + STEP * 2, later + STEP, true) && accepted.is_disproved());
+        for time in 1..DOUBTS {
+            let now = later + STEP * time;
+            assert!(accepted.on_refused(now, now - STEP / 2), "a few such refusals may be accidents");
+            assert!(accepted.on_refused(now, now - STEP / 2), "it was refused together with the last one");
+        }
+        assert!(!accepted.on_refused(later * 2, later * 2 - STEP) && accepted.is_disproved());
         assert_eq!((accepted.limit(), accepted.learned()), (None, None));
     }
 
     #[test]
     fn a_host_that_closes_one_connection_in_twenty_has_no_limit_for_long() {
-        let (mut accepted, mut limited) = (Accepted::default(), 0);
+        let (mut accepted, mut limited, mut random) = (Accepted::default(), 0, 1_u64);
         for file in 0..2000_u32 {
             let now = STEP * (file + 1);
             accepted.check(now);
             accepted.on_number(now, accepted.limit().unwrap_or(16).min(16));
-            // These files are spread without a pattern, because 7919 is a prime number.
-            let _ = match file * 7919 % 20 == 0 && !accepted.is_disproved() {
-                true => accepted.on_refused(now, now - STEP, false),
+            // A linear congruential generator (Knuth, The Art of Computer Programming, volume 2).
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let _ = match (random >> 33) % 20 == 0 && !accepted.is_disproved() {
+                true => accepted.on_refused(now, now - STEP),
                 false => accepted.on_served(now, 0, true),
             };
             limited += u32::from(accepted.limit().is_some());
@@ -406,7 +406,7 @@ mod tests {
         let mut accepted = Accepted::default();
         for in_use in (1..=8).rev() {
             accepted.on_number(STEP, in_use);
-            accepted.on_refused(STEP, Duration::ZERO, false);
+            accepted.on_refused(STEP, Duration::ZERO);
         }
         assert_eq!(accepted.limit(), None);
     }
@@ -418,7 +418,7 @@ mod tests {
         for _ in 0..4 {
             accepted.on_served(Duration::ZERO, 0, false);
         }
-        (1..=REFUSALS).for_each(|step| assert!(accepted.on_refused(STEP * step, STEP * (step - 1), true)));
+        (1..=REFUSALS).for_each(|step| assert!(accepted.on_refused(STEP * step, STEP * (step - 1))));
         assert_eq!(accepted.limit(), Some(4));
         accepted.on_number(STEP * 4, 1);
         accepted.on_served(STEP * 4, 0, true);
@@ -441,7 +441,7 @@ mod tests {
         (0..4).for_each(|_| assert!(!accepted.on_first_bytes()));
         accepted.on_number(Duration::ZERO, 8);
         for _ in 0..REFUSALS {
-            assert!(accepted.on_refused(STEP, Duration::ZERO, true));
+            assert!(accepted.on_refused(STEP, Duration::ZERO));
         }
         assert_eq!(accepted.limit(), Some(4));
         assert!(accepted.on_first_bytes() && accepted.on_first_bytes());
@@ -454,7 +454,7 @@ mod tests {
         (0..4).for_each(|_| assert!(!accepted.on_first_bytes()));
         for in_use in [10, 9, 8, 7, 2, 1] {
             accepted.on_number(STEP, in_use);
-            assert!(accepted.on_refused(STEP * 2, Duration::ZERO, true));
+            assert!(accepted.on_refused(STEP * 2, Duration::ZERO));
         }
         assert!(accepted.limit() == Some(4) && !accepted.is_disproved());
     }

@@ -153,9 +153,7 @@ impl Host {
     /// previous request for this file while it served other files, if it did so and no byte of the file has
     /// arrived since.
     pub fn on_served(&mut self, now: Duration, refused: Option<Why>) {
-        // If the number of connections turned out not to be the reason, the reason was the rate.
-        let is_of_rate = refused.is_some_and(|why| why == Why::Shared || self.accepted.is_disproved());
-        self.requests.on_served(now, is_of_rate);
+        self.requests.on_served(now, refused == Some(Why::Shared));
         if self.accepted.on_served(now, 0, refused == Some(Why::Full)) {
             self.limit_connections(now);
         }
@@ -213,17 +211,7 @@ impl Host {
             serves_others: self.requests.is_serving(lost.at),
             bans: self.bans.is_likely(now, error.kind, lost.flowed),
         };
-        let decision = throttle::decide(error.kind, None, host);
-        if decision == Decision::Fewer && !lost.again {
-            self.requests.count_refused_file();
-        }
-        if decision != Decision::Fewer || !host.bans {
-            let is_explained = self.is_refused_for_connections(now, error.kind, lost);
-            if is_explained {
-                return Some(Pause { wait: Duration::ZERO, why: Why::Full });
-            }
-        }
-        match decision {
+        match throttle::decide(error.kind, None, host) {
             Decision::Fewer if host.bans => {
                 let wait = self.bans.on_ban(now, error.kind);
                 self.limit_connections(now);
@@ -233,7 +221,9 @@ impl Host {
                 let wait = self.requests.on_refused(now, lost.sent, lost.again);
                 Some(Pause { wait, why: Why::Shared })
             }
-            Decision::Pause(_) | Decision::Fail(_) => None,
+            Decision::Pause(_) | Decision::Fail(_) => self
+                .is_refused_for_connections(now, error.kind, lost)
+                .then_some(Pause { wait: Duration::ZERO, why: Why::Full }),
         }
     }
 
@@ -245,10 +235,9 @@ impl Host {
             return false;
         }
         let before = self.accepted.limit();
-        let is_explained = self.accepted.on_refused(now, lost.sent, kind == ErrorKind::HttpBusy);
+        let is_explained = self.accepted.on_refused(now, lost.sent);
         if self.accepted.limit() != before {
             self.limit_connections(now);
-            self.requests.forget_unproven(now);
         }
         is_explained
     }

@@ -5,12 +5,13 @@
 //! find their share of a line (Chiu and Jain 1989). A refusal sets the rate to half of the rate at which the
 //! host served files recently, or to half of the present limit, if the present limit is lower than this rate.
 //! If a file is refused again while the host serves more files than it refuses, the reason is probably this
-//! file. The rate then does not change. If no refused file was served in this run, the limit that this run
-//! set is removed. Usually, each file that the host serves raises the rate a little. If the host serves files
-//! at the full rate, all increases within a second together add one request a second to the rate. A rate
-//! below one request a second doubles with each served file. If several refusals in a row lowered the rate,
-//! the host was probably not available for a while. Each served file then doubles the rate, up to the rate
-//! that the first of these refusals had set.
+//! file. The rate then does not change. If at most two files were refused in this run, and no refused file
+//! was served later, the limit that this run set is removed. The first refusal of a run sets no limit,
+//! because it may be an accident. Usually, each file that the host serves raises the rate a little. If the
+//! host serves files at the full rate, all increases within a second together add one request a second to the
+//! rate. A rate below one request a second doubles with each served file. If several refusals in a row
+//! lowered the rate, the host was probably not available for a while. Each served file then doubles the rate,
+//! up to the rate that the first of these refusals had set.
 //!
 //! Invariant: there is no limit before the first refusal, unless an earlier run found one. The limit is never
 //! below [`SLOWEST`]. A limit that this run set or lowered is stored only if at least two files were refused,
@@ -100,7 +101,7 @@ impl RequestRate {
     /// Returns the limit in requests a second for later runs, if this run found or raised it.
     pub(super) fn learned(&self) -> Option<f64> {
         let is_found = match self.was_lowered() {
-            true => self.is_proven(),
+            true => self.served_later && self.refused_files > 1,
             false => self.served > 0,
         };
         self.rate.filter(|_| is_found)
@@ -116,13 +117,8 @@ impl RequestRate {
         self.rate.map(|now| RequestLimit { known: self.known, now })
     }
 
-    /// Returns true if the host refused at least two files in this run, and served a refused file later.
-    pub(super) fn is_proven(&self) -> bool {
-        self.served_later && self.refused_files > 1
-    }
-
     /// Removes the limit that this run set, unless a refused file was served later.
-    pub(super) fn forget_unproven(&mut self, now: Duration) {
+    fn forget_unproven(&mut self, now: Duration) {
         if !self.served_later {
             (self.rate, self.doubles_to, self.next) = (self.known, 0.0, now);
         }
@@ -180,11 +176,6 @@ impl RequestRate {
         self.last_bytes = self.last_bytes.max(Some(now));
     }
 
-    /// Counts a file that the host refused for any reason while it served other files.
-    pub(super) fn count_refused_file(&mut self) {
-        self.refused_files = self.refused_files.saturating_add(1);
-    }
-
     /// Records that the host refused a request for a file. The request was sent at `sent`. `again` is true if
     /// the previous request for this file was also refused while the host served other files, and no byte of
     /// the file has arrived since. Returns the time to wait before the file is requested again.
@@ -195,8 +186,9 @@ impl RequestRate {
         if is_counted && is_of_file && self.refused_files <= FEW {
             self.forget_unproven(now);
         }
+        self.refused_files = self.refused_files.saturating_add(u32::from(!again));
         // A single refusal may be an accident.
-        let is_single = self.rate.is_none() && self.refused_files < 2;
+        let is_single = self.rate.is_none() && !again && self.refused_files < 2;
         if is_counted && !is_of_file && !is_single {
             let served = f64::from(self.span.1.max(self.before).max(1));
             let rate = (self.rate.map_or(served, |rate| rate.min(served)) * DECREASE).max(SLOWEST);
@@ -247,9 +239,6 @@ mod tests {
                     again = false;
                 } else {
                     assert!(requests.is_serving(now + step) || outage.contains(&now));
-                    if !again {
-                        requests.count_refused_file();
-                    }
                     requests.on_refused(now + step, now, again);
                     again = requests.is_limited();
                     break;
@@ -292,7 +281,6 @@ mod tests {
     fn after_refusals(serves: bool) -> RequestRate {
         let mut requests = RequestRate::default();
         requests.on_bytes(Duration::ZERO);
-        (0..2).for_each(|_| requests.count_refused_file());
         for second in 1..10 {
             let now = SPAN * second;
             if serves {

@@ -174,13 +174,7 @@ impl RetryPolicy {
         if self.sends_once && !is_refused && !matches!(pause.why, Why::Asked | Why::Known) {
             return None;
         }
-        // A host that serves other connections and says that it is busy will serve this file later.
-        let is_endless = match pause.why {
-            Why::Shared => true,
-            Why::Full => error.kind == ErrorKind::HttpBusy,
-            Why::Asked | Why::Known | Why::Banned => false,
-        };
-        self.pauses.take(now, pause, situation.received, is_endless)
+        self.pauses.take(now, pause, situation.received)
     }
 
     /// Decides if the dropped mirrors are used again, since they may have been dropped too soon. The caller

@@ -48,21 +48,16 @@ impl Pauses {
 
     /// Counts a pause, and returns how long the job waits. `pause` is the pause that the host needs, and
     /// `received` is the number of bytes that were received so far. Returns `None` if there were too many
-    /// pauses without a new byte, unless `is_endless` is true. The failure must then cost a retry.
-    pub(super) fn take(
-        &mut self,
-        now: Duration,
-        pause: Pause,
-        received: u64,
-        is_endless: bool,
-    ) -> Option<Duration> {
+    /// pauses without a new byte. The failure must then cost a retry.
+    pub(super) fn take(&mut self, now: Duration, pause: Pause, received: u64) -> Option<Duration> {
         if self.count == 0 || received > self.received {
             *self = Pauses { since: now, received, ..Pauses::default() };
         }
         let is_full = pause.why == Why::Full;
         let too_many = self.count >= PAUSES || (is_full && self.full >= PAUSES_FULL);
         let is_in_vain = too_many || now.saturating_sub(self.since) >= LONGEST;
-        if is_in_vain && !is_endless {
+        // A host that serves other connections and says that it is busy will serve this file later.
+        if is_in_vain && pause.why != Why::Shared {
             return None;
         }
         let least = match pause.why {
@@ -88,11 +83,11 @@ mod tests {
         let (asked, shared) =
             (Pause { wait: minute, why: Why::Asked }, Pause { wait: minute, why: Why::Shared });
         let mut pauses = Pauses::default();
-        assert!((0..10).all(|_| pauses.take(minute, asked, 5, false) == Some(minute)));
-        assert_eq!(pauses.take(minute, asked, 5, false), None);
-        assert_eq!(pauses.take(minute, shared, 5, true), Some(minute), "the host serves other connections");
-        assert_eq!(pauses.take(minute, asked, 6, false), Some(minute), "a byte arrived since the last pause");
-        assert_eq!(pauses.take(minute * 11, asked, 6, false), None);
+        assert!((0..10).all(|_| pauses.take(minute, asked, 5) == Some(minute)));
+        assert_eq!(pauses.take(minute, asked, 5), None);
+        assert_eq!(pauses.take(minute, shared, 5), Some(minute), "the host serves other connections");
+        assert_eq!(pauses.take(minute, asked, 6), Some(minute), "a byte arrived since the last pause");
+        assert_eq!(pauses.take(minute * 11, asked, 6), None);
     }
 
     #[test]
@@ -106,7 +101,7 @@ mod tests {
             (Why::Shared, 6, true),
             (Why::Full, 6, true),
         ] {
-            pauses.take(Duration::ZERO, Pause { wait: Duration::ZERO, why }, received, false);
+            pauses.take(Duration::ZERO, Pause { wait: Duration::ZERO, why }, received);
             assert_eq!(
                 (pauses.was_refused_for(received).is_some(), pauses.was_refused_for(received + 1)),
                 (again, None)
